@@ -1,0 +1,55 @@
+"""Layer outputs (clips, time, freq, dim) become embeddings (clips, values).
+
+GenRep pools over time and keeps frequency, flattened so that value f*dim + d is dimension d of
+frequency row f (GENREP section 1). `spectral` and `all` are the two other poolings of the 2024 code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.errors import ParameterError
+
+POOLINGS = ("temporal", "spectral", "all")
+
+
+def pool(tokens: NDArray[np.float32], pooling: str = "temporal") -> NDArray[np.float32]:
+    """Average tokens (clips, time, freq, dim) to one float32 vector per clip.
+
+    `temporal` averages over time and keeps freq*dim values; `spectral` averages over frequency and
+    keeps time*dim (clips must then be of one length); `all` averages over both and keeps dim.
+
+    >>> tokens = np.arange(12, dtype=np.float32).reshape(1, 2, 3, 2)
+    >>> pool(tokens).tolist()
+    [[3.0, 4.0, 5.0, 6.0, 7.0, 8.0]]
+    """
+    if pooling == "temporal":
+        pooled = tokens.mean(axis=1)
+    elif pooling == "spectral":
+        pooled = tokens.mean(axis=2)
+    elif pooling == "all":
+        pooled = tokens.mean(axis=(1, 2))
+    else:
+        raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
+    return np.ascontiguousarray(pooled.reshape(len(tokens), -1), dtype=np.float32)
+
+
+def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int, ...]:
+    """Turn 1-based or negative layer numbers into 1-based ones, or say which one does not exist.
+
+    >>> resolve_layers((7, -1), depth=12, encoder="ced_tiny")
+    (7, 12)
+    """
+    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in layers)
+    for asked, layer in zip(layers, resolved, strict=True):
+        if asked == 0 or not 1 <= layer <= depth:
+            raise ParameterError(
+                f"layer {asked} does not exist: {encoder} has layers 1 to {depth}, "
+                f"or -{depth} to -1 counted from the end"
+            )
+    if not resolved:
+        raise ParameterError(f"no layer was asked for; {encoder} has layers 1 to {depth}")
+    return resolved

@@ -1,0 +1,93 @@
+"""What every encoder offers, pre-trained or not: waveforms in, layer outputs out.
+
+An encoder maps a waveform to a grid of tokens, time x frequency, at each of its layers. A layer is
+counted from 1; negative numbers count from the end. Anything with these members is an encoder;
+plug-ins register under the entry point ``firstshot.encoders``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Waveforms: TypeAlias = NDArray[np.float32] | Sequence[NDArray[np.float32]]
+"""Clips as an array (clips, samples), or a list of arrays (samples,) of any lengths; about +-1."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A frozen map from waveforms to layer outputs.
+
+    Attributes
+    ----------
+    name : str
+        The name under which `firstshot.load_encoder` finds it.
+    sample_rate : int
+        The rate in Hz that the encoder hears at.
+    depth : int
+        Number of layers; layers are numbered 1 to `depth`.
+    dim : int
+        Numbers per token.
+    default_layers : tuple of int
+        The layers a detector uses when none are named.
+    parameters : int
+        Number of learned values that the encoder uses (0 where nothing is learned).
+    minimum_samples : int
+        The shortest clip, at `sample_rate`, that gives one token.
+    frequency_bands : tuple of (float, float)
+        Lowest and highest frequency in Hz of each row of the grid, lowest row first.
+    fingerprint : str
+        Hex digest of everything that decides its output: weights, front-end constants, settings.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def sample_rate(self) -> int: ...  # noqa: D102
+    @property
+    def depth(self) -> int: ...  # noqa: D102
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    @property
+    def default_layers(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def parameters(self) -> int: ...  # noqa: D102
+    @property
+    def minimum_samples(self) -> int: ...  # noqa: D102
+    @property
+    def frequency_bands(self) -> tuple[tuple[float, float], ...]: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    def grid(self, samples: int) -> tuple[int, int]:
+        """Return (time, freq), the token grid of a clip of that many samples at `sample_rate`."""
+        ...
+
+    def macs(self, samples: int) -> int:
+        """Return the multiply-accumulates that encode one clip of that many samples."""
+        ...
+
+    def layers(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int = 16000,
+        layers: Sequence[int] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Return one float32 array (clips, time, freq, dim) per layer asked for; None means all.
+
+        Clips of one call must share a grid here; `embed` takes clips of any lengths.
+        """
+        ...
+
+    def embed(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int = 16000,
+        layers: Sequence[int] | None = None,
+        pooling: str = "temporal",
+    ) -> list[NDArray[np.float32]]:
+        """Return one float32 array (clips, values) per layer asked for; None means the defaults."""
+        ...

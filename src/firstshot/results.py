@@ -1,0 +1,81 @@
+"""What a run found, in the form that tables, files and the page are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class BandDifference:
+    """How one frequency band of a clip differs from the same band of its nearest normal clip.
+
+    `share` is the band's part (0 to 1) of the distance; `level_db` the difference of the mean
+    levels in dB, clip minus normal, after both clips' overall levels are removed.
+    """
+
+    low_hz: float
+    high_hz: float
+    share: float
+    level_db: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip of a section with all that is needed to show why it scored as it did."""
+
+    clip: str
+    domain: str
+    label: int | None
+    score: float
+    p_value: float
+    waveform: NDArray[np.float32]
+    sample_rate: int
+    nearest: str
+    nearest_domain: str
+    nearest_waveform: NDArray[np.float32]
+    bands: tuple[BandDifference, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap interval of a metric over clips."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True)
+class SectionResult:
+    """Scores, decisions and metrics of one machine's section; arrays are aligned with `clips`.
+
+    `labels` (1 anomalous, 0 normal) and `domains` ("source" or "target") are None where the data
+    set does not tell. `metrics` holds fractions of 1 under the official evaluator's names
+    (`auc_source`, `auc_target`, `pauc`, `official_score`, `auc_all`, `precision_source`, ...), a
+    name missing where it cannot be computed. `training_scores` are the leave-one-out scores of the
+    normal clips that the threshold was set on.
+    """
+
+    machine: str
+    section: str
+    clips: tuple[str, ...]
+    scores: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+    threshold: float
+    decisions: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
+    domains: tuple[str, ...] | None
+    training_scores: NDArray[np.float64]
+    metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The evaluator's name of the section, as `fan_section_00`."""
+        return f"{self.machine}_section_{self.section}"
