@@ -1,0 +1,166 @@
+"""Labels and scores become percentile bootstrap intervals of the metrics, over clips.
+
+Clips are drawn with replacement within each label and domain, so that a resample holds as many
+normal source clips, normal target clips and so on as the test set, and never lacks a class. The
+interval is the middle `level` of the resampled metrics (Efron's percentile interval). It tells how
+much another test set of the same make-up could move the number; it says nothing of other machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import ParameterError
+from firstshot.scoring.metrics import (
+    DOMAINS,
+    EPSILON,
+    OFFICIAL_METRICS,
+    auc_of_counts,
+    partial_auc_of_counts,
+    validate,
+    validate_domains,
+)
+
+_CELLS_AT_ONCE = 4_000_000  # resamples x clips held at a time: 32 MB for each array
+
+
+class LabelledScores(NamedTuple):
+    """Labels (0, 1), scores and domains of one section's test clips."""
+
+    labels: ArrayLike
+    scores: ArrayLike
+    domains: Sequence[str] | None
+
+
+def bootstrap_intervals(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    domains: Sequence[str] | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Intervals (low, high) of auc_source, auc_target, pauc and official_score of one section.
+
+    A metric that cannot be computed (see `section_metrics`) is left out. The same seed gives the
+    same interval.
+
+    >>> intervals = bootstrap_intervals([0] * 9 + [1] * 9, list(range(18)), resamples=50)
+    >>> intervals
+    {'pauc': (1.0, 1.0)}
+    """
+    _check(level, resamples)
+    values = _resampled(labels, scores, domains, resamples, np.random.default_rng(seed))
+    return {name: _interval(value, level) for name, value in values.items()}
+
+
+def bootstrap_official_interval(
+    sections: Sequence[LabelledScores],
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval of the official score over several sections, each resampled on its own.
+
+    Every section needs normal clips of both domains.
+
+    >>> section = LabelledScores([0, 0, 1], [1.0, 2.0, 3.0], ["source", "target", "source"])
+    >>> bootstrap_official_interval([section, section], resamples=20)
+    (1.0, 1.0)
+    """
+    _check(level, resamples)
+    if not sections:
+        raise ParameterError("no section was given; the official score needs one or more")
+    inverse = np.zeros(resamples)
+    for number, section in enumerate(sections):
+        # A generator per section: adding a section leaves the others' resamples as they were.
+        values = _resampled(*section, resamples, np.random.default_rng([seed, number]))
+        if "official_score" not in values:
+            raise ParameterError(
+                f"section number {number} lacks normal clips of one domain; "
+                "the official score needs both"
+            )
+        inverse += 1 / values["official_score"]
+    return _interval(len(sections) / inverse, level)
+
+
+def _check(level: float, resamples: int) -> None:
+    if not 0 < level < 1:
+        raise ParameterError(f"level is {level}; it must lie between 0 and 1, as 0.95")
+    if resamples < 1:
+        raise ParameterError(f"resamples is {resamples}; at least 1 is needed, 1000 is usual")
+
+
+def _interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def _resampled(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    domains: Sequence[str] | None,
+    resamples: int,
+    generator: np.random.Generator,
+) -> dict[str, NDArray[np.float64]]:
+    """Every metric on every resample, (resamples,) each."""
+    label, score = validate(labels, scores)
+    domain = np.full(label.size, "") if domains is None else validate_domains(domains, label.size)
+    order = np.argsort(-score, kind="stable")
+    label, domain = label[order], domain[order]
+    starts = np.flatnonzero(np.diff(score[order], prepend=np.inf))
+    block = max(1, _CELLS_AT_ONCE // label.size)
+    parts: list[dict[str, NDArray[np.float64]]] = []
+    for first in range(0, resamples, block):
+        times = _times_drawn(label, domain, min(block, resamples - first), generator)
+        parts.append(_metrics_of_draws(times, label, domain, starts))
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if all(name in values for name in OFFICIAL_METRICS):
+        inverse = sum(1 / np.maximum(values[name], EPSILON) for name in OFFICIAL_METRICS)
+        values["official_score"] = np.asarray(len(OFFICIAL_METRICS) / inverse)
+    return values
+
+
+def _times_drawn(
+    label: NDArray[np.int64],
+    domain: NDArray[np.str_],
+    resamples: int,
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:
+    """How often each resample holds each clip, (resamples, clips), drawn within label and domain."""
+    times = np.empty((resamples, label.size), dtype=np.int64)
+    for value in (0, 1):
+        for name in np.unique(domain):
+            rows = np.flatnonzero((label == value) & (domain == name))
+            if rows.size == 0:
+                continue
+            drawn = generator.integers(rows.size, size=(resamples, rows.size))
+            flat = (drawn + rows.size * np.arange(resamples)[:, None]).reshape(-1)
+            counts = np.bincount(flat, minlength=resamples * rows.size)
+            times[:, rows] = counts.reshape(resamples, rows.size)
+    return times
+
+
+def _metrics_of_draws(
+    times: NDArray[np.int64],
+    label: NDArray[np.int64],
+    domain: NDArray[np.str_],
+    starts: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Metrics of each resample; clips are sorted by falling score, `starts` marks distinct ones."""
+
+    def at_each_score(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.asarray(np.add.reduceat(times * rows, starts, axis=1))
+
+    anomalous = at_each_score(label == 1)
+    values: dict[str, NDArray[np.float64]] = {}
+    for name in DOMAINS:
+        rows = (label == 0) & (domain == name)
+        if rows.any():
+            values[f"auc_{name}"] = auc_of_counts(anomalous, at_each_score(rows))
+    values["pauc"] = partial_auc_of_counts(anomalous, at_each_score(label == 0), 0.1)
+    return values
