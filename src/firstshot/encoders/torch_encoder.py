@@ -1,0 +1,304 @@
+"""Any pre-trained encoder as an `Encoder`: spec and torch module give layers and embeddings.
+
+Input: clips of any lengths at any rate. Output: layer outputs (clips, time, freq, dim) or pooled
+embeddings (clips, values), float32. The spec does the numpy part of a clip (front-end, grid), the
+module the torch part (tokens of each layer); what is the same for all encoders is here: resampling,
+batches of clips of one length, choice of layers, pooling.
+
+A batch of clips of one length is run a micro-batch at a time, and a clip's numbers do not depend on
+the clips beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, get_args
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
+from firstshot.encoders.protocol import Waveforms
+from firstshot.encoders.token_model import HasFinalNorm, PoolsFewer, TokenSpec
+from firstshot.errors import ParameterError, SoundError
+
+LastLayer = Literal["raw", "normed"]
+_DTYPES = {"float32": torch.float32, "float64": torch.float64} | {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+class TorchEncoder:
+    """A pre-trained encoder, frozen, run by torch; see `firstshot.encoders.protocol.Encoder`.
+
+    Parameters
+    ----------
+    spec : TokenSpec
+        The encoder's constants and its numpy part.
+    module : torch.nn.Module with `tokens_by_layer`
+        The network with its weights; it is moved to `device` and `dtype` and set to evaluate.
+    weights_hash : str
+        Hex digest of the weights, a part of the fingerprint.
+    device : str or torch.device
+        Where the network runs.
+    dtype : torch.dtype or str
+        What the network computes in; outputs are float32 always.
+    last_layer : "raw" or "normed"
+        Output of the last block as it is, or after the norm that follows it (CED and M2D).
+    micro_batch : int
+        Number of clips that are run at once.
+
+    Raises
+    ------
+    ParameterError
+        A setting has a value that cannot be used with this encoder.
+    """
+
+    def __init__(
+        self,
+        spec: TokenSpec,
+        module: nn.Module,
+        *,
+        weights_hash: str,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | str = torch.float32,
+        last_layer: LastLayer = "raw",
+        micro_batch: int = 8,
+    ) -> None:
+        if last_layer not in get_args(LastLayer):
+            raise ParameterError(f"last_layer {last_layer!r} is not known; choose raw or normed")
+        if last_layer == "normed" and not isinstance(module, HasFinalNorm):
+            raise ParameterError(
+                f"last_layer 'normed': {spec.name} has no norm after its last block; choose raw"
+            )
+        if micro_batch < 1:
+            raise ParameterError(f"micro_batch {micro_batch}: at least one clip is run at once")
+        self.spec = spec
+        self.dtype = _as_dtype(dtype)
+        self.module = module.to(device=device, dtype=self.dtype).eval().requires_grad_(False)
+        self.weights_hash = weights_hash
+        self.last_layer = last_layer
+        self.micro_batch = micro_batch
+
+    def __repr__(self) -> str:
+        return f"TorchEncoder({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"
+
+    @property
+    def name(self) -> str:
+        """The name under which `firstshot.load_encoder` finds it."""
+        return self.spec.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next(self.module.parameters()).device
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz that the encoder hears at."""
+        return 16000
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.spec.depth
+
+    @property
+    def dim(self) -> int:
+        """Numbers per token."""
+        return self.spec.dim
+
+    @property
+    def default_layers(self) -> tuple[int, ...]:
+        """The layers a detector uses when none are named."""
+        return self.spec.default_layers
+
+    @property
+    def parameters(self) -> int:
+        """Number of learned values that the encoder uses."""
+        return sum(values.numel() for values in self.module.parameters())
+
+    @property
+    def minimum_samples(self) -> int:
+        """The shortest clip, at `sample_rate`, that gives one token."""
+        return self.spec.minimum_samples
+
+    @property
+    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest frequency in Hz of each row of the grid, lowest row first."""
+        return self.spec.frequency_bands()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that decides the output: weights, constants, settings."""
+        spec: Any = self.spec
+        decides = [asdict(spec), self.weights_hash, self.last_layer, str(self.dtype)]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    def grid(self, samples: int) -> tuple[int, int]:
+        """Return (time, freq), the token grid of a clip of that many samples at `sample_rate`."""
+        self._check_length(samples, "a clip")
+        return self.spec.grid(samples)
+
+    def macs(self, samples: int) -> int:
+        """Return the multiply-accumulates that encode one clip, counted as the report does."""
+        return self.spec.macs(samples)
+
+    def layers(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int = 16000,
+        layers: Sequence[int] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Return one float32 array (clips, time, freq, dim) per layer asked for; None means all.
+
+        Raises
+        ------
+        SoundError
+            A clip is too short or has NaN, or the clips do not share one grid (use `embed`).
+        ParameterError
+            A layer that does not exist.
+        """
+        every = range(1, self.depth + 1)
+        asked = resolve_layers(every if layers is None else layers, self.depth, self.name)
+        clips = self._heard(waveforms, sample_rate)
+        grids = sorted({self.spec.grid(len(clip)) for clip in clips})
+        if len(grids) > 1:
+            raise SoundError(
+                f"clips of different lengths, grids {grids}: layer outputs of one call must share "
+                "a grid; call embed, or layers once for each length"
+            )
+        time, freq = grids[0]
+        outputs = [np.empty((len(clips), time, freq, self.dim), np.float32) for _ in asked]
+        for members, _, tokens in self._batches(clips, asked):
+            for output, values in zip(outputs, tokens, strict=True):
+                output[members] = values
+        return outputs
+
+    def embed(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int = 16000,
+        layers: Sequence[int] | None = None,
+        pooling: str = "temporal",
+    ) -> list[NDArray[np.float32]]:
+        """Return one float32 array (clips, values) per layer asked for; None means the defaults.
+
+        Raises
+        ------
+        SoundError
+            A clip is too short or has NaN, or `spectral` pooling of clips of different lengths.
+        ParameterError
+            A layer or a pooling that does not exist.
+        """
+        if pooling not in POOLINGS:
+            raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
+        layers = self.default_layers if layers is None else layers
+        asked = resolve_layers(layers, self.depth, self.name)
+        clips = self._heard(waveforms, sample_rate)
+        rows: list[list[NDArray[np.float32]]] = [
+            [np.empty(0, np.float32)] * len(clips) for _ in asked
+        ]
+        for members, samples, tokens in self._batches(clips, asked):
+            for row, values in zip(rows, tokens, strict=True):
+                kept = values[:, : self._pooled_time(samples)]
+                for clip, vector in zip(members, pool(kept, pooling), strict=True):
+                    row[clip] = vector
+        if len({len(vector) for vector in rows[0]}) > 1:
+            raise SoundError(
+                f"pooling {pooling!r} of clips of different lengths gives embeddings of different "
+                "lengths; use temporal pooling, or a fixed length policy"
+            )
+        return [np.stack(row) for row in rows]
+
+    def _pooled_time(self, samples: int) -> int:
+        if isinstance(self.spec, PoolsFewer):
+            return self.spec.pooled_time(samples)
+        return self.spec.grid(samples)[0]
+
+    def _check_length(self, samples: int, clip: str) -> None:
+        if samples < self.minimum_samples:
+            raise SoundError(
+                f"{clip} has {samples} samples at {self.sample_rate} Hz; {self.name} needs at "
+                f"least {self.minimum_samples} ({self.minimum_samples / self.sample_rate:.3f} s) "
+                "for one token; record longer or pad it"
+            )
+
+    def _heard(self, waveforms: Waveforms, sample_rate: int) -> list[NDArray[np.float32]]:
+        """Return every clip as finite float32 at the encoder's rate, long enough for one token."""
+        if len(waveforms) == 0:
+            raise SoundError(f"no clips were given; {self.name} needs at least one")
+        if sample_rate <= 0:
+            raise ParameterError(f"sample_rate {sample_rate}: expected a positive number of Hz")
+        clips = []
+        for index, waveform in enumerate(waveforms):
+            clip = _one_clip(waveform, index)
+            if sample_rate != self.sample_rate:
+                clip = soxr.resample(clip, sample_rate, self.sample_rate, quality="HQ")
+            self._check_length(len(clip), f"clip {index}")
+            clips.append(clip)
+        return clips
+
+    def _batches(
+        self, clips: list[NDArray[np.float32]], layers: tuple[int, ...]
+    ) -> Iterator[tuple[list[int], int, list[NDArray[np.float32]]]]:
+        """Yield (which clips, their samples, their tokens of each layer), one length at a time."""
+        lengths: dict[int, list[int]] = {}
+        for index, clip in enumerate(clips):
+            lengths.setdefault(len(clip), []).append(index)
+        for samples, indices in lengths.items():
+            for start in range(0, len(indices), self.micro_batch):
+                members = indices[start : start + self.micro_batch]
+                spectrograms = [self.spec.front_end(clips[i], self.sample_rate) for i in members]
+                yield members, samples, self.tokens(np.stack(spectrograms), layers)
+
+    def tokens(
+        self, spectrograms: NDArray[np.float32], layers: tuple[int, ...]
+    ) -> list[NDArray[np.float32]]:
+        """Run the network on spectrograms (clips, frames, mels), up to the deepest of `layers`.
+
+        Returns one float32 array (clips, time, freq, dim) per 1-based layer, in the order asked.
+        """
+        module: Any = self.module
+        depths = tuple(sorted(set(layers)))
+        with torch.inference_mode():
+            batch = torch.from_numpy(spectrograms).to(device=self.device, dtype=self.dtype)
+            found = dict(zip(depths, module.tokens_by_layer(batch, depths), strict=True))
+            if self.last_layer == "normed" and self.depth in found:
+                found[self.depth] = module.final_norm(found[self.depth])
+            arrays = {depth: out.float().cpu().numpy() for depth, out in found.items()}
+        return [arrays[layer] for layer in layers]
+
+
+def _as_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    found = _DTYPES.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ParameterError(
+            f"dtype {dtype!r} cannot be computed in; choose one of {list(_DTYPES)}"
+        )
+    return found
+
+
+def _one_clip(waveform: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    samples = np.asarray(waveform)
+    if samples.ndim != 1:
+        raise SoundError(
+            f"clip {index} has shape {samples.shape}; expected (samples,): give an array "
+            "(clips, samples) or a list of mono waveforms"
+        )
+    if samples.dtype.kind != "f":
+        raise SoundError(
+            f"clip {index} holds {samples.dtype}; expected floating point samples of about +-1"
+        )
+    if not np.isfinite(samples).all():
+        raise SoundError(
+            f"clip {index} has NaN or infinite samples; record it again or leave it out"
+        )
+    return np.ascontiguousarray(samples, dtype=np.float32)
