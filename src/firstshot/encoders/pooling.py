@@ -1,7 +1,7 @@
 """Layer outputs (clips, time, freq, dim) become embeddings (clips, values).
 
 GenRep pools over time and keeps frequency, flattened so that value f*dim + d is dimension d of
-frequency row f (GENREP section 1). `spectral` and `all` are the two other poolings of the 2024 code.
+frequency row f. `spectral` and `all` are the two other poolings of the authors' 2024 code.
 """
 
 from __future__ import annotations

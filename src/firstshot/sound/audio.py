@@ -89,7 +89,7 @@ def _read_file(path: Path) -> tuple[NDArray[np.float32], int]:
             samples = file.read(dtype="float32", always_2d=True)
             rate = int(file.samplerate)
     except PermissionError as error:
-        raise SoundError(f"{path}: cannot be opened ({error.strerror}); check its rights") from error
+        raise SoundError(f"{path}: cannot be opened, {error.strerror}; check its rights") from error
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise SoundError(
             f"{path}: not readable as audio ({_reason(error)}); expected WAV, FLAC, OGG or MP3, "

@@ -1,0 +1,206 @@
+"""The embedded default encoder: log-mel statistics, no weights, numpy only.
+
+Input: waveforms of any length from one frame (32 ms) on. Output: two layers on a grid of one time
+step (the whole clip) by 48 mel bands.
+
+Layer 1, what a band sounds like, three numbers per band:
+
+- the mean of its log energy over time, after the clip's overall level is taken off, so that a
+  microphone moved or a gain changed is not an anomaly (`keep_level=True` keeps the level),
+- its standard deviation over time, which sees clicks, beats and load changes,
+- its flux, the mean absolute step from one frame to the next, which sees roughness that the
+  deviation cannot tell from slow change.
+
+Layer 2, how a band's envelope moves: the standard deviation of the log energy after averaging over
+20, 40, 80 and 160 ms, four numbers per band. What repeats faster than a window is averaged away, so
+the four together are a coarse modulation spectrum that needs no longer a clip than 0.1 s.
+
+Energies are in nepers (natural logarithm of power). The three kinds of numbers have different
+scales, so a detector standardises each dimension on its training clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.encoders.pooling import pool, resolve_layers
+from firstshot.encoders.protocol import Waveforms
+from firstshot.errors import SoundError
+from firstshot.sound.audio import load_waveform
+
+POWER_FLOOR = 1e-10
+"""Added to every band's power; about 20 dB below the rounding noise of 16-bit samples."""
+FRAMES_PER_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """Log-mel statistics of a clip behind the `Encoder` protocol.
+
+    Parameters
+    ----------
+    keep_level : bool
+        Keep the clip's overall level in the band means: the detector then also hears a machine
+        that is only louder or quieter, and a microphone that has moved.
+
+    Examples
+    --------
+    >>> clips = np.random.default_rng(0).standard_normal((2, 16000)).astype(np.float32)
+    >>> [layer.shape for layer in LogMel().layers(clips)]
+    [(2, 1, 48, 3), (2, 1, 48, 4)]
+    >>> [layer.shape for layer in LogMel().embed(clips)]
+    [(2, 144)]
+    """
+
+    keep_level: bool = False
+    name: str = field(default="logmel", init=False)
+    sample_rate: int = field(default=16000, init=False)
+    window: int = field(default=512, init=False)
+    hop: int = field(default=160, init=False)
+    bands: int = field(default=48, init=False)
+    low_hz: float = field(default=50.0, init=False)
+    high_hz: float = field(default=7800.0, init=False)
+    blocks: tuple[int, ...] = field(default=(2, 4, 8, 16), init=False)
+
+    depth = 2
+    dim = 3
+    parameters = 0
+    default_layers = (1,)
+
+    @property
+    def minimum_samples(self) -> int:
+        """Samples of the shortest clip: one window."""
+        return self.window
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of the constants, which are all that decides this encoder's output."""
+        constants = json.dumps([1, POWER_FLOOR, asdict(self)], sort_keys=True)
+        return hashlib.sha256(constants.encode()).hexdigest()
+
+    @property
+    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest frequency in Hz of each band's triangle."""
+        edges = _mel_edges(self.bands, self.low_hz, self.high_hz)
+        return tuple(zip(edges[:-2].tolist(), edges[2:].tolist(), strict=True))
+
+    def grid(self, samples: int) -> tuple[int, int]:
+        """Return (1, 48): the statistics are of the whole clip."""
+        self._check_length(samples)
+        return 1, self.bands
+
+    def macs(self, samples: int) -> int:
+        """Return the multiply-accumulates of the mel bank; Fourier transforms are not counted."""
+        return self._frames(samples) * (self.window // 2 + 1) * self.bands
+
+    def layers(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int = 16000,
+        layers: Sequence[int] | None = None,
+    ) -> list[NDArray[np.float32]]:
+        """Return one float32 array (clips, 1, 48, 3 or 4) per layer asked for; None means both.
+
+        Raises
+        ------
+        SoundError
+            A clip is shorter than one window, or has samples that are not finite.
+        ParameterError
+            A layer does not exist.
+        """
+        wanted = resolve_layers(layers or range(1, self.depth + 1), self.depth, self.name)
+
+        def encode(waveform: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+            samples = load_waveform(waveform, self.sample_rate, source_rate=sample_rate)
+            energies = self._log_energies(samples)
+            return [self._level(energies) if n == 1 else self._motion(energies) for n in wanted]
+
+        # Each clip is encoded on its own, so its numbers cannot depend on the batch it came in.
+        # numpy lets go of the interpreter in the transforms, which is where the time goes.
+        with ThreadPoolExecutor(max_workers=2) as pool_of_threads:
+            clips = list(pool_of_threads.map(encode, waveforms))
+        if not clips:
+            raise SoundError("no clip was given to encode; name at least one")
+        return [np.stack([clip[i] for clip in clips])[:, np.newaxis] for i in range(len(wanted))]
+
+    def embed(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int = 16000,
+        layers: Sequence[int] | None = None,
+        pooling: str = "temporal",
+    ) -> list[NDArray[np.float32]]:
+        """Return one float32 array (clips, 48 * 3 or 4) per layer asked for; None means layer 1."""
+        outputs = self.layers(waveforms, sample_rate, layers or self.default_layers)
+        return [pool(tokens, pooling) for tokens in outputs]
+
+    def _check_length(self, samples: int) -> None:
+        if samples < self.window:
+            raise SoundError(
+                f"a clip of {samples} samples is too short for {self.name}; it needs "
+                f"{self.window} at {self.sample_rate} Hz ({self.window / self.sample_rate:.3f} s)"
+            )
+
+    def _frames(self, samples: int) -> int:
+        self._check_length(samples)
+        return 1 + (samples - self.window) // self.hop
+
+    def _log_energies(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log power (frames, bands), the clip's level removed unless it is kept."""
+        from scipy.fft import rfft
+
+        self._check_length(len(samples))
+        window, bank = _window_and_bank(self.window, self.bands, self.low_hz, self.high_hz)
+        frames = np.lib.stride_tricks.sliding_window_view(samples, self.window)[:: self.hop]
+        energies = np.empty((len(frames), self.bands), dtype=np.float32)
+        # A block of frames and its spectrum stay in the cache; a whole clip's would not.
+        for start in range(0, len(frames), FRAMES_PER_BLOCK):
+            block = slice(start, start + FRAMES_PER_BLOCK)
+            spectrum = rfft(frames[block] * window, axis=1)
+            np.matmul(spectrum.real**2 + spectrum.imag**2, bank, out=energies[block])
+        energies += np.float32(POWER_FLOOR)
+        level = np.float32(1.0) if self.keep_level else energies.mean(dtype=np.float64)
+        logarithms: NDArray[np.float32] = np.log(energies / np.float32(level))
+        return logarithms
+
+    @staticmethod
+    def _level(energies: NDArray[np.float32]) -> NDArray[np.float32]:
+        steps = np.abs(np.diff(energies, axis=0)).mean(axis=0) if len(energies) > 1 else 0.0
+        mean, deviation = energies.mean(axis=0), energies.std(axis=0)
+        return np.stack([mean, deviation, np.broadcast_to(np.float32(steps), mean.shape)], axis=1)
+
+    def _motion(self, energies: NDArray[np.float32]) -> NDArray[np.float32]:
+        columns = []
+        for block in self.blocks:
+            count = max(len(energies) // block, 1)
+            pieces = energies[: count * block].reshape(count, -1, self.bands)
+            columns.append(pieces.mean(axis=1).std(axis=0))
+        return np.stack(columns, axis=1)
+
+
+def _mel_edges(bands: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    """Return the bands + 2 corner frequencies in Hz, equally spaced on the HTK mel scale."""
+    low, high = 2595.0 * np.log10(1.0 + np.array([low_hz, high_hz]) / 700.0)
+    return np.asarray(700.0 * (10.0 ** (np.linspace(low, high, bands + 2) / 2595.0) - 1.0))
+
+
+@lru_cache(maxsize=4)
+def _window_and_bank(
+    window: int, bands: int, low_hz: float, high_hz: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a periodic Hann window (window,) and triangles (window // 2 + 1, bands), float32."""
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(window) / window)
+    edges = _mel_edges(bands, low_hz, high_hz)
+    bins = np.arange(window // 2 + 1)[:, np.newaxis] * LogMel.sample_rate / window
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    bank = np.maximum(0.0, np.minimum(rising, falling))
+    return hann.astype(np.float32), bank.astype(np.float32)
