@@ -137,11 +137,9 @@ class M2dGeometry:
         return -(frames % self.piece_frames) % PATCH
 
     def pieces(self, frames: int) -> tuple[int, ...]:
-        """Frames of each piece of a spectrogram, padding included."""
-        padded = frames + self.padding(frames)
-        return tuple(
-            min(self.piece_frames, padded - start) for start in range(0, padded, self.piece_frames)
-        )
+        """Frames of each piece of a spectrogram, padding included as far as it fits the piece."""
+        padded, longest = frames + self.padding(frames), self.piece_frames
+        return tuple(min(longest, padded - start) for start in range(0, frames, longest))
 
     def steps(self, samples: int) -> tuple[int, ...]:
         """Time steps of each piece that a clip is encoded in."""
