@@ -1,0 +1,187 @@
+"""A clip beside its nearest normal clip becomes pictures: waveform, spectrogram, bands.
+
+Input: two `Excerpt`s and the bands in which the clips differ. Output: SVG markup (see `svg`). Both
+spectrograms of a pair share one colour scale and one mel axis, which the bands' chart uses too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from firstshot.report.audio import Excerpt
+from firstshot.report.spectra import mel, mel_levels
+from firstshot.report.svg import COLOURS, SETTINGS, inline_svg
+from firstshot.results import BandDifference
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (5.7, 3.6)
+LEFT, RIGHT = 0.115, 0.975  # of the width: where the time axis starts and ends; the page needs them
+FRAME_SECONDS = 0.064
+COLUMNS, BANDS = 230, 80
+RANGE_DB, STEP_DB = 60.0, 2.0  # steps that the eye cannot see, and that pack into a small picture
+NAMED_BANDS = 3
+TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)
+
+
+def named_bands(bands: Sequence[BandDifference]) -> list[BandDifference]:
+    """Return the few bands that carry most of the distance, the greatest share first.
+
+    Examples
+    --------
+    >>> bands = [BandDifference(0, 500, 0.2, 1.0), BandDifference(500, 1000, 0.8, 9.0)]
+    >>> [band.low_hz for band in named_bands(bands)]
+    [500, 0]
+    """
+    carrying = [band for band in bands if np.isfinite(band.share) and band.share > 0]
+    return sorted(carrying, key=lambda band: -band.share)[:NAMED_BANDS]
+
+
+def joined_bands(bands: Sequence[BandDifference]) -> list[tuple[float, float]]:
+    """Join bands that touch or overlap into ranges of Hz, the lowest first.
+
+    Examples
+    --------
+    >>> bands = [BandDifference(500, 900, 0.5, 2.0), BandDifference(200, 500, 0.3, 4.0)]
+    >>> joined_bands(bands)
+    [(200, 900)]
+    """
+    ranges: list[tuple[float, float]] = []
+    for band in sorted(bands, key=lambda band: band.low_hz):
+        if ranges and band.low_hz <= ranges[-1][1] * 1.001:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], band.high_hz))
+        else:
+            ranges.append((band.low_hz, band.high_hz))
+    return ranges
+
+
+def plot_pair(
+    clip: Excerpt, nearest: Excerpt, bands: Sequence[BandDifference], names: tuple[str, str]
+) -> tuple[Markup, Markup]:
+    """Draw waveform and spectrogram of a clip and of its nearest normal clip, on equal scales.
+
+    Parameters
+    ----------
+    clip, nearest : Excerpt
+        What was chosen by `choose_excerpts`; neither may be empty.
+    bands : sequence of BandDifference
+        The bands with the greatest share of the distance are framed in both pictures.
+    names : tuple of str
+        What a screen reader calls the two.
+    """
+    levels = [_levels(excerpt) for excerpt in (clip, nearest)]
+    # The loudest thousandth may saturate, so that one click does not darken everything else.
+    top = max(float(np.percentile(level, 99.9)) for level in levels)
+    quietest = min(float(np.percentile(level, 1.0)) for level in levels)
+    span = (min(max(quietest, top - RANGE_DB), top - 10.0), top)
+    peak = max(float(np.max(np.abs(e.waveform))) for e in (clip, nearest)) or 1.0
+    first, second = (
+        _draw_excerpt(excerpt, level, span, peak, named_bands(bands), name)
+        for excerpt, level, name in zip((clip, nearest), levels, names, strict=True)
+    )
+    return first, second
+
+
+def plot_bands(bands: Sequence[BandDifference], sample_rate: int) -> Markup:
+    """Draw how much louder or quieter than normal each band is, on the spectrogram's mel axis."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    named = named_bands(bands)
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(SIZE[0], 2.9))
+        axes = figure.add_axes((LEFT, 0.17, RIGHT - LEFT, 0.7))
+        for band in bands:
+            low, high = mel([band.low_hz, band.high_hz])
+            colour = "anomalous" if band.level_db > 0 else "normal"
+            axes.barh(
+                (low + high) / 2, band.level_db, height=(high - low) * 0.86, linewidth=0,
+                color=COLOURS[colour if band in named else "muted"],
+                alpha=1.0 if band in named else 0.4,
+            )  # fmt: skip
+        reach = max((abs(band.level_db) for band in bands if np.isfinite(band.level_db)), default=0)
+        reach = 1.12 * max(reach, 1.0)
+        axes.set(xlim=(-reach, reach), xlabel="level, clip minus normal, dB")
+        axes.axvline(0, color=COLOURS["ink"], linewidth=0.8)
+        for place, side, words in ((0, "left", "quieter"), (1, "right", "louder")):
+            axes.text(
+                place, 1.03, words, transform=axes.transAxes, ha=side, fontsize=10,
+                color=COLOURS["anomalous" if place else "normal"], weight="bold",
+            )  # fmt: skip
+        _mel_axis(axes, sample_rate)
+        told = "; ".join(
+            f"{band.low_hz:.0f} to {band.high_hz:.0f} Hz {band.level_db:+.1f} dB" for band in named
+        )
+        return inline_svg(figure, f"Difference of level per band. Greatest shares: {told}.")
+
+
+def _levels(excerpt: Excerpt) -> NDArray[np.float64]:
+    rate = excerpt.sample_rate
+    frame = 1 << max(5, round(np.log2(FRAME_SECONDS * rate)))
+    hop = max(1, (excerpt.waveform.size - frame) // COLUMNS)
+    return mel_levels(excerpt.waveform, rate, frame=frame, hop=hop, bands=BANDS)
+
+
+def _draw_excerpt(
+    excerpt: Excerpt,
+    levels: NDArray[np.float64],
+    span: tuple[float, float],
+    peak: float,
+    bands: Sequence[BandDifference],
+    name: str,
+) -> Markup:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    end = excerpt.start + excerpt.seconds
+    top = float(mel(excerpt.sample_rate / 2))
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=SIZE)
+        wave = figure.add_axes((LEFT, 0.83, RIGHT - LEFT, 0.15))
+        _draw_waveform(wave, excerpt, peak)
+        axes = figure.add_axes((LEFT, 0.135, RIGHT - LEFT, 0.675))
+        stepped = np.round((levels - span[1]) / STEP_DB) * STEP_DB + span[1]
+        axes.imshow(
+            stepped, origin="lower", aspect="auto", extent=(excerpt.start, end, 0, top),
+            cmap="magma", vmin=span[0], vmax=span[1], interpolation="none",
+        )  # fmt: skip
+        for edges in joined_bands(bands):
+            low, high = np.minimum(mel(edges), top)
+            for edge in (low, high):
+                axes.axhline(edge, color="#ffffff", linewidth=1.0, alpha=0.8)
+            axes.plot(
+                [1.008] * 2, [low, high], transform=axes.get_yaxis_transform(), clip_on=False,
+                color=COLOURS["anomalous"], linewidth=4, solid_capstyle="butt",
+            )  # fmt: skip
+        _mel_axis(axes, excerpt.sample_rate)
+        axes.set(xlim=(excerpt.start, end), xlabel="time, s")
+        length = f"seconds {excerpt.start:.1f} to {end:.1f} of {excerpt.clip_seconds:.1f}"
+        return inline_svg(figure, f"Waveform and spectrogram of {name}, {length}.")
+
+
+def _draw_waveform(axes: Axes, excerpt: Excerpt, peak: float) -> None:
+    """Draw the highest and lowest sample of each of a few hundred stretches."""
+    starts = np.unique(np.linspace(0, excerpt.waveform.size, COLUMNS, endpoint=False).astype(int))
+    high = np.maximum.reduceat(excerpt.waveform, starts)
+    low = np.minimum.reduceat(excerpt.waveform, starts)
+    times = excerpt.start + starts / excerpt.sample_rate
+    axes.fill_between(times, low, high, color=COLOURS["muted"], linewidth=0.6)
+    axes.set(xlim=(excerpt.start, excerpt.start + excerpt.seconds), ylim=(-peak, peak))
+    axes.axis("off")
+
+
+def _mel_axis(axes: Axes, sample_rate: int) -> None:
+    """Label a mel axis in Hz, an octave from line to line."""
+    half = sample_rate / 2
+    ticks = [hertz for hertz in TICKS_HZ if 250 <= hertz <= half] or [int(half)]
+    names = [f"{hertz:g}" if hertz < 1000 else f"{hertz / 1000:g}k" for hertz in ticks]
+    axes.set_yticks(mel(ticks), names)
+    axes.set_ylim(0, float(mel(half)))
+    axes.set_ylabel("Hz", rotation=0, labelpad=0, ha="right")
+    axes.yaxis.set_label_coords(-0.02, 0.0)

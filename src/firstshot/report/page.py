@@ -1,0 +1,110 @@
+"""Section results become one offline HTML page.
+
+Input: `SectionResult` records. Output: a file that needs no network: style, script, pictures and
+sound are inside it, and its content security policy forbids the browser to fetch anything else and
+to run any script but the page's own. The template escapes every name and word; only the SVG drawn
+by `plots` and `example_plots` is put in as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from firstshot.errors import ParameterError
+from firstshot.report import example_plots
+from firstshot.report.files import write_text
+from firstshot.report.table import called_anomalous, overall_metrics, percent, versions
+from firstshot.report.views import flat_settings, hertz, number, section_views
+from firstshot.results import Interval, SectionResult
+
+EXAMPLES_ON_PAGE = 40  # about 0.2 MB each
+
+
+def write_page(
+    path: Path | str,
+    sections: Sequence[SectionResult],
+    title: str = "Anomalous sound report",
+    settings: Mapping[str, Any] | None = None,
+    overall: Mapping[str, float] | None = None,
+    overall_interval: Interval | None = None,
+) -> Path:
+    """Write the report of a run as one HTML file that opens anywhere, offline.
+
+    Parameters
+    ----------
+    path : path
+        The file to write, in one step.
+    sections : sequence of SectionResult
+        One per machine and section; at least one.
+    title : str
+        The page's heading.
+    settings : mapping, optional
+        What the run was made with, shown as a table; `settings["normalizer"] == "test_zscore"`
+        adds a warning, since that normaliser looks at the test clips' statistics.
+    overall : mapping, optional
+        Metrics of the `all` row; computed from the sections when absent.
+    overall_interval : Interval, optional
+        A bootstrap interval of the overall official score.
+
+    Returns
+    -------
+    Path
+        The path written.
+
+    Raises
+    ------
+    ParameterError
+        When there is no section to report.
+    OutputError
+        When the file cannot be written.
+    """
+    return write_text(path, render_page(sections, title, settings, overall, overall_interval))
+
+
+def render_page(
+    sections: Sequence[SectionResult],
+    title: str = "Anomalous sound report",
+    settings: Mapping[str, Any] | None = None,
+    overall: Mapping[str, float] | None = None,
+    overall_interval: Interval | None = None,
+) -> str:
+    """Return the page that `write_page` writes; the parameters are the same."""
+    from jinja2 import Environment, StrictUndefined
+
+    if not sections:
+        raise ParameterError("a report needs the results of one section or more; got none")
+    settings = dict(settings or {})
+    script = _packaged("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "number": number, "hertz": hertz}
+    return environment.from_string(_packaged("page.html.jinja")).render(
+        title=title,
+        views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
+        overall=overall_metrics(sections) if overall is None else overall,
+        overall_interval=overall_interval,
+        clips=sum(len(section.clips) for section in sections),
+        anomalous=sum(map(called_anomalous, sections)),
+        called_anomalous=called_anomalous,
+        settings=flat_settings(settings),
+        normalizer=settings.get("normalizer"),
+        looks_at_test_clips=settings.get("normalizer") == "test_zscore",
+        versions=versions(),
+        style=Markup(_packaged("page.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        time_axis=(example_plots.LEFT, example_plots.RIGHT),
+    )
+
+
+def _packaged(name: str) -> str:
+    return resources.files("firstshot.report").joinpath(name).read_text(encoding="utf-8")

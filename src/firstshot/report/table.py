@@ -1,0 +1,289 @@
+"""Section results become the result tables: CSV, JSON, and one for the terminal.
+
+Input: `SectionResult` records. Output: rows with the official evaluator's columns and their means,
+a JSON-ready dictionary, a `rich` table. The means clip every value at 2.2e-16 first and the overall
+official score is the harmonic mean of every AUC source, AUC target and pAUC over machines and
+sections, as the evaluator of DCASE 2022 to 2025 Task 2 computes it. A metric that a section lacks
+(no labels, or no clip of one domain) is left empty and left out of the means.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstshot.report.files import write_text
+from firstshot.results import Interval, SectionResult
+from firstshot.scoring.metrics import EPSILON, OFFICIAL_METRICS, harmonic_mean
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+METRIC_COLUMNS = {
+    "AUC (all)": "auc_all",
+    "AUC (source)": "auc_source",
+    "AUC (target)": "auc_target",
+    "pAUC": "pauc",
+    "precision (source)": "precision_source",
+    "precision (target)": "precision_target",
+    "recall (source)": "recall_source",
+    "recall (target)": "recall_target",
+    "F1 score (source)": "f1_source",
+    "F1 score (target)": "f1_target",
+    "official score": "official_score",
+}
+COUNT_COLUMNS = ("clips", "called anomalous", "threshold")
+
+
+def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
+    """Compute the `all` row: harmonic means over sections, and the overall official score.
+
+    Parameters
+    ----------
+    sections : sequence of SectionResult
+        The sections of all machines of a run.
+
+    Returns
+    -------
+    dict
+        Fractions of 1 under the names of `SectionResult.metrics`; a metric that no section has is
+        missing. `official_score` is taken over every AUC source, AUC target and pAUC.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> fan = SimpleNamespace(metrics={"auc_source": 1.0, "auc_target": 0.5, "pauc": 0.5})
+    >>> round(overall_metrics([fan])["official_score"], 12)
+    0.6
+    """
+    overall = {}
+    for name in METRIC_COLUMNS.values():
+        values = _values(sections, (name,))
+        if values and name != "official_score":
+            overall[name] = float(harmonic_mean(values))
+    official = _values(sections, OFFICIAL_METRICS)
+    if official:
+        overall["official_score"] = float(harmonic_mean(official))
+    return overall
+
+
+def results_rows(sections: Sequence[SectionResult]) -> list[dict[str, str | int | float | None]]:
+    """Lay the results out as one flat table: a row per machine and section, then the mean rows.
+
+    Returns
+    -------
+    list of dict
+        Columns `machine`, `section`, the official evaluator's metric columns, `official score`,
+        `clips`, `called anomalous` and `threshold`. None where a metric cannot be computed. The
+        last two rows, `arithmetic mean` and `harmonic mean`, are over all sections and are left
+        out when no section has a metric.
+    """
+    rows: list[dict[str, str | int | float | None]] = []
+    for section in sections:
+        row: dict[str, str | int | float | None] = {
+            "machine": section.machine,
+            "section": section.section,
+        }
+        row |= {column: section.metrics.get(name) for column, name in METRIC_COLUMNS.items()}
+        row |= {
+            "clips": len(section.clips),
+            "called anomalous": called_anomalous(section),
+            "threshold": section.threshold,
+        }
+        rows.append(row)
+    if any(section.metrics for section in sections):
+        rows += [_mean_row("arithmetic mean", sections), _mean_row("harmonic mean", sections)]
+    return rows
+
+
+def write_results_csv(path: Path | str, sections: Sequence[SectionResult]) -> Path:
+    """Write `results_rows` as a CSV file with a header, in one step.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    text = io.StringIO()
+    columns = ["machine", "section", *METRIC_COLUMNS, *COUNT_COLUMNS]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(results_rows(sections))
+    return write_text(path, text.getvalue())
+
+
+def results_json(
+    sections: Sequence[SectionResult], settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Gather the results, the settings and the versions that gave them, ready for `json.dumps`.
+
+    Returns
+    -------
+    dict
+        `official_score` (a fraction of 1, None without labels), `overall`, `machines` (one entry
+        per `SectionResult.name` with its metrics, counts, intervals and notes), `settings` and
+        `versions`. Numbers that JSON cannot hold (nan, inf) become None.
+    """
+    overall = overall_metrics(sections)
+    machines = {section.name: _section_json(section) for section in sections}
+    gathered = {
+        "official_score": overall.get("official_score"),
+        "overall": overall,
+        "machines": machines,
+        "settings": dict(settings or {}),
+        "versions": versions(),
+    }
+    plain: dict[str, Any] = _plain(gathered)
+    return plain
+
+
+def write_results_json(
+    path: Path | str,
+    sections: Sequence[SectionResult],
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `results_json` as an indented JSON file, in one step.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    text = json.dumps(results_json(sections, settings), indent=2, allow_nan=False)
+    return write_text(path, text + "\n")
+
+
+def terminal_table(sections: Sequence[SectionResult], title: str | None = None) -> Table:
+    """Lay the results out for a terminal, in percent; print it with `rich.console.Console`.
+
+    One row per machine and section and an `all` row of harmonic means (official score: over every
+    AUC source, AUC target and pAUC). The section column appears when a machine has more than one.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    machines = [section.machine for section in sections]
+    several = len(set(machines)) < len(machines)
+    labelled = any(section.metrics for section in sections)
+    table = Table(title=title, title_justify="left")
+    table.add_column("Machine", overflow="fold")
+    if several:
+        table.add_column("Section")
+    if labelled:
+        for heading in ("AUC source", "AUC target", "pAUC", "Official score"):
+            table.add_column(heading, justify="right")
+    table.add_column("Called anomalous", justify="right")
+    names = (*OFFICIAL_METRICS, "official_score") if labelled else ()
+    for section in sections:
+        cells = [Text(section.machine)]
+        cells += [Text(section.section)] if several else []
+        cells += [Text(percent(section.metrics.get(name))) for name in names]
+        cells.append(Text(f"{called_anomalous(section)} of {len(section.clips)}"))
+        table.add_row(*cells)
+    table.add_section()
+    overall = overall_metrics(sections)
+    cells = [Text("all")] + ([Text("")] if several else [])
+    cells += [Text(percent(overall.get(name))) for name in names]
+    cells.append(Text(f"{sum(map(called_anomalous, sections))} of {_clip_count(sections)}"))
+    table.add_row(*cells, style="bold")
+    return table
+
+
+def percent(value: float | None, interval: Interval | None = None) -> str:
+    """Show a fraction of 1 in percent with two decimals, a missing one as a dash.
+
+    Examples
+    --------
+    >>> percent(0.8125), percent(None)
+    ('81.25', '–')
+    >>> percent(0.8, Interval(0.75, 0.851, 0.95))
+    '80.00 (75.0–85.1)'
+    """
+    if value is None or not np.isfinite(value):
+        return "–"
+    if interval is None:
+        return f"{100 * value:.2f}"
+    return f"{100 * value:.2f} ({100 * interval.low:.1f}–{100 * interval.high:.1f})"
+
+
+def called_anomalous(section: SectionResult) -> int:
+    """Count the clips of a section that the threshold calls anomalous."""
+    return int(np.count_nonzero(section.decisions))
+
+
+def versions() -> dict[str, str]:
+    """Tell the versions of Python and of the packages that the numbers depend on."""
+    import firstshot
+
+    found = {"firstshot": firstshot.__version__, "python": platform.python_version()}
+    for package in ("numpy", "scipy", "soundfile", "soxr", "torch"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _clip_count(sections: Sequence[SectionResult]) -> int:
+    return sum(len(section.clips) for section in sections)
+
+
+def _values(sections: Sequence[SectionResult], names: Sequence[str]) -> list[float]:
+    return [s.metrics[name] for s in sections for name in names if name in s.metrics]
+
+
+def _mean_row(kind: str, sections: Sequence[SectionResult]) -> dict[str, str | int | float | None]:
+    row: dict[str, str | int | float | None] = {"machine": kind, "section": None}
+    harmonic = overall_metrics(sections)
+    for column, name in METRIC_COLUMNS.items():
+        values = _values(sections, (name,))
+        if kind == "harmonic mean":
+            row[column] = harmonic.get(name)
+        else:
+            clipped = np.maximum(values, EPSILON)
+            row[column] = float(np.mean(clipped)) if values else None
+    row |= {
+        "clips": _clip_count(sections),
+        "called anomalous": sum(map(called_anomalous, sections)),
+        "threshold": None,
+    }
+    return row
+
+
+def _section_json(section: SectionResult) -> dict[str, Any]:
+    return {
+        **section.metrics,
+        "clips": len(section.clips),
+        "called_anomalous": called_anomalous(section),
+        "threshold": section.threshold,
+        "intervals": {
+            name: {"low": interval.low, "high": interval.high, "level": interval.level}
+            for name, interval in section.intervals.items()
+        },
+        "notes": list(section.notes),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy values, tuples and paths into what JSON knows; nan and inf into None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, int, str, type(None))):
+        return value
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)

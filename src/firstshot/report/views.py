@@ -1,0 +1,222 @@
+"""Section results become what the page's template shows: sentences, counts, plots and players.
+
+Input: a `SectionResult`. Output: a `SectionView` with every number ready to print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from firstshot.report.audio import Excerpt, audio_addresses, choose_excerpts
+from firstshot.report.example_plots import named_bands, plot_bands, plot_pair
+from firstshot.report.plots import plot_roc, plot_scores
+from firstshot.report.table import called_anomalous
+from firstshot.results import BandDifference, Example, SectionResult
+
+SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
+
+
+@dataclass(frozen=True)
+class Side:
+    """One half of an example: the clip, or its nearest normal clip."""
+
+    heading: str
+    clip: str
+    domain: str
+    excerpt: Excerpt
+    audio: str
+    plot: Markup
+
+
+@dataclass(frozen=True)
+class ExampleView:
+    """One example; `sides` are the clip and its nearest normal clip, or nothing without samples."""
+
+    example: Example
+    called_anomalous: bool
+    sides: tuple[Side, ...]
+    bands_plot: Markup | None
+    bands: list[BandDifference]
+
+
+@dataclass(frozen=True)
+class Count:
+    """How the clips of one group were called; `label` is None where the data set does not tell."""
+
+    group: str
+    label: int | None
+    normal: int
+    anomalous: int
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """One section, under a title that is unique enough for its heading."""
+
+    section: SectionResult
+    title: str
+    anchor: str
+    summary: str
+    scores_plot: Markup
+    roc_plot: Markup | None
+    counts: list[Count]
+    examples: list[ExampleView]
+    left_out: int
+
+
+def section_views(sections: Sequence[SectionResult], examples: int) -> list[SectionView]:
+    """Prepare every section for the page, with at most `examples` clips to listen to in each."""
+    machines = [section.machine for section in sections]
+    views = []
+    for number, section in enumerate(sections, start=1):
+        several = machines.count(section.machine) > 1
+        shown = section.examples[:examples]
+        counts = decision_counts(section)
+        views.append(
+            SectionView(
+                section=section,
+                title=f"{section.machine}, section {section.section}"
+                if several
+                else section.machine,
+                anchor=f"machine-{number}",
+                summary=summarise(section, counts),
+                scores_plot=plot_scores(section),
+                roc_plot=plot_roc(section),
+                counts=counts,
+                examples=[_example_view(example, section) for example in shown],
+                left_out=len(section.examples) - len(shown),
+            )
+        )
+    return views
+
+
+def decision_counts(section: SectionResult) -> list[Count]:
+    """Count the decisions of each domain's normal and anomalous clips; empty groups are left out.
+
+    Returns
+    -------
+    list of Count
+        One per domain and label; one for all clips when neither is known.
+    """
+    clips = len(section.clips)
+    labels = np.full(clips, -1) if section.labels is None else np.asarray(section.labels)
+    domains = np.array([""] * clips if section.domains is None else section.domains)
+    counts = []
+    for domain in dict.fromkeys(sorted(domains.tolist())):
+        for label, word in ((0, "normal"), (1, "anomalous"), (-1, "test clips")):
+            decisions = np.asarray(section.decisions)[(domains == domain) & (labels == label)]
+            if decisions.size:
+                called = int(np.count_nonzero(decisions))
+                group = f"{domain} {word}".strip()
+                counts.append(
+                    Count(group, None if label < 0 else label, decisions.size - called, called)
+                )
+    return counts
+
+
+def summarise(section: SectionResult, counts: Sequence[Count]) -> str:
+    """Say in one sentence what the threshold did.
+
+    Examples
+    --------
+    >>> counts = [Count("normal", 0, 47, 3), Count("anomalous", 1, 9, 41)]
+    >>> summarise(None, counts)
+    '41 of 50 anomalous clips are found; 3 of 50 normal clips raise a false alarm.'
+    """
+    parts = []
+    for label, words in (
+        (1, "{} of {} anomalous clips are found"),
+        (0, "{} of {} normal clips raise a false alarm"),
+    ):
+        chosen = [count for count in counts if count.label == label]
+        called = sum(count.anomalous for count in chosen)
+        if chosen:
+            parts.append(words.format(called, called + sum(count.normal for count in chosen)))
+    if not parts:
+        return f"{called_anomalous(section)} of {len(section.clips)} clips are called anomalous."
+    return "; ".join(parts) + "."
+
+
+def _example_view(example: Example, section: SectionResult) -> ExampleView:
+    if example.clip in section.clips:
+        called = bool(section.decisions[section.clips.index(example.clip)])
+    else:
+        called = example.score > section.threshold
+    bands = list(example.bands)
+    return ExampleView(
+        example=example,
+        called_anomalous=called,
+        sides=_sides(example),
+        bands_plot=plot_bands(bands, example.sample_rate) if bands else None,
+        bands=named_bands(bands),
+    )
+
+
+def _sides(example: Example) -> tuple[Side, ...]:
+    waveforms = [np.nan_to_num(w) for w in (example.waveform, example.nearest_waveform)]
+    if min(waveform.size for waveform in waveforms) < SHORTEST_SAMPLES:
+        return ()
+    excerpts = choose_excerpts(waveforms[0], waveforms[1], example.sample_rate)
+    plots = plot_pair(*excerpts, example.bands, ("this clip", "its nearest normal clip"))
+    audio = audio_addresses(excerpts)
+    return tuple(
+        Side(heading, clip, domain, excerpt, address, plot)
+        for heading, clip, domain, excerpt, address, plot in zip(
+            ("This clip", "Nearest normal clip"),
+            (example.clip, example.nearest),
+            (example.domain, example.nearest_domain),
+            excerpts,
+            audio,
+            plots,
+            strict=True,
+        )
+    )
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Turn nested settings into name and value pairs.
+
+    Examples
+    --------
+    >>> flat_settings({"encoder": "logmel", "normalizer": {"K": 16}, "layers": (7, 10)})
+    [('encoder', 'logmel'), ('normalizer.K', '16'), ('layers', '7, 10')]
+    """
+    pairs: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            pairs += flat_settings(value, f"{prefix}{name}.")
+        elif isinstance(value, (list, tuple)):
+            pairs.append((f"{prefix}{name}", ", ".join(map(str, value)) or "none"))
+        else:
+            pairs.append((f"{prefix}{name}", "none" if value is None else str(value)))
+    return pairs
+
+
+def number(value: float) -> str:
+    """Show a score or a probability with as many digits as a reader wants.
+
+    Examples
+    --------
+    >>> number(12.34567), number(0.000123456), number(float("nan"))
+    ('12.35', '0.0001235', '–')
+    """
+    return f"{value:.4g}" if np.isfinite(value) else "–"
+
+
+def hertz(band: BandDifference) -> str:
+    """Name a band by its edges.
+
+    Examples
+    --------
+    >>> hertz(BandDifference(820.0, 990.0, 0.1, 3.0)), hertz(BandDifference(990, 1240, 0.1, 3.0))
+    ('820–990 Hz', '0.99–1.24 kHz')
+    """
+    if band.high_hz < 1000:
+        return f"{band.low_hz:.0f}–{band.high_hz:.0f} Hz"
+    digits = 2 if band.high_hz < 10_000 else 1
+    return f"{band.low_hz / 1000:.{digits}f}–{band.high_hz / 1000:.{digits}f} kHz"
