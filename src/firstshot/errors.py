@@ -20,7 +20,7 @@ class SoundError(FirstshotError):
 
 
 class WeightsError(FirstshotError):
-    """An encoder's weights, or the library that runs them, are missing or not what they should be."""
+    """An encoder's weights, or the library that runs them, are missing or not as they should be."""
 
 
 class DatasetError(FirstshotError):

@@ -1,4 +1,4 @@
-"""What a run found, in the form that tables, files and the page are made from."""
+"""What was found, as records: of one clip, and of a run, which tables, files and the page show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,55 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A normal clip that lies near: its name, its domain, and its distance to the clip."""
+
+    clip: str
+    domain: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a detector says of one clip.
+
+    Attributes
+    ----------
+    clip : str
+        The clip's name.
+    score : float
+        Higher is more anomalous; of a clip heard in windows, its worst window's.
+    p_value : float
+        Share of normal clips, this one counted in, that score at least as high.
+    threshold : float
+        The score above which the clip is called anomalous.
+    is_anomaly : bool
+        Whether `score` is above `threshold`.
+    domain : str
+        The domain, "source" or "target", in which the clip looks most normal.
+    nearest : tuple of Neighbor
+        The nearest normal clips, nearest first, at the last of the detector's layers.
+    parts : dict of str to float
+        The score of each layer (or of each encoder, for an ensemble).
+    start_seconds : float
+        Where in the clip the window begins that decided.
+    window_scores : tuple of float
+        The score of every window, in order of time.
+    """
+
+    clip: str
+    score: float
+    p_value: float
+    threshold: float
+    is_anomaly: bool
+    domain: str
+    nearest: tuple[Neighbor, ...]
+    parts: dict[str, float]
+    start_seconds: float = 0.0
+    window_scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Writing files so that a kill, a full disk or a second process leaves whole files only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from firstshot.errors import OutputError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that readers see the old content or the new, never a part.
+
+    Text is written as UTF-8. Raises the `OSError` of the file system; see `write_result` for the
+    form that users see.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        # mkstemp makes files that only their owner can read; results are for sharing.
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_result(path: Path, content: bytes | str) -> None:
+    """Write a result file atomically, its folder made first.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made or written to, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(
+            f"{path}: cannot be written ({reason}); free some space or choose another place"
+        ) from error

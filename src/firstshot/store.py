@@ -1,0 +1,137 @@
+"""The embedding store: what an encoder said of a clip is computed once and kept.
+
+Content-addressed: an entry's key is the hash of the decoded samples and of everything else that
+decides the numbers (encoder with its weights and front-end constants, pooling, length policy). An
+entry is one safetensors file, written under a temporary name and then renamed, so that a run
+killed at any moment leaves whole entries only, and two processes can share a store: at worst both
+compute the same entry and the later rename wins with the same content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.errors import OutputError, ParameterError
+from firstshot.files import write_atomically
+
+PRECISIONS = {"float32": np.float32, "float16": np.float16}
+SCHEMA = 1
+
+
+def default_store_folder() -> Path:
+    """Return `$FIRSTSHOT_CACHE/embeddings`, or the same under the user's cache folder."""
+    cache = os.environ.get("FIRSTSHOT_CACHE")
+    base = Path(cache) if cache else _user_cache() / "firstshot"
+    return base / "embeddings"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def hash_samples(samples: NDArray[np.float32]) -> str:
+    """Return the hex SHA-256 of a waveform's decoded samples.
+
+    >>> hash_samples(np.zeros(4, dtype=np.float32))[:8]
+    '374708ff'
+    """
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
+
+
+def entry_key(samples_digest: str, recipe: Mapping[str, object]) -> str:
+    """Return the hex key of one clip's entry under one recipe (encoder, pooling, length policy)."""
+    text = json.dumps([SCHEMA, samples_digest, dict(recipe)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """How many entries a store holds, and their size in bytes."""
+
+    entries: int
+    size: int
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """Embeddings on disk, one file per clip and recipe.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the entries lie; made when the first one is written.
+    precision : "float32" or "float16"
+        How embeddings are kept. float16 halves the size and rounds to three decimal digits; it is
+        part of the key, so entries of the two precisions never mix.
+    """
+
+    folder: Path
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ParameterError(
+                f"store precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+            )
+
+    def load(self, key: str) -> dict[str, NDArray[np.float32]] | None:
+        """Return the arrays of an entry as float32, or None where it is absent or damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self._path(key)
+        try:
+            arrays = load_file(path)
+        except (FileNotFoundError, SafetensorError):
+            return None
+        return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+
+    def save(
+        self, key: str, arrays: Mapping[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Write an entry; return its arrays as `load` would, so a first run equals a second."""
+        from safetensors.numpy import save
+
+        kept = {
+            name: np.ascontiguousarray(array, dtype=PRECISIONS[self.precision])
+            for name, array in arrays.items()
+        }
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, save(kept))
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot write to the embedding store ({error.strerror}); free some "
+                "space or name another folder, the run then goes on from here"
+            ) from error
+        return {name: array.astype(np.float32) for name, array in kept.items()}
+
+    def summary(self) -> StoreSummary:
+        """Count the entries and their bytes."""
+        sizes = [path.stat().st_size for path in self._entries()]
+        return StoreSummary(len(sizes), sum(sizes))
+
+    def prune(self, older_than_days: float = 0.0) -> StoreSummary:
+        """Delete entries last written more than that many days ago; return what was deleted."""
+        limit = time.time() - older_than_days * 86400.0
+        deleted = [path for path in self._entries() if path.stat().st_mtime <= limit]
+        size = sum(path.stat().st_size for path in deleted)
+        for path in deleted:
+            path.unlink(missing_ok=True)
+        return StoreSummary(len(deleted), size)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / self.precision / key[:2] / f"{key}.safetensors"
+
+    def _entries(self) -> list[Path]:
+        return sorted(self.folder.glob("float*/??/*.safetensors"))
