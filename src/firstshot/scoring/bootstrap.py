@@ -131,7 +131,7 @@ def _times_drawn(
     resamples: int,
     generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """How often each resample holds each clip, (resamples, clips), drawn within label and domain."""
+    """How often each resample holds each clip, (resamples, clips); drawn by label and domain."""
     times = np.empty((resamples, label.size), dtype=np.int64)
     for value in (0, 1):
         for name in np.unique(domain):

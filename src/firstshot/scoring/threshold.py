@@ -1,0 +1,213 @@
+"""Scores of normal clips become a threshold, and scores become decisions and p-values.
+
+A clip is decided anomalous when its score is strictly above the threshold (task paper, eq. 1). The
+threshold comes from n scores of normal clips alone. They must not flatter the detector: give the
+scores of clips that were left out of the bank, or leave-one-out scores. Three methods:
+
+- ``gamma``: the challenge's way, the 0.9 quantile of a gamma law fitted to the scores (gamma.py).
+  What false-alarm rate it keeps depends on how well the law fits; it can promise none.
+- ``quantile``: the empirical quantile, interpolated between order statistics at (n + 1) * q
+  (Weibull's plotting position).
+- ``conformal``: the smallest of the n scores that keeps the false-alarm rate at or below the asked
+  one (split conformal prediction; Vovk et al., 2005).
+
+The promises hold for normal clips drawn like the n calibration clips, on average over such draws.
+The share of normal clips that score above the k-th smallest of n is (n + 1 - k) / (n + 1), so the
+smallest rate that n clips can promise is 1 / (n + 1), and a smaller one is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.scoring.gamma import fit_gamma
+
+METHODS = ("gamma", "quantile", "conformal")
+CHALLENGE_RATE = 0.1
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A score above which a clip is anomalous, and what is known of its false alarms.
+
+    `false_alarm_rate` is the asked share of normal clips above `value`; `clips` the number of
+    normal scores it was set on; `promised_false_alarm_rate` the rate that is kept on average over
+    draws of the calibration clips, or None where a fitted law alone speaks for it; `promise` says
+    the same in a sentence; `parameters` holds the fitted law's shape, location and scale, if any.
+    """
+
+    value: float
+    method: str
+    false_alarm_rate: float
+    clips: int
+    promised_false_alarm_rate: float | None
+    promise: str
+    parameters: dict[str, float] = field(default_factory=dict)
+
+
+def smallest_promise(clips: int) -> float:
+    """Smallest false-alarm rate that a number of normal clips can promise.
+
+    >>> smallest_promise(19)
+    0.05
+    """
+    if clips < 1:
+        raise ParameterError(f"{clips} normal clips promise nothing; at least 1 is needed")
+    return 1 / (clips + 1)
+
+
+def clips_needed(false_alarm_rate: float) -> int:
+    """Count the normal clips needed to promise a false-alarm rate.
+
+    >>> clips_needed(0.05)
+    19
+    """
+    _check_rate(false_alarm_rate)
+    # 1 / 0.05 is 20, but 1 / 0.07 must not gain a clip by a rounding error.
+    return max(1, math.ceil(1 / false_alarm_rate - 1e-9) - 1)
+
+
+def fit_threshold(
+    scores: ArrayLike,
+    method: str = "gamma",
+    false_alarm_rate: float = CHALLENGE_RATE,
+    extrapolate: bool = False,
+) -> Threshold:
+    """Set a threshold on the scores (clips,) of normal clips.
+
+    `false_alarm_rate` is the share of normal clips that may score above it; the challenge's
+    baselines use the gamma law's 0.9 quantile, a rate of 0.1. Raises ParameterError for a rate that
+    so few clips cannot promise, naming how many could. With `gamma`, `extrapolate` lets the law
+    speak beyond its data instead; the challenge's own rate 0.1 needs no such leave, but warns.
+
+    >>> threshold = fit_threshold(range(1, 20), method="conformal", false_alarm_rate=0.1)
+    >>> threshold.value, threshold.promised_false_alarm_rate
+    (18.0, 0.1)
+    >>> print(threshold.promise)
+    at most 10% of normal clips score above it, on average, as promised by 19 normal clips
+    """
+    values = _finite(scores, "score")
+    if method not in METHODS:
+        raise ParameterError(f"threshold method {method!r} is not known; choose one of {METHODS}")
+    _check_rate(false_alarm_rate)
+    if method == "gamma":
+        return _gamma_threshold(values, false_alarm_rate, extrapolate)
+    if extrapolate:
+        raise ParameterError(
+            f"method {method!r} cannot extrapolate beyond the largest score; use 'gamma' for that"
+        )
+    if false_alarm_rate < smallest_promise(values.size) * (1 - 1e-9):
+        raise ParameterError(_refusal(values.size, false_alarm_rate))
+    return _ranked_threshold(values, method, false_alarm_rate)
+
+
+def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> Threshold:
+    """Take the threshold from the sorted scores."""
+    ordered, clips = np.sort(values), values.size
+    rank = (clips + 1) * (1 - rate)
+    nearest = round(rank)
+    if abs(rank - nearest) < 1e-9 * clips:  # (n + 1) * q is meant to be whole
+        rank = float(nearest)
+    # A rate above n / (n + 1) would ask for less than the smallest score.
+    rank = max(rank, 1.0)
+    whole = math.ceil(rank) if method == "conformal" else math.floor(rank)
+    value = ordered[whole - 1]
+    if method == "quantile" and rank > whole:
+        value += (rank - whole) * (ordered[whole] - value)
+    promised = (clips + 1 - whole) / (clips + 1)
+    return Threshold(
+        value=float(value),
+        method=method,
+        false_alarm_rate=rate,
+        clips=clips,
+        promised_false_alarm_rate=promised,
+        promise=f"at most {100 * promised:.3g}% of normal clips score above it, on average, "
+        f"as promised by {clips} normal clips",
+    )
+
+
+def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool) -> Threshold:
+    """Take the threshold from a fitted gamma law."""
+    clips = values.size
+    beyond = rate < smallest_promise(clips) * (1 - 1e-9)
+    if beyond and not extrapolate:
+        if rate < CHALLENGE_RATE:
+            raise ParameterError(
+                _refusal(clips, rate) + ", or let the gamma law extrapolate (extrapolate=True)"
+            )
+        warnings.warn(
+            f"a false-alarm rate of {rate:g} from {clips} normal clips rests on the gamma law "
+            f"alone; {clips_needed(rate)} clips could promise it",
+            FirstshotWarning,
+            stacklevel=3,
+        )
+    law = fit_gamma(values)
+    basis = "beyond the largest of" if beyond else "fitted to"
+    return Threshold(
+        value=law.quantile(1 - rate),
+        method="gamma",
+        false_alarm_rate=rate,
+        clips=clips,
+        promised_false_alarm_rate=None,
+        promise=f"{100 * rate:.3g}% of normal clips score above it if they follow the gamma law "
+        f"{basis} {clips} normal clips; nothing is promised beyond the law",
+        parameters={"shape": law.shape, "location": law.location, "scale": law.scale},
+    )
+
+
+def _refusal(clips: int, rate: float) -> str:
+    return (
+        f"a false-alarm rate of {rate:g} cannot be promised from {clips} normal clips, only "
+        f"{smallest_promise(clips):.3g} or more; give {clips_needed(rate)} normal clips"
+    )
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 < rate < 1:
+        raise ParameterError(f"false-alarm rate is {rate}; it must lie between 0 and 1, as 0.05")
+
+
+def _finite(values: ArrayLike, what: str) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ParameterError(
+            f"{what}s have shape {array.shape}; give a flat list of one or more, one per clip"
+        )
+    unusable = np.flatnonzero(~np.isfinite(array))
+    if unusable.size:
+        raise ParameterError(
+            f"{what} {array[unusable[0]]} of clip number {unusable[0]} is not finite"
+        )
+    return array
+
+
+def p_value(scores: ArrayLike, calibration_scores: ArrayLike) -> NDArray[np.float64]:
+    """Conformal p-values (clips,): the share of clips at least as odd, were the clip normal.
+
+    (1 + number of calibration scores at or above the score) / (n + 1): at most a share r of normal
+    clips gets a p-value of r or less, and none gets 0.
+
+    >>> p_value([0.5, 3.0], [1.0, 2.0, 3.0]).tolist()
+    [1.0, 0.5]
+    """
+    score, calibration = _finite(scores, "score"), np.sort(_finite(calibration_scores, "score"))
+    at_or_above = calibration.size - np.searchsorted(calibration, score, side="left")
+    return np.asarray((1 + at_or_above) / (calibration.size + 1), dtype=np.float64)
+
+
+def decide(scores: ArrayLike, threshold: Threshold | float) -> NDArray[np.int64]:
+    """Decisions (clips,): 1 (anomalous) for a score strictly above the threshold, otherwise 0.
+
+    >>> decide([1.0, 2.0, 3.0], 2.0).tolist()
+    [0, 0, 1]
+    """
+    value = threshold.value if isinstance(threshold, Threshold) else float(threshold)
+    if not math.isfinite(value):
+        raise ParameterError(f"threshold is {value}; it must be a finite score")
+    return (_finite(scores, "score") > value).astype(np.int64)

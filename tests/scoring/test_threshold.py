@@ -1,0 +1,251 @@
+"""Thresholds against scipy.stats, mpmath-checked special functions, simulation and hand counts."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.scoring.gamma import (
+    digamma,
+    fit_gamma,
+    gamma_quantile,
+    incomplete_gamma,
+    trigamma,
+)
+from firstshot.scoring.threshold import (
+    clips_needed,
+    decide,
+    fit_threshold,
+    p_value,
+    smallest_promise,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(-3, 9))
+def test_digamma_and_trigamma_equal_scipy(exponent):
+    x = 10**exponent
+    assert digamma(x) == pytest.approx(special.digamma(x), rel=1e-13, abs=1e-13)
+    assert trigamma(x) == pytest.approx(special.polygamma(1, x), rel=1e-13)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(-3, 5), st.floats(-4, 4))
+def test_incomplete_gamma_equals_scipy(exponent, deviations):
+    shape = 10**exponent
+    x = max(shape + deviations * math.sqrt(shape), 1e-3 * shape)
+    below, above = incomplete_gamma(shape, x)
+    assert below == pytest.approx(special.gammainc(shape, x), rel=2e-12)
+    assert above == pytest.approx(special.gammaincc(shape, x), rel=2e-12)
+
+
+def test_incomplete_gamma_keeps_its_digits_where_scipy_loses_some():
+    # mpmath.gammainc(a, x, inf, regularized=True) with 40 digits.
+    _, above = incomplete_gamma(447.0855803625586, 704.1270068376488)
+    assert above == pytest.approx(1.180521067268129666e-25, rel=1e-12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(-2, 12), st.floats(-4.3, 4.3))
+def test_gamma_quantile_equals_scipy(exponent, z):
+    shape, probability = 10**exponent, stats.norm.cdf(z)
+    expected = special.gammaincinv(shape, probability)
+    if expected > 1e-250:
+        assert gamma_quantile(shape, probability) == pytest.approx(expected, rel=5e-12)
+
+
+def test_quantiles_of_narrow_laws_join_without_a_step():
+    for probability in (1e-9, 0.01, 0.5, 0.9, 1 - 1e-9):
+        below = gamma_quantile(99_999.9999, probability)
+        above = gamma_quantile(100_000.0001, probability)
+        assert above - below == pytest.approx(0.0002, rel=0.05)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-1, 4), st.integers(2, 200), st.integers(0, 2**32 - 1), st.floats(-6, 6))
+def test_gamma_fit_equals_scipy_with_the_location_held(exponent, clips, seed, scale):
+    scores = stats.gamma.rvs(
+        10**exponent, scale=10**scale, size=clips, random_state=np.random.default_rng(seed)
+    )
+    law = fit_gamma(scores)
+    shape, _, width = stats.gamma.fit(scores, floc=0)
+    assert law.location == 0
+    assert law.shape == pytest.approx(shape, rel=1e-6)
+    assert law.scale == pytest.approx(width, rel=1e-6)
+    assert law.quantile(0.9) == pytest.approx(stats.gamma.ppf(0.9, shape, 0, width), rel=1e-8)
+
+
+def test_scores_that_may_be_negative_are_fitted_from_a_location_that_moves_with_them():
+    scores = np.random.default_rng(0).normal(size=50)
+    law = fit_gamma(scores)
+    assert law.location == pytest.approx(scores.min() - scores.std())
+    shape, _, scale = stats.gamma.fit(scores, floc=law.location)
+    assert (law.shape, law.scale) == pytest.approx((shape, scale), rel=1e-6)
+    moved = fit_gamma(scores * 2 - 7)
+    assert moved.quantile(0.9) == pytest.approx(law.quantile(0.9) * 2 - 7)
+    # A tenth of a normal sample lies above the 0.9 quantile, near enough for a law of another kind.
+    assert law.quantile(0.9) == pytest.approx(np.quantile(scores, 0.9), abs=0.25)
+
+
+def test_a_score_of_zero_does_not_break_the_gamma_fit():
+    law = fit_gamma([0.0, 1.0, 2.0, 3.0])
+    assert law.location < 0
+    assert 2.0 < law.quantile(0.9) < 5.0
+
+
+def test_what_no_law_can_be_fitted_to_is_named():
+    with pytest.raises(ParameterError, match=r"all 3 scores equal 0\.5.*copies"):
+        fit_gamma([0.5, 0.5, 0.5])
+    with pytest.raises(ParameterError, match="all 2 scores equal 0:"):
+        fit_gamma([0.0, 0.0])
+    with pytest.raises(ParameterError, match=r"shape \(1,\); give two or more"):
+        fit_gamma([0.5])
+    with pytest.raises(ParameterError, match="score 1 is not above the gamma law's location 1"):
+        fit_gamma([1.0, 2.0], location=1.0)
+    with pytest.raises(ParameterError, match="probability 1"):
+        gamma_quantile(2.0, 1.0)
+
+
+def test_the_default_is_the_challenges_gamma_law_at_its_0_9_quantile():
+    scores = stats.gamma.rvs(3.0, scale=2.0, size=100, random_state=np.random.default_rng(1))
+    threshold = fit_threshold(scores)
+    shape, location, scale = stats.gamma.fit(scores, floc=0)
+    assert threshold.value == pytest.approx(stats.gamma.ppf(0.9, shape, location, scale))
+    assert threshold.method == "gamma"
+    assert threshold.promised_false_alarm_rate is None
+    assert "nothing is promised beyond the law" in threshold.promise
+    assert threshold.parameters["shape"] == pytest.approx(shape)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 15), min_size=1, max_size=60),
+    st.floats(0.001, 0.999),
+    st.lists(st.integers(-1, 16), min_size=1, max_size=20),
+)
+def test_conformal_decides_exactly_as_its_p_values(calibration, rate, scores):
+    if rate < 1 / (len(calibration) + 1):
+        with pytest.raises(ParameterError, match="cannot be promised"):
+            fit_threshold(calibration, "conformal", rate)
+        return
+    threshold = fit_threshold(calibration, "conformal", rate)
+    expected = p_value(scores, calibration) <= rate
+    if rate >= len(calibration) / (len(calibration) + 1):
+        # A p-value of 1 is never below the rate; the smallest score is the lowest threshold.
+        expected &= np.asarray(scores) > min(calibration)
+    np.testing.assert_array_equal(decide(scores, threshold), expected)
+    assert threshold.promised_false_alarm_rate <= rate + 1e-9
+
+
+@pytest.mark.parametrize(("method", "rate"), [("conformal", 0.07), ("quantile", 0.07)])
+def test_the_promised_rate_is_kept_on_average_over_calibration_sets(method, rate):
+    generator = np.random.default_rng(3)
+    shares = []
+    for _ in range(4000):
+        threshold = fit_threshold(generator.exponential(size=24), method, rate)
+        shares.append(math.exp(-threshold.value))  # the true share of normal clips above it
+    kept = float(np.mean(shares))
+    assert kept <= threshold.promised_false_alarm_rate + 3 * np.std(shares) / math.sqrt(4000)
+    if method == "conformal":
+        assert threshold.promised_false_alarm_rate == pytest.approx(1 / 25)
+        assert kept == pytest.approx(1 / 25, abs=0.003)
+
+
+def test_quantile_interpolates_at_weibulls_plotting_position():
+    scores = np.random.default_rng(4).normal(size=37)
+    for rate in (0.05, 0.1, 0.31, 0.9):
+        expected = np.quantile(scores, 1 - rate, method="weibull")
+        threshold = fit_threshold(scores, "quantile", rate)
+        assert threshold.value == pytest.approx(expected, rel=1e-12)
+        assert threshold.promised_false_alarm_rate >= rate - 1e-12
+
+
+def test_nineteen_clips_promise_one_in_twenty_and_refuse_one_in_fifty():
+    scores = np.arange(19.0)
+    for method in ("conformal", "quantile"):
+        threshold = fit_threshold(scores, method, 0.05)
+        assert threshold.value == 18.0
+        assert threshold.promised_false_alarm_rate == pytest.approx(0.05)
+        with pytest.raises(ParameterError, match=r"from 19 normal clips, only 0\.05 or more.*49"):
+            fit_threshold(scores, method, 0.02)
+    assert smallest_promise(19) == 0.05
+    assert [clips_needed(rate) for rate in (0.5, 0.1, 0.05, 0.02, 0.01, 0.001)] == [
+        1, 9, 19, 49, 99, 999
+    ]  # fmt: skip
+    for clips in range(1, 300):
+        assert clips_needed(1 / (clips + 1)) == clips
+
+
+def test_the_gamma_law_goes_beyond_its_data_only_when_told():
+    scores = np.arange(1.0, 20.0)
+    with pytest.raises(ParameterError, match=r"99 normal clips, or let the gamma law extrapolate"):
+        fit_threshold(scores, "gamma", 0.01)
+    threshold = fit_threshold(scores, "gamma", 0.01, extrapolate=True)
+    assert threshold.value > 19.0
+    assert "beyond the largest of 19 normal clips" in threshold.promise
+    with pytest.raises(ParameterError, match="cannot extrapolate"):
+        fit_threshold(scores, "conformal", 0.1, extrapolate=True)
+
+
+def test_the_challenges_rate_from_a_handful_of_clips_warns():
+    with pytest.warns(FirstshotWarning, match="5 normal clips rests on the gamma law"):
+        fit_threshold([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def test_constant_scores_have_a_ranked_threshold_and_no_gamma_law():
+    for method in ("quantile", "conformal"):
+        threshold = fit_threshold([2.0] * 20, method, 0.1)
+        assert threshold.value == 2.0
+        assert decide([2.0, 2.1], threshold).tolist() == [0, 1]
+    with pytest.raises(ParameterError, match="all 20 scores equal 2"):
+        fit_threshold([2.0] * 20)
+
+
+def test_p_values_count_scores_at_or_above():
+    generator = np.random.default_rng(5)
+    scores, calibration = generator.integers(9, size=30), generator.integers(9, size=17)
+    expected = [(1 + sum(c >= s for c in calibration)) / 18 for s in scores]
+    assert p_value(scores, calibration).tolist() == expected
+
+
+def test_a_score_equal_to_the_threshold_is_normal():
+    assert decide([0.3, np.nextafter(0.3, 1)], 0.3).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], "conformal", 0.1), r"shape \(0,\)"),
+        (([1.0, math.nan], "conformal", 0.4), "score nan of clip number 1"),
+        (([1.0, 2.0], "median", 0.1), "'median' is not known"),
+        (([1.0, 2.0], "conformal", 0.0), "rate is 0.0"),
+        (([1.0, 2.0], "conformal", 1.0), "rate is 1.0"),
+        (([[1.0, 2.0]], "conformal", 0.5), "flat list"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(arguments, message):
+    with pytest.raises(ParameterError, match=message):
+        fit_threshold(*arguments)
+
+
+def test_a_threshold_that_is_not_finite_decides_nothing():
+    with pytest.raises(ParameterError, match="threshold is nan"):
+        decide([1.0], math.nan)
+
+
+def test_scipy_stats_stays_out_of_a_fitted_threshold():
+    code = (
+        "import sys\n"
+        "from firstshot.scoring.threshold import fit_threshold\n"
+        "fit_threshold(range(1, 30))\n"
+        "assert 'scipy' not in sys.modules, 'scipy was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
