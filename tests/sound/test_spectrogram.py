@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_the_rows_of_a_grid_cover_the_spectrum_without_gaps() -> None:
     bands = spectrogram.row_bands(CONSTANTS["beats"], 8)
     assert bands[0][0] == pytest.approx(20.0)
     assert bands[-1][1] == pytest.approx(8000.0)
-    for below, above in zip(bands, bands[1:], strict=False):
+    for below, above in pairwise(bands):
         assert below[0] < above[0] < below[1] < above[1]
 
 

@@ -29,9 +29,9 @@ from firstshot.encoders.token_model import HasFinalNorm, PoolsFewer, TokenSpec
 from firstshot.errors import ParameterError, SoundError
 
 LastLayer = Literal["raw", "normed"]
-_DTYPES = {"float32": torch.float32, "float64": torch.float64} | {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 }
 
 
@@ -203,20 +203,17 @@ class TorchEncoder:
         layers = self.default_layers if layers is None else layers
         asked = resolve_layers(layers, self.depth, self.name)
         clips = self._heard(waveforms, sample_rate)
-        rows: list[list[NDArray[np.float32]]] = [
-            [np.empty(0, np.float32)] * len(clips) for _ in asked
-        ]
+        rows: list[dict[int, NDArray[np.float32]]] = [{} for _ in asked]
         for members, samples, tokens in self._batches(clips, asked):
             for row, values in zip(rows, tokens, strict=True):
                 kept = values[:, : self._pooled_time(samples)]
-                for clip, vector in zip(members, pool(kept, pooling), strict=True):
-                    row[clip] = vector
-        if len({len(vector) for vector in rows[0]}) > 1:
+                row.update(zip(members, pool(kept, pooling), strict=True))
+        if len({len(vector) for vector in rows[0].values()}) > 1:
             raise SoundError(
                 f"pooling {pooling!r} of clips of different lengths gives embeddings of different "
                 "lengths; use temporal pooling, or a fixed length policy"
             )
-        return [np.stack(row) for row in rows]
+        return [np.stack([row[clip] for clip in range(len(clips))]) for row in rows]
 
     def _pooled_time(self, samples: int) -> int:
         if isinstance(self.spec, PoolsFewer):
