@@ -51,7 +51,7 @@ class Dice:
         raw = np.asarray(self._bits.random_raw(count), dtype=np.uint64)
         quarters = raw.view(np.int16).astype(np.int32)
         total: NDArray[np.int32] = quarters[0::4] + quarters[1::4] + quarters[2::4] + quarters[3::4]
-        return total.astype(np.float64) * (3.0**0.5 / 65536.0)
+        return np.asarray(total.astype(np.float64) * (3.0**0.5 / 65536.0))
 
 
 @dataclass(frozen=True)

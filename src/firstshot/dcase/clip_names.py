@@ -1,0 +1,139 @@
+"""A file name or a row of attributes_<SS>.csv becomes what the challenge says of a clip.
+
+Input: names of DCASE Task 2, 2020 to 2026; output: section, domain, split, label, attributes. The
+clip's number says nothing: it starts at 0 or 1, and may run on over classes, so neither domain nor
+label is taken from it. Attributes are one opaque string: keys repeat, hold underscores, or touch
+their values.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from firstshot.errors import DatasetError
+
+GRAMMAR = (
+    "section_<SS>_<source|target>_<train|test>_<normal|anomaly>_<NNNN>[_<attributes>], "
+    "section_<SS>[_<source|target>_test]_<NNNN> without labels, "
+    "or of 2020 [<normal|anomaly>_]id_<II>_<NNNNNNNN>"
+)
+_SINCE_2021 = re.compile(
+    r"section_(?P<section>\d+)"
+    r"(?:_(?P<domain>source|target))?"
+    r"(?:_(?P<split>train|test))?"
+    r"(?:_(?P<label>normal|anomaly))?"
+    r"_(?P<number>\d+)(?:_(?P<attributes>.*))?",
+    re.DOTALL,
+)
+_OF_2020 = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d+)_(?P<number>\d+)")
+_SECTION = re.compile(r"(?:section|id)_(\d+)(?:_|$)")
+_PARAMETER = re.compile(r"d(\d+)p")
+
+
+@dataclass(frozen=True)
+class ClipName:
+    """What a clip's name tells; None where it is silent. `label` is 1 for an anomaly."""
+
+    section: str
+    domain: str | None
+    split: str | None
+    label: int | None
+    attributes: str
+
+
+def parse_clip_name(stem: str) -> ClipName | None:
+    """Read a name without its suffix, or None where it is outside the challenge's grammar.
+
+    >>> parse_clip_name("section_00_target_test_anomaly_0007_volt_3.0_mic_1")
+    ClipName(section='00', domain='target', split='test', label=1, attributes='volt_3.0_mic_1')
+    >>> parse_clip_name("id_05_00000012").section, parse_clip_name("monday")
+    ('05', None)
+    """
+    match = _SINCE_2021.fullmatch(stem) or _OF_2020.fullmatch(stem)
+    if match is None:
+        return None
+    found = match.groupdict()
+    label = {"normal": 0, "anomaly": 1}.get(found["label"] or "")
+    return ClipName(
+        section=found["section"],
+        domain=found.get("domain"),
+        split=found.get("split"),
+        label=label,
+        attributes=found.get("attributes") or "",
+    )
+
+
+@dataclass(frozen=True)
+class SupplementalName:
+    """What a supplemental clip's name tells; `kind` is "noise", "clean", or None (not told)."""
+
+    section: str | None
+    domain: str | None
+    kind: str | None
+
+
+def parse_supplemental_name(stem: str) -> SupplementalName:
+    """Read a supplemental clip's name: any name will do, its words decide.
+
+    >>> parse_supplemental_name("section_00_noise_supplemental_normal_0000")
+    SupplementalName(section='00', domain=None, kind='noise')
+    >>> parse_supplemental_name("section_00_machine_0001_").kind
+    'clean'
+    """
+    words = stem.lower().split("_")
+    section = _SECTION.match(stem)
+    domain = next((word for word in words if word in ("source", "target")), None)
+    clean = "machine" in words or "clean" in words
+    kind = "noise" if "noise" in words else "clean" if clean else None
+    return SupplementalName(section.group(1) if section else None, domain, kind)
+
+
+def read_attributes(path: Path) -> dict[str, str]:
+    """Read attributes_<SS>.csv: clip name without folder and suffix -> attributes.
+
+    Names may carry a path and .wav or neither; lines may end in CRLF; a byte-order mark may lead.
+    Columns d1p, d1v, d2p, ... become "p_v_p_v"; where they are absent or empty (hidden attributes)
+    the string is empty.
+
+    Raises
+    ------
+    DatasetError
+        The file cannot be read as a table with a column file_name.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if "file_name" not in (reader.fieldnames or ()):
+                raise DatasetError(
+                    f"{path}: its first line lacks the column file_name "
+                    "(expected file_name,d1p,d1v,...); correct it"
+                )
+            pairs = sorted(
+                (int(match.group(1)), name)
+                for name in reader.fieldnames or ()
+                if (match := _PARAMETER.fullmatch(name or ""))
+            )
+            columns = [(name, f"{name[:-1]}v") for _, name in pairs]
+            return {_stem(row["file_name"]): _join(row, columns) for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: not a readable CSV file ({error}); replace it") from error
+
+
+def _stem(file_name: str | None) -> str:
+    """Name without folders (of either slash) and without an audio suffix; dots in values stay."""
+    name = PureWindowsPath((file_name or "").strip()).name
+    return re.sub(r"\.(wav|flac)$", "", name, flags=re.IGNORECASE)
+
+
+def _join(row: Mapping[str, str | None], columns: list[tuple[str, str]]) -> str:
+    """Join the parameters of a row that have a name with their values."""
+    words = [
+        f"{(row[parameter] or '').strip()}_{(row.get(value) or '').strip()}"
+        for parameter, value in columns
+        if (row[parameter] or "").strip()
+    ]
+    return "_".join(words)

@@ -1,0 +1,259 @@
+"""A folder in the challenge's layout becomes records of clips, section by section.
+
+Input: a data root of any year (DCASE Task 2, 2020 to 2026) or of one machine; output: a frozen
+record per clip. Labels, domains and attributes come from names, folders and attributes_<SS>.csv.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from firstshot.dcase.clip_names import (
+    GRAMMAR,
+    parse_clip_name,
+    parse_supplemental_name,
+    read_attributes,
+)
+from firstshot.errors import DatasetError, FirstshotWarning
+
+AUDIO_SUFFIXES = (".wav", ".flac")
+_TEST_FOLDERS = ("test", "source_test", "target_test", "test_rename")
+_PARTS = ("", "raw", "dev_data", "dev_data/raw", "eval_data", "eval_data/raw")
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """One clip: where it lies and what the challenge tells of it.
+
+    `split` is "train", "test" or "supplemental"; `domain` "source", "target" or None (not told);
+    `label` 1 anomalous, 0 normal, None not told; `kind` "noise" or "clean", for supplemental only.
+    """
+
+    path: Path
+    machine: str
+    section: str
+    split: str
+    domain: str | None
+    label: int | None
+    attributes: str = ""
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class MachineSection:
+    """One section of a machine: the unit that is fitted, scored and evaluated on its own."""
+
+    machine: str
+    section: str
+    train: tuple[ClipRecord, ...]
+    test: tuple[ClipRecord, ...]
+    supplemental: tuple[ClipRecord, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The evaluator's name of the section, as `fan_section_00`."""
+        return f"{self.machine}_section_{self.section}"
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A file or folder that is not used, and why; a strict reader refuses it if `refused`."""
+
+    path: Path
+    why: str
+    refused: bool = True
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that lies under a root: sections (complete or not), what is not used, the folders."""
+
+    sections: tuple[MachineSection, ...]
+    strangers: tuple[Stranger, ...]
+    folders: tuple[Path, ...]
+
+
+def read_layout(
+    root: Path, machines: Sequence[str] | None = None, strict: bool = True
+) -> tuple[MachineSection, ...]:
+    """Read every section under `root`, sorted by machine and section, clips by name.
+
+    Parameters
+    ----------
+    root : Path
+        Folder with machines in it, or with raw/, dev_data/ or eval_data/ above them, or one
+        machine's own folder.
+    machines : sequence of str or None
+        Read these machines only.
+    strict : bool
+        Refuse clips outside the challenge's grammar and attribute tables that cannot be read;
+        otherwise they are left out with a warning.
+
+    Raises
+    ------
+    DatasetError
+        Nothing of the layout is there, a machine asked for is not, a section lacks training or
+        test clips, or (`strict`) a file is outside the grammar. Target clips may be missing.
+
+    Examples
+    --------
+    >>> read_layout(Path("no/such/folder"))
+    Traceback (most recent call last):
+        ...
+    firstshot.errors.DatasetError: no/such/folder: no such folder; give the root of a data set
+    """
+    layout = scan_layout(root, machines)
+    refused = [stranger for stranger in layout.strangers if stranger.refused]
+    if refused:
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        message = f"{refused[0].path}{more}: {refused[0].why}"
+        if strict:
+            raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
+        warnings.warn(f"{message}; left out", FirstshotWarning, stacklevel=2)
+    for section in layout.sections:
+        for split, clips in (("training", section.train), ("test", section.test)):
+            if not clips:
+                raise DatasetError(
+                    f"{root}: {section.machine} section {section.section} has no {split} clips; "
+                    f"put them into {section.machine}/{'train' if split == 'training' else 'test'}"
+                )
+    if not layout.sections:
+        raise DatasetError(f"{root}: no clips in {len(layout.folders)} machine folders; {_WANTED}")
+    return layout.sections
+
+
+_WANTED = "expected <machine>/train and <machine>/test with .wav or .flac files"
+
+
+def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
+    """Read what is there without judging it; raises DatasetError only where nothing can be read."""
+    folders = find_machines(root)
+    available = sorted({folder.name for folder in folders})
+    missing = [name for name in machines or () if name not in available]
+    if missing:
+        raise DatasetError(f"{root}: no machine {missing[0]!r}; there are {', '.join(available)}")
+    chosen = [folder for folder in folders if machines is None or folder.name in machines]
+    clips: list[ClipRecord] = []
+    strangers: list[Stranger] = []
+    homes: dict[tuple[str, str], Path] = {}
+    for folder in chosen:
+        found, unused = _read_machine(folder)
+        for section in sorted({clip.section for clip in found}):
+            home = homes.setdefault((folder.name, section), folder)
+            if home != folder:
+                raise DatasetError(
+                    f"{folder}: section {section} of {folder.name} lies in {home} as well; "
+                    "give the root of one of them"
+                )
+        clips += found
+        strangers += unused
+    return Layout(_group(clips), tuple(strangers), tuple(chosen))
+
+
+def find_machines(root: Path) -> list[Path]:
+    """Machine folders under a root: those that hold train/ or a test folder."""
+    if not root.is_dir():
+        kind = "not a folder" if root.exists() else "no such folder"
+        raise DatasetError(f"{root}: {kind}; give the root of a data set")
+    if _is_machine(root):
+        return [root if root.name not in ("", "..") else root.resolve()]
+    folders = []
+    for part in _PARTS:
+        if (root / part).is_dir():
+            children = sorted(path for path in (root / part).iterdir() if path.is_dir())
+            folders += [path for path in children if _is_machine(path)]
+    if not folders:
+        raise DatasetError(f"{root}: no machine in it; {_WANTED}")
+    return folders
+
+
+def _is_machine(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in ("train", *_TEST_FOLDERS))
+
+
+def _is_audio(path: Path) -> bool:
+    return path.suffix.lower() in AUDIO_SUFFIXES
+
+
+def _read_machine(folder: Path) -> tuple[list[ClipRecord], list[Stranger]]:
+    """All clips of one machine folder, with attributes, and what is not used there."""
+    attributes: dict[str, str] = {}
+    clips: list[ClipRecord] = []
+    strangers: list[Stranger] = []
+    for table in sorted(folder.glob("attributes_*.csv")):
+        try:
+            attributes |= read_attributes(table)
+        except DatasetError as error:
+            strangers.append(Stranger(table, str(error).removeprefix(f"{table}: ")))
+    for name in ("train", *_choose_test_folders(folder), "supplemental"):
+        seen: set[str] = set()
+        paths = (folder / name).iterdir() if (folder / name).is_dir() else ()
+        for path in sorted(path for path in paths if not path.name.startswith(".")):
+            record = _read_clip(path, folder.name, name)
+            if isinstance(record, ClipRecord) and path.stem in seen:
+                record = Stranger(path, f"the clip {path.stem} is there under two suffixes")
+            if isinstance(record, Stranger):
+                strangers.append(record)
+                continue
+            seen.add(path.stem)
+            told = attributes.get(path.stem) or record.attributes
+            clips.append(replace(record, attributes=told))
+    return clips, strangers
+
+
+def _choose_test_folders(folder: Path) -> tuple[str, ...]:
+    """Choose test_rename/ where it has labels, else test/, else the two that 2021 ships."""
+    renamed, plain = folder / "test_rename", folder / "test"
+    names = [parse_clip_name(path.stem) for path in renamed.glob("*") if _is_audio(path)]
+    if any(name is not None and name.label is not None for name in names):
+        return ("test_rename",)
+    if plain.is_dir() and any(_is_audio(path) for path in plain.iterdir()):
+        return ("test",)
+    return ("source_test", "target_test")
+
+
+def _read_clip(path: Path, machine: str, folder: str) -> ClipRecord | Stranger:
+    """Record of one file in a machine's `folder`, or why it is none."""
+    if not path.is_file():
+        return Stranger(path, f"a folder inside {folder}/, where clips lie directly", False)
+    if not _is_audio(path):
+        return Stranger(path, "neither .wav nor .flac", False)
+    if folder == "supplemental":
+        extra = parse_supplemental_name(path.stem)
+        section = extra.section or "00"  # 2025, the only year with these clips, has no other
+        return ClipRecord(path, machine, section, folder, extra.domain, None, "", extra.kind)
+    name = parse_clip_name(path.stem)
+    if name is None:
+        return Stranger(path, f"a name outside the challenge's grammar, which is {GRAMMAR}")
+    split = "train" if folder == "train" else "test"
+    if name.split not in (None, split):
+        return Stranger(path, f"named a {name.split} clip but lies in {folder}/")
+    if split == "train" and name.label == 1:
+        return Stranger(path, "named an anomaly but lies in train/, which is for normal clips")
+    implied = folder.removesuffix("_test") if folder in ("source_test", "target_test") else None
+    if implied is not None and name.domain not in (None, implied):
+        return Stranger(path, f"named a {name.domain} clip but lies in {folder}/")
+    label = 0 if split == "train" else name.label
+    domain = name.domain or implied
+    return ClipRecord(path, machine, name.section, split, domain, label, name.attributes)
+
+
+def _group(clips: Sequence[ClipRecord]) -> tuple[MachineSection, ...]:
+    """Sort clips into sections, by machine and section."""
+    groups: dict[tuple[str, str], dict[str, list[ClipRecord]]] = {}
+    for clip in clips:
+        splits = groups.setdefault((clip.machine, clip.section), {})
+        splits.setdefault(clip.split, []).append(clip)
+    return tuple(
+        MachineSection(
+            machine,
+            section,
+            train=tuple(splits.get("train", ())),
+            test=tuple(splits.get("test", ())),
+            supplemental=tuple(splits.get("supplemental", ())),
+        )
+        for (machine, section), splits in sorted(groups.items())
+    )
