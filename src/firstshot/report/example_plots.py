@@ -167,7 +167,7 @@ def _draw_excerpt(
 
 def _draw_waveform(axes: Axes, excerpt: Excerpt, peak: float) -> None:
     """Draw the highest and lowest sample of each of a few hundred stretches."""
-    starts = np.unique(np.linspace(0, excerpt.waveform.size, COLUMNS, endpoint=False).astype(int))
+    starts = np.unique(np.linspace(0, excerpt.waveform.size, 160, endpoint=False).astype(int))
     high = np.maximum.reduceat(excerpt.waveform, starts)
     low = np.minimum.reduceat(excerpt.waveform, starts)
     times = excerpt.start + starts / excerpt.sample_rate

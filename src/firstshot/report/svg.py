@@ -70,7 +70,7 @@ def inline_svg(figure: Figure, description: str) -> Markup:
     for name, colour in COLOURS.items():
         drawn = drawn.replace(colour, f"var(--{name})")
     drawn = re.sub(r"font: ((?:\w+ )*)([\d.]+)px [^;\"]*", _font, drawn)
-    drawn = re.sub(r' d="[^"]*"', lambda path: _rounded(path.group()), drawn)
+    drawn = re.sub(r' d="[^"]*"', lambda path: _compact(path.group()), drawn)
     drawn = re.sub(r"\n\s*", "\n", drawn)
     # The colours are our own names and the text was escaped by matplotlib.
     return Markup(f'<svg viewBox="{box}" role="img" aria-label="{label}">{drawn}')
@@ -94,5 +94,7 @@ def _font(match: re.Match[str]) -> str:
     return f"{weight}font-size: {match.group(2)}px"
 
 
-def _rounded(path: str) -> str:
-    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number.group()):.2f}", path)
+def _compact(path: str) -> str:
+    """Round a path to a twentieth of a unit, far below what a screen shows, and drop its spaces."""
+    path = re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.1f}", path)
+    return re.sub(r"\s*\n\s*|(?<=[MLCQ])\s", "", path)
