@@ -5,8 +5,8 @@ embeddings (clips, values), float32. The spec does the numpy part of a clip (fro
 module the torch part (tokens of each layer); what is the same for all encoders is here: resampling,
 batches of clips of one length, choice of layers, pooling.
 
-A batch of clips of one length is run a micro-batch at a time, and a clip's numbers do not depend on
-the clips beside it.
+Clips of one length are run a micro-batch at a time; a clip's numbers do not depend on the clips
+beside it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from dataclasses import asdict
 from typing import Any, Literal, get_args
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from firstshot.encoders.clips import check_length, heard
 from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.encoders.token_model import HasFinalNorm, PoolsFewer, TokenSpec
@@ -52,8 +52,9 @@ class TorchEncoder:
         What the network computes in; outputs are float32 always.
     last_layer : "raw" or "normed"
         Output of the last block as it is, or after the norm that follows it (CED and M2D).
-    micro_batch : int
-        Number of clips that are run at once.
+    micro_batch : int, optional
+        Number of clips that are run at once. None means 8, but 1 on a CPU, where more gain nothing
+        and a clip's numbers are then, to the last bit, those it has alone.
 
     Raises
     ------
@@ -70,7 +71,7 @@ class TorchEncoder:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | str = torch.float32,
         last_layer: LastLayer = "raw",
-        micro_batch: int = 8,
+        micro_batch: int | None = None,
     ) -> None:
         if last_layer not in get_args(LastLayer):
             raise ParameterError(f"last_layer {last_layer!r} is not known; choose raw or normed")
@@ -78,14 +79,14 @@ class TorchEncoder:
             raise ParameterError(
                 f"last_layer 'normed': {spec.name} has no norm after its last block; choose raw"
             )
-        if micro_batch < 1:
+        if micro_batch is not None and micro_batch < 1:
             raise ParameterError(f"micro_batch {micro_batch}: at least one clip is run at once")
         self.spec = spec
         self.dtype = _as_dtype(dtype)
         self.module = module.to(device=device, dtype=self.dtype).eval().requires_grad_(False)
         self.weights_hash = weights_hash
         self.last_layer = last_layer
-        self.micro_batch = micro_batch
+        self.micro_batch = micro_batch or (1 if self.device.type == "cpu" else 8)
 
     def __repr__(self) -> str:
         return f"TorchEncoder({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"
@@ -144,7 +145,7 @@ class TorchEncoder:
 
     def grid(self, samples: int) -> tuple[int, int]:
         """Return (time, freq), the token grid of a clip of that many samples at `sample_rate`."""
-        self._check_length(samples, "a clip")
+        check_length(samples, self.sample_rate, self.minimum_samples, self.name)
         return self.spec.grid(samples)
 
     def macs(self, samples: int) -> int:
@@ -220,28 +221,8 @@ class TorchEncoder:
             return self.spec.pooled_time(samples)
         return self.spec.grid(samples)[0]
 
-    def _check_length(self, samples: int, clip: str) -> None:
-        if samples < self.minimum_samples:
-            raise SoundError(
-                f"{clip} has {samples} samples at {self.sample_rate} Hz; {self.name} needs at "
-                f"least {self.minimum_samples} ({self.minimum_samples / self.sample_rate:.3f} s) "
-                "for one token; record longer or pad it"
-            )
-
     def _heard(self, waveforms: Waveforms, sample_rate: int) -> list[NDArray[np.float32]]:
-        """Return every clip as finite float32 at the encoder's rate, long enough for one token."""
-        if len(waveforms) == 0:
-            raise SoundError(f"no clips were given; {self.name} needs at least one")
-        if sample_rate <= 0:
-            raise ParameterError(f"sample_rate {sample_rate}: expected a positive number of Hz")
-        clips = []
-        for index, waveform in enumerate(waveforms):
-            clip = _one_clip(waveform, index)
-            if sample_rate != self.sample_rate:
-                clip = soxr.resample(clip, sample_rate, self.sample_rate, quality="HQ")
-            self._check_length(len(clip), f"clip {index}")
-            clips.append(clip)
-        return clips
+        return heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
 
     def _batches(
         self, clips: list[NDArray[np.float32]], layers: tuple[int, ...]
@@ -265,7 +246,9 @@ class TorchEncoder:
         """
         module: Any = self.module
         depths = tuple(sorted(set(layers)))
-        with torch.inference_mode():
+        # Convolutions on a GPU would else be rounded to 10 bits, matrix products are not.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
             batch = torch.from_numpy(spectrograms).to(device=self.device, dtype=self.dtype)
             found = dict(zip(depths, module.tokens_by_layer(batch, depths), strict=True))
             if self.last_layer == "normed" and self.depth in found:
@@ -281,21 +264,3 @@ def _as_dtype(dtype: torch.dtype | str) -> torch.dtype:
             f"dtype {dtype!r} cannot be computed in; choose one of {list(_DTYPES)}"
         )
     return found
-
-
-def _one_clip(waveform: NDArray[np.float32], index: int) -> NDArray[np.float32]:
-    samples = np.asarray(waveform)
-    if samples.ndim != 1:
-        raise SoundError(
-            f"clip {index} has shape {samples.shape}; expected (samples,): give an array "
-            "(clips, samples) or a list of mono waveforms"
-        )
-    if samples.dtype.kind != "f":
-        raise SoundError(
-            f"clip {index} holds {samples.dtype}; expected floating point samples of about +-1"
-        )
-    if not np.isfinite(samples).all():
-        raise SoundError(
-            f"clip {index} has NaN or infinite samples; record it again or leave it out"
-        )
-    return np.ascontiguousarray(samples, dtype=np.float32)

@@ -1,0 +1,80 @@
+"""The clips given to an encoder become checked waveforms at the rate it hears at.
+
+Input: an array (clips, samples) or a list of arrays (samples,), floats of about +-1, at any rate.
+Output: float32 arrays (samples,) at the encoder's rate, finite, each long enough for one token.
+Resampling is soxr's high quality.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.encoders.protocol import Waveforms
+from firstshot.errors import ParameterError, SoundError
+
+
+def heard(
+    waveforms: Waveforms, sample_rate: int, wanted: int, shortest: int, encoder: str
+) -> list[NDArray[np.float32]]:
+    """Return every clip at `wanted` Hz.
+
+    Raises
+    ------
+    SoundError
+        There are no clips, or one is not mono, not of floats, has NaN, or has fewer than `shortest`
+        samples at `wanted` Hz.
+    ParameterError
+        `sample_rate` is not positive.
+
+    Examples
+    --------
+    >>> [len(clip) for clip in heard(np.zeros((2, 3200)), 32000, 16000, 400, "eat")]
+    [1600, 1600]
+    """
+    if len(waveforms) == 0:
+        raise SoundError(f"no clips were given; {encoder} needs at least one")
+    if sample_rate <= 0:
+        raise ParameterError(f"sample_rate {sample_rate}: expected a positive number of Hz")
+    clips = []
+    for index, waveform in enumerate(waveforms):
+        clip = _checked(waveform, f"clip {index}")
+        if sample_rate != wanted:
+            import soxr
+
+            clip = soxr.resample(clip, sample_rate, wanted, quality="HQ")
+        check_length(len(clip), wanted, shortest, encoder, f"clip {index}")
+        clips.append(clip)
+    return clips
+
+
+def check_length(
+    samples: int, sample_rate: int, shortest: int, encoder: str, clip: str = "a clip"
+) -> None:
+    """Raise `SoundError` for a clip of fewer than `shortest` samples.
+
+    >>> check_length(399, 16000, 400, "eat")
+    Traceback (most recent call last):
+    ...
+    firstshot.errors.SoundError: a clip has 399 samples at 16000 Hz; eat needs at least 400 \
+(0.025 s) for one token; record longer or pad it
+    """
+    if samples < shortest:
+        raise SoundError(
+            f"{clip} has {samples} samples at {sample_rate} Hz; {encoder} needs at least "
+            f"{shortest} ({shortest / sample_rate:.3f} s) for one token; record longer or pad it"
+        )
+
+
+def _checked(waveform: NDArray[np.float32], clip: str) -> NDArray[np.float32]:
+    samples = np.asarray(waveform)
+    if samples.ndim != 1:
+        raise SoundError(
+            f"{clip} has shape {samples.shape}; expected (samples,): give an array "
+            "(clips, samples) or a list of mono waveforms"
+        )
+    if samples.dtype.kind != "f":
+        raise SoundError(f"{clip} holds {samples.dtype}; expected floats of about +-1")
+    if not np.isfinite(samples).all():
+        raise SoundError(f"{clip} has NaN or infinite samples; record it again or leave it out")
+    return np.ascontiguousarray(samples, dtype=np.float32)
