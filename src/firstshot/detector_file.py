@@ -31,7 +31,7 @@ _MEMBERS = ("manifest.json", "bank.safetensors", "members.csv")
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberRow:
     """A normal clip (or window of one) in the bank: its name, domain, and its samples' digest."""
 
     clip: str
@@ -43,7 +43,7 @@ def write_detector_file(
     path: Path,
     manifest: dict[str, Any],
     arrays: dict[str, NDArray[Any]],
-    members: list[Member],
+    members: list[MemberRow],
 ) -> None:
     """Write the file in one step; an existing one is replaced whole or not at all."""
     from safetensors.numpy import save
@@ -70,7 +70,7 @@ def write_detector_file(
 
 def read_detector_file(
     path: Path,
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]], list[Member]]:
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]], list[MemberRow]]:
     """Read and verify a file; return (manifest, arrays, members).
 
     Raises
@@ -124,7 +124,7 @@ def _digest(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _members_as_csv(members: list[Member]) -> bytes:
+def _members_as_csv(members: list[MemberRow]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["clip", "domain", "samples_sha256"])
@@ -132,7 +132,7 @@ def _members_as_csv(members: list[Member]) -> bytes:
     return text.getvalue().encode("utf-8")
 
 
-def _members_from_csv(table: bytes) -> list[Member]:
+def _members_from_csv(table: bytes) -> list[MemberRow]:
     rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
     next(rows)
-    return [Member(*row) for row in rows]
+    return [MemberRow(*row) for row in rows]

@@ -74,6 +74,7 @@ class LogMel:
     dim = 3
     parameters = 0
     default_layers = (1,)
+    default_transform = "standardize"
 
     @property
     def minimum_samples(self) -> int:

@@ -1,0 +1,333 @@
+"""The detector: encoder, layers, bank, normaliser and threshold as one object.
+
+Input: a machine's normal clips, of the source domain and, where there are any, of a target domain
+with new conditions. Output: a score per clip, a decision, and the normal clips it lies nearest to.
+
+Every layer is a nearest-neighbour system of its own, and a clip's score is the plain mean over them
+(`combine="score_mean"`); `combine="concat"` joins the layers' embeddings into one instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector_file import MemberRow
+from firstshot.embedding import EmbeddedClip, Hearing, Progress, Source, embed_clips, list_clips
+from firstshot.encoders import load_encoder
+from firstshot.encoders.pooling import POOLINGS, resolve_layers
+from firstshot.encoders.protocol import Encoder
+from firstshot.errors import FirstshotError, ParameterError
+from firstshot.explanation import Explanation, explain_clip
+from firstshot.parts import Part, Recipe, check_rows, fit_part, held_out_scores
+from firstshot.prediction import predict_clips, stack_layers
+from firstshot.results import Result
+from firstshot.scoring.bank import DOMAINS
+from firstshot.scoring.threshold import Threshold, fit_threshold
+from firstshot.scoring.transform import Transform
+from firstshot.sound.audio import Channel, LengthPolicy
+from firstshot.store import EmbeddingStore
+
+NEAREST_SHOWN = 3
+
+
+class Detector:
+    """Learns one machine from its normal sound and scores new clips of it.
+
+    Parameters
+    ----------
+    encoder : str or Encoder
+        A name of `firstshot.list_encoders()`, or an encoder object.
+    layers : sequence of int, optional
+        Layers counted from 1, negative ones from the end; None takes the encoder's own choice.
+    pooling : "temporal", "spectral" or "all"
+        How a layer's grid becomes one embedding.
+    combine : "score_mean" or "concat"
+        Mean over the layers' scores, or one bank of the joined embeddings.
+    normalizer : str
+        `none`, `test_zscore`, `domain_zscore`, `local_density` or `domain_local_density`.
+    normalizer_settings : dict, optional
+        Its parameters, such as `{"k_source": 16, "k_target": 9}`.
+    metric : "sqeuclidean", "euclidean" or "cosine"
+        The distance between embeddings.
+    transform : "none", "standardize" or "whiten", optional
+        Fitted on the normal clips before distances are taken; None takes the encoder's own choice
+        (`standardize` for `logmel`, whose dimensions have different units, else `none`).
+    length : str or LengthPolicy
+        `native`, `fixed:SECONDS` or `windows:SECONDS[:HOP]`.
+    channel : int or "mean"
+        The channel to hear, counted from 0, or the mean over channels.
+    threshold : "gamma", "quantile" or "conformal"
+        How `fit` sets the threshold on leave-one-out scores; see `calibrate`.
+    false_alarm_rate : float
+        The share of normal clips that may be called anomalous.
+    memmixup : bool
+        Widen the target bank by mixtures of target and source clips (GenRep, 2024).
+    encoder_settings : dict, optional
+        What the encoder's constructor takes, such as `{"keep_level": True}`.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal
+    >>> normal = [0.1 * noise(16000) for _ in range(20)]
+    >>> detector = Detector(normalizer="local_density").fit(normal)
+    >>> hum = np.sin(np.arange(16000) * 0.3) * 0.1
+    >>> detector.predict(hum).is_anomaly, detector.predict(0.1 * noise(16000)).is_anomaly
+    (True, False)
+    """
+
+    hearing_: Hearing
+    parts_: tuple[Part, ...]
+    rows_: tuple[MemberRow, ...]
+    spectra_: NDArray[np.float32]
+    training_scores_: NDArray[np.float64]
+    calibration_scores_: NDArray[np.float64]
+    threshold_: Threshold
+
+    def __init__(
+        self,
+        encoder: str | Encoder = "logmel",
+        *,
+        layers: Sequence[int] | None = None,
+        pooling: str = "temporal",
+        combine: Literal["score_mean", "concat"] = "score_mean",
+        normalizer: str = "domain_local_density",
+        normalizer_settings: dict[str, Any] | None = None,
+        metric: str = "sqeuclidean",
+        transform: str | None = None,
+        length: str | LengthPolicy = "native",
+        channel: Channel = "mean",
+        threshold: str = "gamma",
+        false_alarm_rate: float = 0.1,
+        memmixup: bool = False,
+        encoder_settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.layers = layers
+        self.pooling = pooling
+        self.combine = combine
+        self.normalizer = normalizer
+        self.normalizer_settings = normalizer_settings
+        self.metric = metric
+        self.transform = transform
+        self.length = length
+        self.channel = channel
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.memmixup = memmixup
+        self.encoder_settings = encoder_settings
+
+    def fit(
+        self,
+        source: Source | Iterable[Source],
+        target: Source | Iterable[Source] | None = None,
+        *,
+        sample_rate: int | None = None,
+        store: EmbeddingStore | None = None,
+        progress: Progress | None = None,
+    ) -> Detector:
+        """Learn from normal clips: paths, folders, arrays (samples,) or records with a `path`.
+
+        Parameters
+        ----------
+        source : clips
+            Normal clips of the usual conditions, two at least.
+        target : clips, optional
+            Normal clips of new conditions (another speed, load or background), if there are any.
+        sample_rate : int, optional
+            Rate in Hz of clips given as arrays; None means the encoder's.
+        store : EmbeddingStore, optional
+            Where embeddings are kept between runs.
+        progress : callable, optional
+            Called with (clips done, clips in all).
+
+        Raises
+        ------
+        SoundError, DatasetError
+            A clip cannot be read, is named twice, or there are too few.
+        """
+        hearing = self.hear()
+        sources = list_clips(source, sample_rate, "source clips")
+        targets = [] if target is None else list_clips(target, sample_rate, "target clips")
+        embedded = list(embed_clips(sources + targets, hearing, store=store, progress=progress))
+        return self.fit_embedded(embedded[: len(sources)], embedded[len(sources) :])
+
+    def fit_embedded(
+        self, source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip] = ()
+    ) -> Detector:
+        """Learn from clips that were embedded before, as `fit` does."""
+        rows = [
+            MemberRow(name, domain, clip.digest)
+            for domain, clips in zip(DOMAINS, (source, target), strict=True)
+            for clip in clips
+            for name in clip.window_names
+        ]
+        check_rows(rows, len(source))
+        clips = [*source, *target]
+        layers = stack_layers(clips)
+        self.restore(rows, layers, np.concatenate([clip.spectrum for clip in clips]))
+        self.training_scores_ = held_out_scores(self.parts_, self._recipe())
+        return self.calibrate()
+
+    def restore(
+        self,
+        rows: Sequence[MemberRow],
+        layers: Sequence[NDArray[np.float32]],
+        spectra: NDArray[np.float32],
+        transforms: Sequence[Transform] | None = None,
+    ) -> None:
+        """Build the parts from raw embeddings (windows, values) per layer, source windows first.
+
+        `transforms` are those of a saved detector; without them they are fitted.
+        """
+        hearing, recipe = self.hear(), self._recipe()
+        labels = [f"layer {layer}" for layer in hearing.layers]
+        labels = [" + ".join(labels)] if self.combine == "concat" else labels
+        self.rows_ = tuple(rows)
+        self.spectra_ = spectra
+        self.parts_ = tuple(
+            fit_part(label, bank, rows, recipe, transforms[i] if transforms else None)
+            for i, (label, bank) in enumerate(zip(labels, self.join(layers), strict=True))
+        )
+
+    def hear(self) -> Hearing:
+        """Check the settings, load the encoder once, and return how clips are heard."""
+        if hasattr(self, "hearing_"):
+            return self.hearing_
+        if self.combine not in ("score_mean", "concat"):
+            raise ParameterError(f"combine {self.combine!r}: choose score_mean or concat")
+        if self.pooling not in POOLINGS:
+            raise ParameterError(f"pooling {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
+        self._recipe().unfitted_normalizer()
+        length = LengthPolicy.parse(self.length) if isinstance(self.length, str) else self.length
+        encoder = self.encoder
+        if isinstance(encoder, str):
+            encoder = load_encoder(encoder, **(self.encoder_settings or {}))
+        layers = resolve_layers(self.layers or encoder.default_layers, encoder.depth, encoder.name)
+        self.hearing_ = Hearing(encoder, layers, self.pooling, length, self.channel)
+        return self.hearing_
+
+    def _recipe(self) -> Recipe:
+        hearing = getattr(self, "hearing_", None)
+        own = getattr(hearing.encoder, "default_transform", "none") if hearing else "none"
+        return Recipe(
+            self.transform or own,
+            self.normalizer,
+            self.metric,
+            self.normalizer_settings or {},
+            self.memmixup,
+        )
+
+    def join(self, layers: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Return one array per part: the layers as they are, or joined into one."""
+        return [np.concatenate(layers, axis=1)] if self.combine == "concat" else list(layers)
+
+    def calibrate(
+        self,
+        false_alarm_rate: float | None = None,
+        method: str | None = None,
+        *,
+        clips: Source | Iterable[Source] | None = None,
+        sample_rate: int | None = None,
+        extrapolate: bool = False,
+    ) -> Detector:
+        """Set the threshold anew on normal clips alone; nothing is learned again.
+
+        Parameters
+        ----------
+        false_alarm_rate : float, optional
+            The share of normal clips that may score above it; None keeps the constructor's.
+        method : "gamma", "quantile" or "conformal", optional
+            None keeps the constructor's.
+        clips : clips, optional
+            Held-out normal clips to set it on; None takes the training clips' leave-one-out
+            scores, that is, each one's score by a detector that never heard it.
+        extrapolate : bool
+            Let the gamma law speak of rates that so few clips cannot promise.
+
+        Raises
+        ------
+        ParameterError
+            So few clips cannot promise so low a rate; the message says which they can.
+        """
+        self._check_fitted()
+        scores = self.training_scores_
+        if clips is not None:
+            scores = self.score(clips, sample_rate=sample_rate)
+        self.threshold_ = fit_threshold(
+            scores,
+            method=method or self.threshold,
+            false_alarm_rate=false_alarm_rate or self.false_alarm_rate,
+            extrapolate=extrapolate,
+        )
+        self.calibration_scores_ = scores
+        return self
+
+    def score(
+        self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
+    ) -> NDArray[np.float64]:
+        """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
+        results = self.predict_embedded(self.embed(sources, sample_rate=sample_rate), neighbors=0)
+        return np.array([result.score for result in results])
+
+    def predict(self, sources: Source | Iterable[Source], *, sample_rate: int | None = None) -> Any:
+        """Return a `Result` for one clip; for a folder or several clips, a list of them."""
+        results = self.predict_embedded(self.embed(sources, sample_rate=sample_rate))
+        folder = isinstance(sources, (str, Path)) and Path(sources).is_dir()
+        one = isinstance(sources, (str, Path, np.ndarray)) or hasattr(sources, "path")
+        return results[0] if one and not folder else results
+
+    def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
+        """Say why one clip scores as it does; see `firstshot.explanation.Explanation`."""
+        self._check_fitted()
+        (clip,) = self.embed(source, sample_rate=sample_rate)
+        (result,) = self.predict_embedded([clip])
+        return explain_clip(self, clip, result)
+
+    def embed(
+        self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
+    ) -> list[EmbeddedClip]:
+        """Return the clips' embeddings, as `predict_embedded` takes them."""
+        self._check_fitted()
+        return list(embed_clips(list_clips(sources, sample_rate), self.hear()))
+
+    def predict_embedded(
+        self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN
+    ) -> list[Result]:
+        """Return a `Result` per embedded clip; `neighbors` normal clips are named in each."""
+        self._check_fitted()
+        return predict_clips(self, clips, neighbors)
+
+    def save(self, path: str | Path) -> None:
+        """Write the detector to a `.firstshot` file, in one step."""
+        from firstshot.saving import save_detector
+
+        self._check_fitted()
+        save_detector(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, *, encoder: Encoder | None = None) -> Detector:
+        """Read a detector from a `.firstshot` file; its scores equal the saved one's bit for bit.
+
+        Parameters
+        ----------
+        encoder : Encoder, optional
+            The encoder to use, where its name alone does not find it (weights in a file of your
+            own); it must be the one that the bank was made with.
+
+        Raises
+        ------
+        DetectorFileError
+            The file is truncated, altered or newer, or the encoder gives other numbers.
+        """
+        from firstshot.saving import load_detector
+
+        return load_detector(Path(path), cls, encoder)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "parts_"):
+            raise FirstshotError("this detector has learned nothing yet; call fit(...) first")

@@ -1,0 +1,154 @@
+"""Why a clip scores as it does, in numbers and in plain words.
+
+Input: a scored clip and its detector. Output: the nearest normal clips, the share of the distance
+that each frequency row of the encoder carries, and the bands of the log-mel spectrum in which the
+clip differs most from its nearest normal clip, measured in that band's usual spread among the
+normal clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.encoders.logmel import LogMel
+from firstshot.results import BandDifference, Result
+
+if TYPE_CHECKING:
+    from firstshot.detector import Detector
+    from firstshot.embedding import EmbeddedClip
+
+DECIBELS_PER_NEPER = 10.0 / np.log(10.0)
+WORDED = 3
+NOTEWORTHY = 2.0
+"""Deviations from the normal spread below which a difference is not worth a word."""
+
+_SENTENCES = (("louder", "quieter"), ("less steady", "steadier"), ("rougher", "smoother"))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a clip scores as it does.
+
+    Attributes
+    ----------
+    result : Result
+        Score, decision, domain and nearest normal clips.
+    rows : tuple of (low_hz, high_hz, share)
+        Each frequency row of the encoder and its share (0 to 1) of the squared distance to the
+        nearest normal clip; empty where the pooling does not keep frequency.
+    bands : tuple of BandDifference
+        The log-mel bands, with the share of the difference and the level's in dB.
+    words : str
+        The largest differences as a sentence.
+    """
+
+    result: Result
+    rows: tuple[tuple[float, float, float], ...]
+    bands: tuple[BandDifference, ...]
+    words: str
+
+
+def explain_clip(detector: Detector, clip: EmbeddedClip, result: Result) -> Explanation:
+    """Compare one clip's deciding window with its nearest normal clip."""
+    window = clip.starts.index(result.start_seconds)
+    names = [(member.clip, member.domain) for member in detector.rows_]
+    nearest = names.index((result.nearest[0].clip, result.nearest[0].domain))
+    spectra = detector.spectra_
+    bands, words = compare_spectra(clip.spectrum[window], spectra[nearest], spectra)
+    return Explanation(result, _row_shares(detector, clip, window, nearest), bands, words)
+
+
+def compare_spectra(
+    spectrum: NDArray[np.float32], normal: NDArray[np.float32], normals: NDArray[np.float32]
+) -> tuple[tuple[BandDifference, ...], str]:
+    """Compare `LogMel` statistics (bands * 3,) of a clip and a normal one, given all normal ones.
+
+    Returns
+    -------
+    bands : tuple of BandDifference
+        One per band, lowest first.
+    words : str
+        The largest differences, as "louder by 6.1 dB at 2.1-2.9 kHz; ...".
+    """
+    edges = LogMel().frequency_bands
+    difference = (spectrum - normal).reshape(len(edges), -1)
+    spread = normals.std(axis=0).reshape(len(edges), -1)
+    # Few normal clips underestimate the spread of a band, so each leans on the typical band.
+    typical = np.median(spread, axis=0)
+    deviations = difference / np.maximum(0.5 * (spread + typical), 1e-6)
+    energy = (deviations**2).sum(axis=1)
+    shares = energy / max(float(energy.sum()), 1e-12)
+    bands = tuple(
+        BandDifference(low, high, float(share), float(level * DECIBELS_PER_NEPER))
+        for (low, high), share, level in zip(edges, shares, difference[:, 0], strict=True)
+    )
+    return bands, _in_words(edges, deviations, difference[:, 0] * DECIBELS_PER_NEPER)
+
+
+def _row_shares(
+    detector: Detector, clip: EmbeddedClip, window: int, nearest: int
+) -> tuple[tuple[float, float, float], ...]:
+    """Average over the layers how much of the squared distance each frequency row carries."""
+    edges = detector.hear().encoder.frequency_bands
+    if detector.pooling != "temporal" or detector.combine != "score_mean":
+        return ()
+    shares = np.zeros(len(edges))
+    for part, layer in zip(detector.parts_, clip.layers, strict=True):
+        # Whitening mixes frequencies, so each dimension's own spread stands in for it.
+        bank = part.bank.embeddings
+        spread = bank.std(axis=0)
+        scale = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-12)
+        plain = np.ones_like(scale) if part.transform.name == "none" else scale
+        squares = (((layer[window] - bank[nearest]) / plain) ** 2).reshape(len(edges), -1)
+        shares += squares.sum(axis=1) / max(float(squares.sum()), 1e-12) / len(detector.parts_)
+    return tuple((*edge, float(share)) for edge, share in zip(edges, shares, strict=True))
+
+
+def _in_words(
+    edges: Sequence[tuple[float, float]],
+    deviations: NDArray[np.float32],
+    level_db: NDArray[np.float32],
+) -> str:
+    """Word the largest runs of neighbouring bands that differ the same way."""
+    runs = []
+    for kind, column in enumerate(deviations.T):
+        for sign in (1, -1):
+            for first, last in _runs(sign * column > NOTEWORTHY):
+                weight = float((column[first : last + 1] ** 2).sum())
+                runs.append((weight, kind, sign, first, last))
+    if not runs:
+        return "no band stands out from the normal clips"
+    said = []
+    for _, kind, sign, first, last in sorted(runs, reverse=True)[:WORDED]:
+        word = _SENTENCES[kind][0 if sign > 0 else 1]
+        if kind == 0:
+            word += f" by {abs(float(level_db[first : last + 1].mean())):.1f} dB"
+        said.append(f"{word} at {_hertz(edges[first][0], edges[last][1])}")
+    return "; ".join(said)
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the (first, last) of every run of true flags.
+
+    >>> _runs(np.array([True, True, False, True]))
+    [(0, 1), (3, 3)]
+    """
+    steps = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
+    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))
+
+
+def _hertz(low: float, high: float) -> str:
+    """Write a band as people say it.
+
+    >>> _hertz(120.0, 480.0), _hertz(870.0, 2100.0)
+    ('120-480 Hz', '0.9-2.1 kHz')
+    """
+    if high < 1000.0:
+        return f"{low:.0f}-{high:.0f} Hz"
+    return f"{low / 1000.0:.1f}-{high / 1000.0:.1f} kHz"

@@ -1,0 +1,75 @@
+"""Embedded clips and a fitted detector become results: one `Result` per clip.
+
+Input: embedded clips, each with one or more windows. Output: the worst window's score, decision,
+p-value, domain and nearest normal clips. A clip that is itself in the bank is told of.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector_file import MemberRow
+from firstshot.embedding import EmbeddedClip
+from firstshot.errors import FirstshotWarning
+from firstshot.parts import nearest_members, score_parts
+from firstshot.results import Result
+from firstshot.scoring.threshold import p_value
+
+if TYPE_CHECKING:
+    from firstshot.detector import Detector
+
+
+def predict_clips(
+    detector: Detector, clips: Sequence[EmbeddedClip], neighbors: int
+) -> list[Result]:
+    """Return a `Result` per clip; `neighbors` normal clips are named in each."""
+    if not clips:
+        return []
+    _warn_of_copies(clips, detector.rows_)
+    parts, threshold = detector.parts_, detector.threshold_.value
+    queries = detector.join(stack_layers(clips))
+    scores = score_parts(parts, queries)
+    p_values = p_value(scores.total, detector.calibration_scores_)
+    ends = np.cumsum([len(clip.starts) for clip in clips]).tolist()
+    starts = [0, *ends[:-1]]
+    worst = [a + int(scores.total[a:b].argmax()) for a, b in zip(starts, ends, strict=True)]
+    shown = nearest_members(parts[-1], queries[-1][worst], neighbors)
+    labels = [part.label for part in parts]
+    return [
+        Result(
+            clip=clip.name,
+            score=float(scores.total[w]),
+            p_value=float(p_values[w]),
+            threshold=threshold,
+            is_anomaly=bool(scores.total[w] > threshold),
+            domain=scores.domains[w],
+            nearest=near,
+            parts=dict(zip(labels, scores.parts[:, w].tolist(), strict=True)),
+            start_seconds=clip.starts[w - a],
+            window_scores=tuple(scores.total[a:b].tolist()),
+        )
+        for clip, near, w, a, b in zip(clips, shown, worst, starts, ends, strict=True)
+    ]
+
+
+def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
+    """Return one array (windows of all clips, values) per layer."""
+    by_layer = zip(*(clip.layers for clip in clips), strict=True)
+    return [np.concatenate(rows) for rows in by_layer]
+
+
+def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) -> None:
+    known = {row.digest: row.clip for row in rows}
+    for clip in clips:
+        if clip.digest in known:
+            warnings.warn(
+                f"{clip.name}: the same samples as the normal clip {known[clip.digest]}; its score "
+                "says nothing, leave it out of the test",
+                FirstshotWarning,
+                stacklevel=5,
+            )

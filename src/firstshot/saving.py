@@ -1,0 +1,132 @@
+"""A detector becomes a file, and a file the same detector.
+
+What is kept: settings, raw banks, fitted transforms, calibration scores and the threshold. The
+normalisers are fitted again on loading, which gives the same numbers. The manifest holds the score
+of a self-check clip (one second of seeded noise): a loaded detector that scores it differently
+would score everything differently, and is refused.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector_file import read_detector_file, write_detector_file
+from firstshot.embedding import Clip, embed_clips
+from firstshot.encoders.protocol import Encoder
+from firstshot.errors import DetectorFileError
+from firstshot.parts import score_parts
+from firstshot.scoring.threshold import Threshold
+from firstshot.scoring.transform import transform_from_arrays
+
+if TYPE_CHECKING:
+    from firstshot.detector import Detector
+
+SELF_CHECK_TOLERANCE = 1e-4
+"""Relative; other processors and thread counts round differently, other weights do far more."""
+
+_SETTINGS = (
+    "pooling",
+    "combine",
+    "normalizer",
+    "normalizer_settings",
+    "metric",
+    "channel",
+    "threshold",
+    "false_alarm_rate",
+    "memmixup",
+    "encoder_settings",
+)
+
+
+def save_detector(detector: Detector, path: Path) -> None:
+    """Write a fitted detector to `path`."""
+    hearing = detector.hear()
+    arrays: dict[str, NDArray[Any]] = {
+        "spectra": detector.spectra_,
+        "training_scores": detector.training_scores_,
+        "calibration_scores": detector.calibration_scores_,
+    }
+    for i, part in enumerate(detector.parts_):
+        arrays[f"part_{i}.bank"] = part.bank.embeddings
+        for name, values in part.transform.arrays().items():
+            arrays[f"part_{i}.transform.{name}"] = values
+    manifest = {
+        "encoder": {"name": hearing.encoder.name, "fingerprint": hearing.encoder.fingerprint},
+        "layers": list(hearing.layers),
+        "length": str(hearing.length),
+        "transform": detector.parts_[0].transform.name,
+        "settings": {name: getattr(detector, name) for name in _SETTINGS},
+        "threshold": asdict(detector.threshold_),
+        "self_check_score": _self_check(detector),
+        "versions": {
+            "firstshot": version("firstshot"),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    write_detector_file(path, manifest, arrays, list(detector.rows_))
+
+
+def load_detector(path: Path, kind: type[Detector], encoder: Encoder | None = None) -> Detector:
+    """Read a detector; `kind` is the class to make, `encoder` replaces finding it by name."""
+    manifest, arrays, rows = read_detector_file(path)
+    detector = kind(
+        encoder or manifest["encoder"]["name"],
+        layers=manifest["layers"],
+        length=manifest["length"],
+        transform=manifest["transform"],
+        **manifest["settings"],
+    )
+    found = detector.hear().encoder
+    if found.fingerprint != manifest["encoder"]["fingerprint"]:
+        raise DetectorFileError(
+            f"{path}: made with {manifest['encoder']['name']} of other weights or settings "
+            f"({manifest['encoder']['fingerprint'][:12]}) than {found.name} here "
+            f"({found.fingerprint[:12]}); use those weights or fit anew"
+        )
+    parts = len({name.split(".")[0] for name in arrays if name.startswith("part_")})
+    transforms = [
+        transform_from_arrays(manifest["transform"], _named(arrays, f"part_{i}.transform."))
+        for i in range(parts)
+    ]
+    banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
+    detector.restore(rows, banks, arrays["spectra"], transforms)
+    detector.training_scores_ = arrays["training_scores"]
+    detector.calibration_scores_ = arrays["calibration_scores"]
+    detector.threshold_ = Threshold(**manifest["threshold"])
+    _compare_self_check(path, detector, manifest["self_check_score"])
+    return detector
+
+
+def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name[len(prefix) :]: x for name, x in arrays.items() if name.startswith(prefix)}
+
+
+def _self_check(detector: Detector) -> float | None:
+    """Score one second of seeded noise; None where the normaliser refuses a single clip."""
+    if detector.normalizer == "test_zscore":
+        return None
+    hearing = detector.hear()
+    samples = max(hearing.encoder.sample_rate, hearing.encoder.minimum_samples)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    (clip,) = embed_clips([Clip("self-check", noise, hearing.encoder.sample_rate)], hearing)
+    queries = detector.join(list(clip.layers))
+    return float(score_parts(detector.parts_, queries).total.max())
+
+
+def _compare_self_check(path: Path, detector: Detector, saved: float | None) -> None:
+    found = _self_check(detector)
+    if saved is None or found is None:
+        return
+    if abs(found - saved) > SELF_CHECK_TOLERANCE * max(abs(saved), 1e-12):
+        raise DetectorFileError(
+            f"{path}: its self-check clip scores {found:.9g} here and {saved:.9g} where made; "
+            "this installation computes other numbers, fit anew here"
+        )
