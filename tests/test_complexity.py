@@ -26,8 +26,8 @@ from firstshot.encoders.geometry import (
 )
 from firstshot.errors import ParameterError
 
-# thop 0.1.1 on the originals: MACs of a 10 s and a 6 s clip, parameters; BEATS 7, EAT_SSLAM 5,
-# CED 1, M2D_CLAP 1. The EAT family pads 6 s to the 1024 frames of 10 s.
+# thop 0.1.1 on the originals: MACs of a 10 s and a 6 s clip, parameters. The EAT
+# family pads 6 s to the 1024 frames of 10 s.
 COUNTED = {
     "beats_ft1": (45_009_203_200, None, 90_713_071),
     "m2d_clap": (26_499_511_296, 16_274_543_616, 85_253_376),
@@ -39,7 +39,7 @@ COUNTED = {
     "ced_small": (5_300_311_424, 3_163_172_224, 21_596_815),
     "ced_base": (21_132_263_936, 12_611_355_136, 85_660_303),
 }
-# Parameters of the original modules less heads, fixed position tables and data; same sections.
+# Parameters of the original modules less heads, fixed position tables and data.
 LEARNED = {
     "beats_ft1": 90_311_792,
     "m2d_clap": 85_492_994 - 238_848 - 2,

@@ -1,4 +1,4 @@
-"""Weights, waveforms and stored numbers of the CED and M2D fixtures (CED section 9).
+"""Weights, waveforms and stored numbers of the CED and M2D fixtures.
 
 The originals were run once on weights that a name and a shape determine, and on synthetic clips;
 slices of what they gave are stored. Small models lie beside the tests, full ones in ../shared.

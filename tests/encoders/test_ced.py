@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -187,6 +188,48 @@ def test_frequency_rows_overlap_by_one_triangle_and_end_at_8_khz():
     assert len(bands) == 4
     assert (bands[0][0], round(bands[-1][1], 6)) == (0.0, 8000.0)
     assert all(low < below < high for (_, below), (low, high) in pairwise(bands))
+
+
+def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
+    stored = recipe.golden("ced_tiny")
+    fixed = replace(CED_TINY, fixed_samples=160000)
+    encoder = TorchEncoder(fixed, network("ced_tiny"), weights_hash="made up")
+    clips = [recipe.clip("C6"), recipe.clip("C6pad10")]
+    six, padded = encoder.embed(clips, layers=(7,))[0]
+    np.testing.assert_allclose(six, stored["C6pad10/pooled"][6, 0], rtol=0, atol=ATOL)
+    np.testing.assert_array_equal(six, padded)
+    assert fixed.grid(96000) == (62, 4)
+    assert fixed.macs(96000) == CED_TINY.macs(160000)
+    long = recipe.clip("D12")
+    np.testing.assert_array_equal(fixed.front_end(long), CED_TINY.front_end(long[:160000]))
+
+
+def test_real_pooling_leaves_out_the_padding_of_a_last_piece_only():
+    real = replace(CI, pooled="real")
+    assert real.grid(196800) == CI.grid(196800) == (126, 4)
+    assert CI.pooled_time(196800) == 126
+    assert real.pooled_time(196800) == 63 + (1231 - 1012) // 16
+    assert real.pooled_time(96000) == CI.pooled_time(96000) == 37
+    assert real.pooled_time(2023 * 160) == 126  # 2024 frames fill two pieces
+    clip = recipe.clip("D12")
+    whole = TorchEncoder(CI, network("ced_ci_d2"), weights_hash="made up").layers([clip])[1]
+    pooled = TorchEncoder(real, network("ced_ci_d2"), weights_hash="made up").embed(
+        [clip], layers=(2,)
+    )
+    expected = whole[:, :76].mean(axis=1).reshape(1, -1)
+    np.testing.assert_allclose(pooled[0], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pooled": "some"}, "pooled 'some' is not known"),
+        ({"fixed_samples": 2399}, "fixed_samples 2399: ced_tiny needs at least 2400"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused(settings, message):
+    with pytest.raises(ParameterError, match=message):
+        replace(CED_TINY, **settings)
 
 
 def test_another_sample_rate_is_refused():

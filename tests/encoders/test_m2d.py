@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from tests.encoders import ced_m2d_recipe as recipe
 from firstshot.encoders import geometry
 from firstshot.encoders.m2d import M2D_CLAP, M2dSpec, expected_shapes
 from firstshot.encoders.torch_encoder import TorchEncoder
-from firstshot.errors import WeightsError
+from firstshot.errors import ParameterError, WeightsError
 
 CI = M2dSpec("m2d_ci_d2", geometry.M2dGeometry(dim=32, heads=2, depth=2))
 SPECS = {
@@ -139,6 +140,28 @@ def test_the_last_layer_is_raw_or_normed_as_set(last_layer, key):
         np.testing.assert_allclose(
             last[row], stored[f"{name}/{key}"].reshape(-1, 160)[-1], atol=POOLED_ATOL
         )
+
+
+def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
+    fixed = replace(M2D_CLAP, fixed_samples=160000)
+    padded = M2D_CLAP.front_end(recipe.clip("C6pad10"))
+    np.testing.assert_array_equal(fixed.front_end(recipe.clip("C6")), padded)
+    assert fixed.grid(96000) == (62, 5)
+    assert fixed.macs(96000) == M2D_CLAP.macs(160000)
+    assert fixed.minimum_samples == 1
+    with pytest.raises(ParameterError, match="fixed_samples 200: m2d_clap needs at least 201"):
+        replace(M2D_CLAP, fixed_samples=200)
+
+
+def test_another_sample_rate_is_refused():
+    with pytest.raises(ParameterError, match="sample_rate 8000: m2d_clap hears at 16000 Hz"):
+        M2D_CLAP.front_end(np.zeros(8000, dtype=np.float32), 8000)
+
+
+def test_frequency_rows_start_at_50_hz_and_end_at_8_khz():
+    bands = M2D_CLAP.frequency_bands()
+    assert len(bands) == 5
+    assert (round(bands[0][0], 6), round(bands[-1][1], 6)) == (50.0, 8000.0)
 
 
 def test_a_short_piece_takes_the_first_columns_of_each_row_of_positions():

@@ -1,7 +1,7 @@
 """CED (tiny, mini, small, base): a dB mel spectrogram becomes tokens of 12 pre-norm blocks.
 
 Input: spectrograms (clips, frames, 64) of `CedSpec.front_end`, in dB. Output: per layer, tokens
-(clips, time, 4, dim). Source: CED sections 4 to 8 (the published inference code, described).
+(clips, time, 4, dim). Source: CED (Dinkel et al. 2023), the published inference code, described.
 
 A spectrogram of more than 1012 frames is cut, after the batch norm, into pieces of 1012, the last
 one padded with zeros; pieces are encoded each by itself and their time steps concatenated. Unlike
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,10 +22,12 @@ from torch.nn import functional
 
 from firstshot.encoders import geometry
 from firstshot.encoders.checkpoint_names import check_tensors, unwrap
-from firstshot.encoders.geometry import CedGeometry
+from firstshot.encoders.geometry import PATCH, CedGeometry, centred_frames
 from firstshot.encoders.transformer import Patches, PreNormBlock, run_blocks, shapes_of
 from firstshot.errors import ParameterError
-from firstshot.sound.mel import CED_MEL, MelSpec, ced_decibels, row_bands
+from firstshot.sound.mel import CED_MEL, MelSpec, ced_decibels, fixed_length, row_bands
+
+Pooled = Literal["all", "real"]
 
 NORM_EPS = 1e-6
 INPUT_NORM_EPS = 1e-5
@@ -36,6 +39,17 @@ IGNORED = ("front_end.", "outputlayer.", "init_bn.num_batches_tracked")
 class CedSpec:
     """The constants and the numpy part of a CED encoder.
 
+    Attributes
+    ----------
+    pooled : "all" or "real"
+        Whether pooling averages over the padding of a last piece too, or only over time steps all
+        of whose frames come from the clip; the same for clips of up to 1012 frames (10.1 s).
+    fixed_samples : int
+        Make every waveform that long first, by zeros behind it or by keeping its start; 0 for as
+        it is. GenRep's code did so with 160000.
+
+    Examples
+    --------
     >>> CED_TINY.front_end(np.zeros(16000, dtype=np.float32)).shape, CED_TINY.grid(16000)
     ((101, 64), (6, 4))
     """
@@ -43,7 +57,20 @@ class CedSpec:
     name: str
     geometry: CedGeometry
     mel: MelSpec = CED_MEL
+    pooled: Pooled = "all"
+    fixed_samples: int = 0
     default_layers: tuple[int, ...] = (7, 10)
+
+    def __post_init__(self) -> None:
+        if self.pooled not in get_args(Pooled):
+            raise ParameterError(
+                f"pooled {self.pooled!r} is not known; choose one of {get_args(Pooled)}"
+            )
+        if self.fixed_samples and self.fixed_samples < self.geometry.minimum_samples:
+            raise ParameterError(
+                f"fixed_samples {self.fixed_samples}: {self.name} needs at least "
+                f"{self.geometry.minimum_samples}, or 0 to hear clips as they are"
+            )
 
     @property
     def depth(self) -> int:
@@ -57,8 +84,8 @@ class CedSpec:
 
     @property
     def minimum_samples(self) -> int:
-        """Samples of the shortest clip that fills one patch."""
-        return self.geometry.minimum_samples
+        """Samples of the shortest clip that fills one patch, one sample where it is padded."""
+        return 1 if self.fixed_samples else self.geometry.minimum_samples
 
     def front_end(
         self, waveform: NDArray[np.float32], sample_rate: int = 16000
@@ -69,15 +96,25 @@ class CedSpec:
                 f"sample_rate {sample_rate}: {self.name} hears at {self.mel.sample_rate} Hz; "
                 "resample the clip first"
             )
+        if self.fixed_samples:
+            waveform = fixed_length(waveform, self.fixed_samples)
         return ced_decibels(waveform)
 
     def grid(self, samples: int) -> tuple[int, int]:
         """Return the token grid (time, freq) of a clip of that many samples."""
-        return self.geometry.grid(samples)
+        return self.geometry.grid(self.fixed_samples or samples)
+
+    def pooled_time(self, samples: int) -> int:
+        """Return how many time steps of the grid pooling averages over."""
+        every = self.grid(samples)[0]
+        frames, longest = centred_frames(self.fixed_samples or samples), self.geometry.piece_frames
+        if self.pooled == "all" or frames % longest == 0:
+            return every
+        return frames // longest * (longest // PATCH) + frames % longest // PATCH
 
     def macs(self, samples: int) -> int:
         """Return the MACs of one clip, as Table 4 of the report counts them."""
-        return self.geometry.macs(samples)
+        return self.geometry.macs(self.fixed_samples or samples)
 
     def frequency_bands(self) -> tuple[tuple[float, float], ...]:
         """Return lowest and highest frequency in Hz of each row of the grid."""

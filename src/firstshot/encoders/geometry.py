@@ -2,7 +2,8 @@
 
 Input: a number of samples at 16 kHz. Output: the token grid (time, freq), multiply-accumulates
 (MACs) and parameters, as exact integers, by arithmetic alone: no weights, no torch, no numpy.
-Sources: BEATS sections 2 to 7, EAT_SSLAM 2 to 5, CED 1 to 6, M2D_CLAP 1 to 6.
+Sources: the published inference code of BEATs (Chen et al. 2022), EAT (Chen et al. 2024), SSLAM
+(Alex et al. 2025), CED (Dinkel et al. 2023) and M2D-CLAP (Niizumi et al. 2024), described.
 
 MACs and parameters follow the conventions of `counting`; parameters held outside a layer (CLS,
 positions, the relative bias table) are not counted there, nor is the front-end. `attention=True`
@@ -43,7 +44,7 @@ def inside_frames(samples: int, window: int = 400, hop: int = HOP) -> int:
 
 @dataclass(frozen=True)
 class CedGeometry:
-    """CED: 64 dB-mel rows, centred frames, no CLS, tokens frequency-major (CED sections 1 to 6).
+    """CED: 64 dB-mel rows, centred frames, no CLS, tokens frequency-major.
 
     Clips of more than `piece_frames` frames are encoded in pieces of that many, the last padded.
 
@@ -103,7 +104,7 @@ class CedGeometry:
 
 @dataclass(frozen=True)
 class M2dGeometry:
-    """M2D: 80 log-mel rows, centred frames, one CLS a piece, frequency-major (M2D_CLAP 3 to 6).
+    """M2D: 80 log-mel rows, centred frames, one CLS a piece, tokens frequency-major.
 
     A clip is padded at the end until what exceeds whole pieces is a multiple of 16 frames, then cut
     into pieces of `piece_frames`; the last piece stays shorter.
@@ -170,7 +171,7 @@ class M2dGeometry:
 
 @dataclass(frozen=True)
 class EatGeometry:
-    """EAT and SSLAM: 128 Kaldi log-mel rows, one CLS, tokens time-major (EAT_SSLAM 2, 3 and 5).
+    """EAT and SSLAM: 128 Kaldi log-mel rows, one CLS, tokens time-major.
 
     Spectrograms are padded to `least_frames`, longer ones to a multiple of 16; with `least_frames`
     16 every clip is padded to a multiple of 16 only.
@@ -222,7 +223,7 @@ class EatGeometry:
 
 @dataclass(frozen=True)
 class BeatsGeometry:
-    """BEATs: 128 Kaldi log-mel rows, no CLS, tokens time-major (BEATS sections 2 to 4 and 7).
+    """BEATs: 128 Kaldi log-mel rows, no CLS, tokens time-major.
 
     >>> BEATS.grid(160000), BEATS.macs(160000)
     ((62, 8), 45009203200)

@@ -1,8 +1,8 @@
 """M2D-CLAP: a log-mel spectrogram becomes tokens of 12 pre-norm blocks.
 
 Input: spectrograms (clips, frames, 80) of `M2dSpec.front_end`, natural logarithms. Output: per
-layer, tokens (clips, time, 5, dim), the CLS token dropped. Source: M2D_CLAP sections 3 to 8 (a
-plain ViT-B behind a log-mel front-end, described).
+layer, tokens (clips, time, 5, dim), the CLS token dropped. Source: M2D-CLAP (Niizumi et al. 2024),
+described: a plain ViT-B behind a log-mel front-end.
 
 A normalised spectrogram is padded with a few frames of zeros and cut into pieces of 1001 frames,
 the last one shorter; each piece has its own CLS token and positions that start again at 0.
@@ -24,7 +24,7 @@ from firstshot.encoders.checkpoint_names import check_tensors, unwrap
 from firstshot.encoders.geometry import M2dGeometry
 from firstshot.encoders.transformer import Patches, PreNormBlock, run_blocks, shapes_of
 from firstshot.errors import ParameterError, WeightsError
-from firstshot.sound.mel import M2D_MEL, MelSpec, m2d_logmel, row_bands
+from firstshot.sound.mel import M2D_MEL, MelSpec, fixed_length, m2d_logmel, row_bands
 
 NORM_EPS = 1e-6
 DEFAULT_MEAN, DEFAULT_STD = -7.1, 4.2
@@ -47,6 +47,14 @@ IGNORED = (
 class M2dSpec:
     """The constants and the numpy part of an M2D encoder.
 
+    Attributes
+    ----------
+    fixed_samples : int
+        Make every waveform that long first, by zeros behind it or by keeping its start; 0 for as
+        it is. GenRep's code did so with 160000.
+
+    Examples
+    --------
     >>> M2D_CLAP.front_end(np.zeros(16000, dtype=np.float32)).shape, M2D_CLAP.grid(16000)
     ((101, 80), (7, 5))
     """
@@ -54,7 +62,15 @@ class M2dSpec:
     name: str
     geometry: M2dGeometry
     mel: MelSpec = M2D_MEL
+    fixed_samples: int = 0
     default_layers: tuple[int, ...] = (7, 10)
+
+    def __post_init__(self) -> None:
+        if self.fixed_samples and self.fixed_samples < self.geometry.minimum_samples:
+            raise ParameterError(
+                f"fixed_samples {self.fixed_samples}: {self.name} needs at least "
+                f"{self.geometry.minimum_samples}, or 0 to hear clips as they are"
+            )
 
     @property
     def depth(self) -> int:
@@ -68,8 +84,8 @@ class M2dSpec:
 
     @property
     def minimum_samples(self) -> int:
-        """Samples of the shortest clip that can be padded by reflection."""
-        return self.geometry.minimum_samples
+        """Samples of the shortest clip that can be mirrored, one sample where it is padded."""
+        return 1 if self.fixed_samples else self.geometry.minimum_samples
 
     def front_end(
         self, waveform: NDArray[np.float32], sample_rate: int = 16000
@@ -80,15 +96,17 @@ class M2dSpec:
                 f"sample_rate {sample_rate}: {self.name} hears at {self.mel.sample_rate} Hz; "
                 "resample the clip first"
             )
+        if self.fixed_samples:
+            waveform = fixed_length(waveform, self.fixed_samples)
         return m2d_logmel(waveform)
 
     def grid(self, samples: int) -> tuple[int, int]:
         """Return the token grid (time, freq) of a clip of that many samples."""
-        return self.geometry.grid(samples)
+        return self.geometry.grid(self.fixed_samples or samples)
 
     def macs(self, samples: int) -> int:
         """Return the MACs of one clip, as Table 4 of the report counts them."""
-        return self.geometry.macs(samples)
+        return self.geometry.macs(self.fixed_samples or samples)
 
     def frequency_bands(self) -> tuple[tuple[float, float], ...]:
         """Return lowest and highest frequency in Hz of each row of the grid."""

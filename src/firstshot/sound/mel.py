@@ -1,12 +1,13 @@
 """A waveform becomes a mel spectrogram with frames centred on multiples of the hop.
 
 Input: float32 (samples,), about +-1, 16 kHz. Output: float32 (frames, mels), lowest band first.
-Two front-ends: CED's dB mel (CED section 3) and M2D's natural-log mel (M2D_CLAP section 3). Both
-pad by reflection so that frame k is centred on sample k*hop, take a periodic Hann window and the
-power |X|^2, and weigh its bins with triangles that are linear in Hz; they differ in window length,
-mel scale, area of the triangles, and logarithm. Neither looks at any other clip. Constants are
-computed in float64; frames, spectra and energies are float32, four times as fast and, at 2e-4 dB
-from the original, no further from it than float64 is.
+Two front-ends: CED's dB mel (Dinkel et al. 2023) and M2D's natural-log mel (Niizumi et al. 2024),
+with the constants of their published code. Both pad by reflection so that frame k is centred on
+sample k*hop, take a periodic Hann window and the power |X|^2, and weigh its bins with triangles
+that are linear in Hz; they differ in window length, mel scale, area of the triangles, and
+logarithm. Neither looks at any other clip. Constants are computed in float64; frames, spectra and
+energies are float32, four times as fast and, at 2e-4 dB from the original, no further from it than
+float64 is.
 """
 
 from __future__ import annotations
@@ -76,6 +77,16 @@ def m2d_logmel(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     logarithms: NDArray[np.float32] = np.log(mel_energies(waveform, M2D_MEL) + M2D_OFFSET)
     return logarithms
+
+
+def fixed_length(waveform: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
+    """Return the first `samples` of a waveform, zeros behind it where it is shorter.
+
+    >>> fixed_length(np.ones(3, dtype=np.float32), 4).tolist()
+    [1.0, 1.0, 1.0, 0.0]
+    """
+    kept = waveform[:samples]
+    return np.pad(kept, (0, samples - len(kept)))
 
 
 def mel_energies(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
