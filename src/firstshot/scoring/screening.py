@@ -1,0 +1,248 @@
+"""Which members can matter to a query: lower and upper bounds from one matrix product.
+
+Input: queries and an `Index` of the members. Output: the (query, member) pairs that may be among
+the k smallest, and the queries with too many of them. `neighbors` tells the idea.
+
+The bound. Let a and b be a centred query and member, A and B their norms, u the rounding unit of
+the precision. Rounding a and b moves ||a - b||^2 by at most 4.1 u (A^2 + B^2); the product a.b is
+off by at most dim u AB / (1 - dim u) for any order of summation (Higham, Accuracy and Stability of
+Numerical Algorithms, eq. 3.5); the few sums and products after it by some u (A^2 + B^2) more.
+With 2 AB <= A^2 + B^2 all of it is below margin * (A^2 + B^2), margin = (dim + 32) u / (1 - ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.scoring.points import Points
+
+Precision: TypeAlias = type[np.floating[Any]]
+Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+QUERY_BLOCK = 512
+MEMBER_BLOCK = 4096
+GROUPS = 128
+"""Members of a block fall into this many groups (more for large k); see `_Screening.add`."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs (query, member) that do not count, by query: members[starts[i]:starts[i + 1]]."""
+
+    starts: NDArray[np.int64]
+    members: NDArray[np.int64]
+
+    @classmethod
+    def diagonal(cls, n: int) -> Pairs:
+        """Return the pairs (i, i): each of n members excludes itself."""
+        return cls(np.arange(n + 1), np.arange(n))
+
+    @classmethod
+    def listed(cls, n: int, rows: NDArray[np.int64], members: NDArray[np.int64]) -> Pairs:
+        """Return the given pairs for n queries, in any order."""
+        order = np.argsort(rows, kind="stable")
+        return cls(np.searchsorted(rows[order], np.arange(n + 1)), members[order])
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (position in rows, member) of the pairs of the given queries."""
+        counts = self.starts[rows + 1] - self.starts[rows]
+        position = np.repeat(np.arange(len(rows)), counts)
+        within = np.arange(len(position)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return position, self.members[self.starts[rows][position] + within]
+
+
+@dataclass(frozen=True)
+class Index:
+    """Members made ready for the product: centred on their mean, scaled to norms of at most 1.
+
+    `centred` is float32 (n, values), `squares` the float64 squared norms (n,) of what it rounds;
+    `unit` is a power of two, so that scaling rounds nothing.
+    """
+
+    points: Points
+    centre: NDArray[np.float64]
+    unit: float
+    centred: NDArray[np.float32]
+    squares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, points: Points) -> Index:
+        """Centre and scale the points, by blocks."""
+        total = np.zeros(points.dim)
+        for block in points.blocks():
+            total += points.positions(block).sum(axis=0)
+        centre = total / max(1, len(points))
+        squares = np.empty(len(points))
+        for block in points.blocks():
+            offsets = points.positions(block) - centre
+            squares[block] = np.einsum("ij,ij->i", offsets, offsets)
+        largest = float(np.sqrt(squares.max(initial=0.0)))
+        unit = 2.0 ** -np.ceil(np.log2(largest)) if largest > 0 else 1.0
+        centred = np.empty(points.rows.shape, dtype=np.float32)
+        for block in points.blocks():
+            centred[block] = (points.positions(block) - centre) * unit
+        return cls(points, centre, unit, centred, squares * unit**2)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def operand(self, block: slice, precision: Precision) -> NDArray[Any]:
+        """Return the centred members of a block in the given precision."""
+        if precision is np.float32:
+            return self.centred[block]
+        return (self.points.positions(block) - self.centre) * self.unit
+
+
+def screen(
+    queries: Points,
+    index: Index,
+    rows: NDArray[np.int64],
+    k: int,
+    scale: NDArray[np.float64] | None,
+    skip: Pairs | None,
+    precision: Precision,
+) -> Iterator[Found]:
+    """Yield per block of queries (its rows, candidates' positions in it, members, undecided).
+
+    For every position not among the undecided, the candidates hold all members that are among the
+    k smallest values, ties included.
+    """
+    weights = _weights(scale, index.points.metric)
+    most = 4 * k + 16 + min(len(index) // 128, 256)
+    for start in range(0, len(rows), QUERY_BLOCK):
+        block = rows[start : start + QUERY_BLOCK]
+        screening = _Screening(queries, index, block, k, weights, precision)
+        skipped = None if skip is None else skip.of(block)
+        for first in range(0, len(index), MEMBER_BLOCK):
+            members = slice(first, min(first + MEMBER_BLOCK, len(index)))
+            screening.add(members, skipped, most)
+        yield block, *screening.candidates(most)
+
+
+class _Screening:
+    """One block of queries on its way through the members."""
+
+    def __init__(
+        self,
+        queries: Points,
+        index: Index,
+        rows: NDArray[np.int64],
+        k: int,
+        weights: NDArray[np.float64] | None,
+        precision: Precision,
+    ) -> None:
+        limits = np.finfo(precision)
+        terms = (index.points.dim + 32) * float(limits.eps) / 2
+        offsets = (queries.positions(rows) - index.centre) * index.unit
+        squares = np.einsum("ij,ij->i", offsets, offsets)
+        # Outside of this range the products would overflow or vanish: nothing is decided here.
+        lowest = 1.0 if weights is None else float(weights.min(initial=1.0))
+        usable = (squares < float(limits.max) ** 0.75) & (terms < 0.1)
+        usable &= lowest > float(limits.tiny) ** 0.6
+        self.hard = ~usable
+        offsets[self.hard], squares[self.hard] = 0.0, 0.0
+        self.index, self.k, self.weights, self.precision = index, k, weights, precision
+        self.margin = terms / (1 - terms)
+        self.operand = (-2 * offsets).astype(precision)
+        self.squares = squares
+        self.tiny = float(limits.tiny) ** 0.9
+        self.upper = np.full((len(rows), k), np.inf)
+        self.hits = np.zeros(len(rows), dtype=np.int64)
+        self.parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]] = []
+
+    def add(
+        self,
+        members: slice,
+        skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+        most: int,
+    ) -> None:
+        """Screen one block of members.
+
+        Column c belongs to group c % groups. A group's smallest lower bound, plus twice the
+        largest error in the group, bounds one value from above; the k-th smallest of those over
+        all groups so far bounds the k-th smallest value.
+        """
+        count = members.stop - members.start
+        groups = min(count, max(GROUPS, 8 * self.k))
+        lower = self._lower_bounds(members, skipped, -(-count // groups) * groups)
+        stacked = lower.reshape(len(lower), -1, groups)
+        smallest = stacked.min(axis=1)
+        near, far = self._group_errors(members, groups)
+        upper = smallest + 2 * self.margin * (self.squares[:, None] * far + near) + 2 * self.tiny
+        self.upper = np.concatenate([self.upper, upper], axis=1)
+        self.upper = np.partition(self.upper, self.k - 1, axis=1)[:, : self.k]
+        hit = smallest <= self._limit()[:, None]
+        self.hits += np.count_nonzero(hit, axis=1)
+        self.hard |= self.hits > 4 * most  # the first blocks' limits are loose: some spare room
+        hit[self.hard] = False
+        row, group = np.nonzero(hit)
+        values = stacked[row, :, group]
+        chosen, layer = np.nonzero(values <= self._limit()[row, None])
+        columns = members.start + layer * groups + group[chosen]
+        self.parts.append((row[chosen], columns, values[chosen, layer]))
+
+    def candidates(
+        self, most: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return (positions, members) of the candidates, and the undecided positions."""
+        row, member, value = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        kept = value <= self._limit()[row]
+        row, member = row[kept], member[kept]
+        self.hard |= np.bincount(row, minlength=len(self.hard)) > most
+        kept = ~self.hard[row]
+        return row[kept], member[kept], np.flatnonzero(self.hard)
+
+    def _limit(self) -> NDArray[Any]:
+        """Return what a lower bound must not exceed; finite, so that skipped pairs exceed it."""
+        largest = np.finfo(self.precision).max
+        limit = self.upper[:, -1]
+        # One step up: the conversion to the precision must not lower it.
+        above = np.nextafter(np.minimum(limit, largest / 2).astype(self.precision), largest)
+        return np.where(np.isinf(limit), largest, above).astype(self.precision)
+
+    def _lower_bounds(
+        self,
+        members: slice,
+        skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+        width: int,
+    ) -> NDArray[Any]:
+        """Return weight * (distance squared - its error) per pair; inf where skipped."""
+        count = members.stop - members.start
+        bounds = np.empty((len(self.squares), width), dtype=self.precision)
+        bounds[:, count:] = np.inf
+        inner = bounds[:, :count]
+        np.matmul(self.operand, self.index.operand(members, self.precision).T, out=inner)
+        inner += ((1 - self.margin) * self.index.squares[members]).astype(self.precision)
+        inner += ((1 - self.margin) * self.squares - self.tiny).astype(self.precision)[:, None]
+        if self.weights is not None:
+            inner *= self.weights[members].astype(self.precision)
+        if skipped is not None:
+            row, member = skipped
+            here = (member >= members.start) & (member < members.stop)
+            inner[row[here], member[here] - members.start] = np.inf
+        return bounds
+
+    def _group_errors(
+        self, members: slice, groups: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the largest weight * square and the largest weight in each group (groups,)."""
+        squares = self.index.squares[members]
+        weights = np.ones(len(squares)) if self.weights is None else self.weights[members]
+        padded = np.zeros((2, -(-len(squares) // groups) * groups))
+        padded[0, : len(squares)] = weights * squares
+        padded[1, : len(squares)] = weights
+        near, far = padded.reshape(2, -1, groups).max(axis=1)
+        return near, far
+
+
+def _weights(scale: NDArray[np.float64] | None, metric: str) -> NDArray[np.float64] | None:
+    """Return factors of squared distances, at most 1, that order them as distance / scale."""
+    if scale is None:
+        return None
+    relative: NDArray[np.float64] = scale.min(initial=np.inf) / scale
+    return np.square(relative) if metric == "euclidean" else relative
