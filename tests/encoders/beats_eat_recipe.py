@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from firstshot.encoders.pooling import pool  # noqa: E402
+from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
 
 MINI = Path(__file__).resolve().parents[1] / "golden"
 FULL = Path(__file__).resolve().parents[3] / "shared" / "golden" / "encoders" / "beats_eat"
@@ -82,3 +89,66 @@ def summary(values: np.ndarray) -> np.ndarray:
     weights = np.random.default_rng(7).standard_normal(values.shape)
     total, squares = values.sum(), (values * values).sum()
     return np.array([values.mean(), values.std(), total, squares, (values * weights).sum()])
+
+
+def encoder(spec: Any, state: dict[str, Any], **settings: Any) -> TorchEncoder:
+    """Build the encoder of a spec around an official checkpoint's tensors, without a first fill."""
+    with torch.device("meta"):
+        module = spec.build()
+    module.load_state_dict(spec.map_names(state), strict=True, assign=True)
+    return TorchEncoder(spec, module, weights_hash="golden", **settings)
+
+
+@contextmanager
+def outputs_of(modules: Iterable[Any]) -> Iterator[list[np.ndarray]]:
+    """Collect what each of the modules gives out, in the order in which they run."""
+    seen: list[np.ndarray] = []
+    handles = [
+        module.register_forward_hook(lambda _, __, out: seen.append(out.float().numpy()))
+        for module in modules
+    ]
+    yield seen
+    for handle in handles:
+        handle.remove()
+
+
+def assert_golden(
+    golden: Golden, case: str, entries: list[np.ndarray], layers: list[np.ndarray], atol: float
+) -> None:
+    """Compare a clip's whole tokens (the input, then each layer) and grids with the stored ones.
+
+    `entries` are (1, tokens, dim) with a CLS where there is one, `layers` (1, time, freq, dim).
+    """
+    arrays, rows = golden.arrays, golden.facts["token_index_in_tok"][case]
+    stored = arrays[f"{case}_tok"]
+    assert len(entries) == len(stored) == len(layers) + 1
+    for entry, expected, stats in zip(entries, stored, arrays[f"{case}_stats"], strict=True):
+        np.testing.assert_allclose(entry[0, rows, : expected.shape[1]], expected, atol=atol, rtol=0)
+        assert_summary(entry[0], stats, atol)
+    for number, (grid, stats) in enumerate(
+        zip(layers, arrays[f"{case}_pooled_stats"], strict=True)
+    ):
+        patches = grid.reshape(1, -1, grid.shape[3])
+        np.testing.assert_array_equal(patches, entries[number + 1][:, -patches.shape[1] :])
+        pooled = pool(grid)[0]
+        assert_summary(pooled, stats, atol)
+        if f"{case}_pooled" in arrays:
+            expected, found = arrays[f"{case}_pooled"][number], pooled
+        else:
+            expected = arrays[f"{case}_pooled_head"][number]
+            found = pooled.reshape(grid.shape[2], -1)[:, : expected.shape[1]]
+        np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
+
+
+def assert_summary(values: np.ndarray, stored: np.ndarray, atol: float) -> None:
+    """Compare the summaries of whole arrays, each value being allowed to be wrong by `atol`.
+
+    Errors of rounding have no common sign, so sums over n values may be wrong by sqrt(n) atol.
+    """
+    mean, deviation, total, squares, dot = np.abs(summary(values) - stored)
+    allowed = atol * np.sqrt(values.size)
+    assert mean < atol
+    assert deviation < atol
+    assert total < allowed
+    assert squares < 2 * allowed * max(1.0, stored[1])
+    assert dot < allowed
