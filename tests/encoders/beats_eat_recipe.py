@@ -42,10 +42,11 @@ class Golden:
         named = {}
         for entry in self.tensors:
             if entry.get(naming) and (heads or not entry.get("head_only")):
-                named[entry[naming]] = torch.from_numpy(self._values(entry))
+                named[entry[naming]] = torch.from_numpy(self.values(entry))
         return named
 
-    def _values(self, entry: dict[str, Any]) -> np.ndarray:
+    def values(self, entry: dict[str, Any]) -> np.ndarray:
+        """Return the values of one listed tensor."""
         fill = entry["fill"]
         if isinstance(fill, str):
             return sine_cosine_table(*entry["shape"][1:])[None]
