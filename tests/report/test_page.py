@@ -77,6 +77,16 @@ def test_the_headline_is_the_official_score_with_its_interval(make_section: Make
     assert f"{100 * low:.1f}–" in text
 
 
+def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeSection) -> None:
+    sections = [make_section("fan", examples=0), make_section("new", examples=0, labelled=False)]
+    assert (
+        "over the 1 of 2 machines where all three are known" in Outline(render_page(sections)).text
+    )
+    lacking = {name: v for name, v in sections[0].metrics.items() if name != "auc_target"}
+    text = Outline(render_page([replace(sections[0], metrics=lacking)])).text
+    assert "some with one or two of the three missing" in text
+
+
 def test_counts_at_the_threshold_are_those_of_the_decisions(make_section: MakeSection) -> None:
     section = make_section(examples=0)
     labels, decisions = section.labels, section.decisions

@@ -21,7 +21,7 @@ from firstshot.errors import ParameterError
 from firstshot.report import example_plots
 from firstshot.report.files import write_text
 from firstshot.report.table import called_anomalous, overall_metrics, percent, versions
-from firstshot.report.views import flat_settings, hertz, number, section_views
+from firstshot.report.views import flat_settings, hertz, number, scored_sections, section_views
 from firstshot.results import Interval, SectionResult
 
 EXAMPLES_ON_PAGE = 40  # about 0.2 MB each
@@ -94,6 +94,7 @@ def render_page(
         overall_interval=overall_interval,
         clips=sum(len(section.clips) for section in sections),
         anomalous=sum(map(called_anomalous, sections)),
+        scored=scored_sections(sections),
         called_anomalous=called_anomalous,
         settings=flat_settings(settings),
         normalizer=settings.get("normalizer"),

@@ -17,6 +17,7 @@ from firstshot.report.example_plots import named_bands, plot_bands, plot_pair
 from firstshot.report.plots import plot_roc, plot_scores
 from firstshot.report.table import called_anomalous
 from firstshot.results import BandDifference, Example, SectionResult
+from firstshot.scoring.metrics import OFFICIAL_METRICS
 
 SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
 
@@ -93,6 +94,30 @@ def section_views(sections: Sequence[SectionResult], examples: int) -> list[Sect
             )
         )
     return views
+
+
+def scored_sections(sections: Sequence[SectionResult]) -> str:
+    """Say in words which sections the overall official score is a mean over.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> metrics = {"auc_source": 0.9, "auc_target": 0.8, "pauc": 0.7}
+    >>> fan, pump = (SimpleNamespace(machine=m, metrics=metrics) for m in ("fan", "pump"))
+    >>> scored_sections([fan]), scored_sections([fan, pump]), scored_sections([fan, fan])
+    ('one machine', 'all 2 machines', 'all 2 sections')
+    >>> scored_sections([fan, pump, SimpleNamespace(machine="valve", metrics={})])
+    'the 2 of 3 machines where all three are known'
+    """
+    machines = {section.machine for section in sections}
+    noun = "machine" if len(machines) == len(sections) else "section"
+    whole = sum(all(name in s.metrics for name in OFFICIAL_METRICS) for s in sections)
+    part = sum(any(name in s.metrics for name in OFFICIAL_METRICS) for s in sections)
+    if part > whole:
+        return f"{part} of {len(sections)} {noun}s, some with one or two of the three missing"
+    if whole < len(sections):
+        return f"the {whole} of {len(sections)} {noun}s where all three are known"
+    return f"one {noun}" if whole == 1 else f"all {whole} {noun}s"
 
 
 def decision_counts(section: SectionResult) -> list[Count]:
