@@ -327,8 +327,8 @@ def test_labelled_names_that_contradict_the_truth_are_reported(scores, truth):
         evaluate_scores(scores, truth)
     attributes = truth / "ground_truth_attributes" / "ground_truth_fan_section_00_test.csv"
     rows = {clip: row[4] for clip, row in CLIPS.items()}
-    rows["section_00_0001.wav"] = "section_00_source_test_anomaly_0001_noAttribute"
-    rows["section_00_0005.wav"] = "section_00_target_test_anomaly_0001_noAttribute"
+    rows["section_00_0001.wav"] = "section_00_source_test_anomaly_0101_noAttribute"
+    rows["section_00_0005.wav"] = "section_00_target_test_anomaly_0105_noAttribute"
     _write(attributes, rows)
     with pytest.warns(FirstshotWarning, match=r"fan_section_00: .* for 2 of 8"):
         evaluate_scores(scores, truth)
