@@ -74,8 +74,8 @@ _CATALOG = {
     "SynthValve": Machine(
         faults=("late_closing", "sticking", "leak", "bounce"),
         speed="spm",
-        source=Surroundings((150, 170, 190, 210), _LOADS, ("street", "rain"), (0, 8)),
-        target=Surroundings((200, 220, 240), _HEAVY, ("hall", "vent"), (0, 8)),
+        source=Surroundings((150, 170, 190, 210), _LOADS, ("street", "rain"), (4, 10)),
+        target=Surroundings((200, 220, 240), _HEAVY, ("hall", "vent"), (4, 10)),
     ),
     "SynthPump": Machine(
         faults=("cavitation", "air_ingress", "impeller_damage", "worn_seal"),

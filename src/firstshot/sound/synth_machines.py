@@ -175,23 +175,25 @@ def valve(run: Run, faults: Faults) -> Signal:
     count = int(samples / period) + 2
     opens = (np.arange(count) - dice.uniform(0, 1)) * period
     opens = opens + 0.01 * period * dice.normals(count)
-    stroke = period * (0.3 + 0.03 * dice.normals(count) + 0.55 * faults["late_closing"])
+    stroke = period * (0.3 + 0.02 * dice.normals(count) + 0.65 * faults["late_closing"])
     closes = opens + np.minimum(stroke, 0.95 * period)
     stuck = dice.uniforms(count) < 0.8 * faults["sticking"]
-    force = np.where(stuck, 0.15, 1.0) * (1 + 0.1 * dice.normals(count)) * (0.8 + 0.4 * run.load)
+    hang = faults["sticking"]
+    lift = np.where(stuck, 0.25 - 0.2 * hang, 1 - 0.3 * hang)
+    force = lift * (1 + 0.1 * dice.normals(count)) * (0.8 + 0.4 * run.load)
     seat = (Mode(1400, 0.008), Mode(2900, 0.004, 0.8), Mode(5200, 0.002, 0.6))
     coil = (Mode(700, 0.010), Mode(2100, 0.005, 0.5))
     clicks = impacts(samples, opens, 2.2 * force, coil) + impacts(samples, closes, 4 * force, seat)
     for number in (1, 2):
         again = closes + number * SAMPLE_RATE * dice.uniform(0.018, 0.03)
-        strength = 6 * faults["bounce"] * 0.7**number
+        strength = 8 * faults["bounce"] * 0.7**number
         clicks = clicks + impacts(samples, again, strength * force, seat)
     edges = np.stack([opens, closes], axis=1).ravel()
-    lift = np.stack([np.where(stuck, 0.2, 1.0), np.zeros(count)], axis=1).ravel()
+    opening = np.stack([lift, np.zeros(count)], axis=1).ravel()
     step = np.searchsorted(edges, np.arange(samples)) - 1
-    is_open = np.where(step >= 0, lift[np.maximum(step, 0)], 0.0)
+    is_open = np.where(step >= 0, opening[np.maximum(step, 0)], 0.0)
     air = run.noise(900, 5000) * (0.5 + 0.6 * run.load)
-    passing = 0.45 * is_open + 0.45 * faults["leak"] * (1 - is_open)
+    passing = 0.45 * is_open + 0.6 * faults["leak"] * (1 - is_open)
     mains = harmonics(dice, angle(100.0, samples), (0.15, 0.1, 0.05))
     return np.asarray(clicks + passing * air + mains)
 
