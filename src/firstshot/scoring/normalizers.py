@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike
@@ -65,6 +64,14 @@ _CLASSES: dict[str, Any] = {
     )
 }
 NORMALIZERS = tuple(_CLASSES)
+DEFAULTS: dict[str, dict[str, int]] = {
+    "none": {"k": 1},
+    "test_zscore": {"k": 1},
+    "domain_zscore": {"k": 1, "own_std": False},
+    "local_density": {"k": 16},
+    "domain_local_density": {"k_source": 16, "k_target": 9},
+}
+"""Every normaliser's parameters with their default values."""
 
 
 def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: int) -> Normalizer:
@@ -96,7 +103,7 @@ def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: int) -
             f"normaliser {name!r} is not known; choose one of {', '.join(NORMALIZERS)}"
         )
     check_metric(metric)
-    known = normalizer_parameters(_CLASSES[name](metric=metric))
+    known = DEFAULTS[name]
     for parameter, value in parameters.items():
         if parameter not in known:
             raise ParameterError(
@@ -113,8 +120,7 @@ def normalizer_parameters(normalizer: Normalizer) -> dict[str, int]:
     >>> normalizer_parameters(make_normalizer("local_density", k=8))
     {'k': 8}
     """
-    settings = [setting.name for setting in fields(normalizer) if setting.init]  # type: ignore[arg-type]
-    return {name: getattr(normalizer, name) for name in settings if name != "metric"}
+    return {parameter: getattr(normalizer, parameter) for parameter in DEFAULTS[normalizer.name]}
 
 
 def _checked(parameter: str, value: int, default: int) -> int:
