@@ -1,0 +1,132 @@
+"""A data set in the challenge's layout and a system become scores, decisions, tables and a page.
+
+Every encoder is loaded once and let go before the next, so a system's encoders are never in memory
+together. Embeddings go through the store: a run that was killed goes on where it was, and gives the
+same numbers. A clip that cannot be read stops its own machine only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from firstshot.dcase.layout import MachineSection, read_layout
+from firstshot.dcase.run_folder import claim_folder
+from firstshot.dcase.section import SectionScores, join_section, score_section
+from firstshot.dcase.submission import write_decisions, write_scores
+from firstshot.dcase.system import System
+from firstshot.embedding import Progress
+from firstshot.errors import DatasetError, FirstshotError, OutputError
+from firstshot.report.page import write_page
+from firstshot.report.table import write_results_csv, write_results_json
+from firstshot.results import Interval, SectionResult
+from firstshot.scoring.bootstrap import LabelledScores, bootstrap_official_interval
+from firstshot.store import EmbeddingStore
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run found: a result per section, and what stopped the others."""
+
+    results: tuple[SectionResult, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def run_system(
+    root: Path,
+    system: System,
+    out: Path,
+    *,
+    machines: Sequence[str] | None = None,
+    store: EmbeddingStore | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Run:
+    """Run a system on every section under `root` and write all results to `out`.
+
+    Parameters
+    ----------
+    root : Path
+        A folder in the challenge's layout.
+    machines : sequence of str, optional
+        Names of the machines to run; None means all.
+    store : EmbeddingStore, optional
+        Where embeddings are kept.
+    overwrite : bool
+        Replace the results of another run in `out`.
+    progress : callable, optional
+        Given a title, returns what is called with (clips done, clips in all).
+
+    Raises
+    ------
+    DatasetError
+        The root is not laid out as expected, or not one machine could be run.
+    OutputError
+        `out` belongs to another run, or cannot be written.
+    """
+    sections = read_layout(root, machines)
+    identity = {
+        "data": str(root.resolve()),
+        "machines": [section.name for section in sections],
+        "system": system.model_dump(mode="json"),
+    }
+    claim_folder(out, identity, overwrite)
+    scored, failures = _score_all(sections, system, store, progress)
+    results = []
+    for section in sections:
+        if section.name not in failures:
+            result = join_section(section, system, scored[section.name])
+            write_scores(out, section.machine, section.section, result.clips, result.scores)
+            write_decisions(out, section.machine, section.section, result.clips, result.decisions)
+            results.append(result)
+    if not results:
+        raise DatasetError("; ".join(dict.fromkeys(failures.values())))
+    _write_reports(out, results, system, root)
+    return Run(tuple(results), failures)
+
+
+def _score_all(
+    sections: Sequence[MachineSection],
+    system: System,
+    store: EmbeddingStore | None,
+    progress: Callable[[str], Progress] | None,
+) -> tuple[dict[str, list[SectionScores]], dict[str, str]]:
+    scored: dict[str, list[SectionScores]] = {section.name: [] for section in sections}
+    failures: dict[str, str] = {}
+    for choice in system.encoders:
+        encoder = system.detector(choice).hear().encoder
+        for section in sections:
+            if section.name in failures:
+                continue
+            detector = system.detector(choice)
+            detector.encoder = encoder
+            step = progress(f"{section.name} {choice.name}") if progress else None
+            try:
+                scored[section.name].append(score_section(section, detector, store, step))
+            except OutputError:
+                raise
+            except FirstshotError as error:
+                failures[section.name] = str(error)
+    return scored, failures
+
+
+def _write_reports(out: Path, results: Sequence[SectionResult], system: System, root: Path) -> None:
+    settings = {"data": str(root), **system.model_dump(mode="json")}
+    write_results_csv(out / "results.csv", results)
+    write_results_json(out / "results.json", results, settings)
+    labelled = [
+        LabelledScores(result.labels, result.scores, result.domains)
+        for result in results
+        if result.labels is not None and "official_score" in result.metrics
+    ]
+    interval = None
+    if labelled and len(labelled) == len(results):
+        interval = Interval(*bootstrap_official_interval(labelled), 0.95)
+    write_page(
+        out / "report.html",
+        results,
+        title=f"{root.resolve().name}: {system.name}",
+        settings=settings,
+        overall_interval=interval,
+    )

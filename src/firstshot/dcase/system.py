@@ -1,0 +1,114 @@
+"""A system of the challenge as data: a small TOML file that a user can copy and change.
+
+Input: the name of a packaged system (`systems/*.toml`) or the path of a file. Output: a checked
+`System`, and from it a detector per encoder. An ensemble's score is the plain mean of its
+encoders' scores.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from firstshot.detector import Detector
+from firstshot.errors import ParameterError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncoderChoice(_Strict):
+    """An encoder, its layers (None: its own choice) and its constructor's settings."""
+
+    name: str
+    layers: tuple[int, ...] | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class System(_Strict):
+    """Everything that decides a system's scores and decisions; see `Detector` for each field."""
+
+    name: str
+    description: str = ""
+    encoders: tuple[EncoderChoice, ...] = Field(min_length=1)
+    pooling: Literal["temporal", "spectral", "all"] = "temporal"
+    combine: Literal["score_mean", "concat"] = "score_mean"
+    normalizer: str = "domain_local_density"
+    normalizer_settings: dict[str, Any] = Field(default_factory=dict)
+    metric: str = "sqeuclidean"
+    transform: str | None = None
+    memmixup: bool = False
+    length: str = "native"
+    channel: int | Literal["mean"] = "mean"
+    threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
+    false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
+
+    def detector(self, choice: EncoderChoice) -> Detector:
+        """Return an unfitted detector for one of the system's encoders."""
+        return Detector(
+            choice.name,
+            layers=choice.layers,
+            encoder_settings=dict(choice.settings),
+            **self.model_dump(exclude={"name", "description", "encoders"}),
+        )
+
+    def with_normalizer(self, normalizer: str) -> System:
+        """Return the system with another normaliser and that normaliser's default parameters."""
+        return self.model_copy(update={"normalizer": normalizer, "normalizer_settings": {}})
+
+
+def list_systems() -> tuple[str, ...]:
+    """Return the names of the packaged systems.
+
+    >>> "embedded" in list_systems()
+    True
+    """
+    folder = resources.files("firstshot.dcase") / "systems"
+    return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def load_system(name_or_path: str) -> System:
+    """Read a packaged system by name, or a system file by path (anything that ends in .toml).
+
+    Raises
+    ------
+    ParameterError
+        No such system or file, or a field that cannot be used; the message names it.
+
+    Examples
+    --------
+    >>> load_system("embedded").encoders[0].name
+    'logmel'
+    """
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
+        text = path.read_text(encoding="utf-8")
+    elif name_or_path in list_systems():
+        folder = resources.files("firstshot.dcase") / "systems"
+        text = (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    else:
+        raise ParameterError(
+            f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name a "
+            ".toml file"
+        )
+    try:
+        return System.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError(f"{name_or_path}: not valid TOML ({error}); correct it") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ParameterError(
+            f"{name_or_path}: field {field!r}: {first['msg'].lower()}; see the packaged systems"
+        ) from error
+
+
+def _packaged_names() -> str:
+    return ", ".join(list_systems())
