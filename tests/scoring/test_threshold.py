@@ -128,7 +128,7 @@ def test_the_default_is_the_challenges_gamma_law_at_its_0_9_quantile():
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(0, 15), min_size=1, max_size=60),
-    st.floats(0.001, 0.999),
+    st.integers(1, 999).map(lambda thousandths: thousandths / 1000),
     st.lists(st.integers(-1, 16), min_size=1, max_size=20),
 )
 def test_conformal_decides_exactly_as_its_p_values(calibration, rate, scores):
