@@ -133,8 +133,10 @@ def check(
             progress(done, total)
 
     counts = [_look_at(section, findings, step) for section in layout.sections]
-    empty = sorted({folder.name for folder in layout.folders} - {c.machine for c in counts})
-    findings += [Finding("fault", name, "no clips in its train and test folders") for name in empty]
+    findings += [
+        Finding("fault", str(folder), "no clips in this machine's folders")
+        for folder in layout.empty
+    ]
     return CheckReport(root, tuple(counts), tuple(findings))
 
 

@@ -69,11 +69,11 @@ class Stranger:
 
 @dataclass(frozen=True)
 class Layout:
-    """All that lies under a root: sections (complete or not), what is not used, the folders."""
+    """All under a root: sections (complete or not), what is not used, folders without a clip."""
 
     sections: tuple[MachineSection, ...]
     strangers: tuple[Stranger, ...]
-    folders: tuple[Path, ...]
+    empty: tuple[Path, ...]
 
 
 def read_layout(
@@ -113,6 +113,8 @@ def read_layout(
         if strict:
             raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
         warnings.warn(f"{message}; left out", FirstshotWarning, stacklevel=2)
+    if layout.empty:
+        raise DatasetError(f"{layout.empty[0]}: no clips in this machine's folders; {_WANTED}")
     for section in layout.sections:
         for split, clips in (("training", section.train), ("test", section.test)):
             if not clips:
@@ -120,8 +122,6 @@ def read_layout(
                     f"{root}: {section.machine} section {section.section} has no {split} clips; "
                     f"put them into {section.machine}/{'train' if split == 'training' else 'test'}"
                 )
-    if not layout.sections:
-        raise DatasetError(f"{root}: no clips in {len(layout.folders)} machine folders; {_WANTED}")
     return layout.sections
 
 
@@ -138,6 +138,7 @@ def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
     chosen = [folder for folder in folders if machines is None or folder.name in machines]
     clips: list[ClipRecord] = []
     strangers: list[Stranger] = []
+    empty: list[Path] = []
     homes: dict[tuple[str, str], Path] = {}
     for folder in chosen:
         found, unused = _read_machine(folder)
@@ -149,8 +150,10 @@ def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
                     "give the root of one of them"
                 )
         clips += found
+        if not found:
+            empty.append(folder)
         strangers += unused
-    return Layout(_group(clips), tuple(strangers), tuple(chosen))
+    return Layout(_group(clips), tuple(strangers), tuple(empty))
 
 
 def find_machines(root: Path) -> list[Path]:
