@@ -63,14 +63,10 @@ def write_dataset(
         A new or empty folder, or one that an interrupted call with the same settings left.
     machines : sequence of str
         Names out of `MACHINES`; folders of other synthetic machines beside them are left alone.
-    seed : int
-        The same seed gives the same bytes.
-    clip_seconds : float
-        Length of every clip.
-    train_source, train_target : int
-        Normal training clips per machine and domain.
-    test_per_class : int
-        Test clips per machine, domain and label; faults take turns.
+    seed, clip_seconds : int, float
+        The same seed gives the same bytes; every clip is `clip_seconds` long.
+    train_source, train_target, test_per_class : int
+        Normal training clips per domain; test clips per domain and label, faults taking turns.
     severity : (float, float)
         Severities of the faults are drawn evenly from this range (within 0 to 1).
     progress : callable or None
@@ -78,41 +74,50 @@ def write_dataset(
 
     Raises
     ------
-    ParameterError
-        A setting outside its range.
-    OutputError
-        The folder holds other files, or cannot be written.
+    ParameterError, OutputError
+        A setting outside its range; a folder that holds other files or cannot be written.
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_dataset(Path(folder), ["SynthFan"], clip_seconds=0.2, train_source=2,
-    ...                   train_target=1, test_per_class=1)
-    ...     names = sorted(path.name for path in Path(folder, "SynthFan", "test").iterdir())
-    >>> names[0].startswith("section_00_source_test_anomaly_0000_rpm_")
-    True
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> write_dataset(folder, ["SynthFan"], clip_seconds=0.2, train_source=2, test_per_class=1)
+    >>> len(list(folder.glob("SynthFan/train/section_00_source_train_normal_*.wav")))
+    2
     """
     _check_settings(machines, (train_source, train_target, test_per_class), severity)
     counts = {"train_source": train_source, "train_target": train_target, "test": test_per_class}
     plan = {name: tuple(_plan(name, counts)) for name in dict.fromkeys(machines)}
     total, done = sum(map(len, plan.values())), 0
     for machine, clips in plan.items():
-        present = _open_folder(root, machine, {clip.stem for clip in clips})
-        attributes, faults = ["file_name,d1p,d1v,d2p,d2v,d3p,d3v"], ["file_name,fault,severity"]
-        for clip in clips:
-            name, wav, row, fault = _render(clip, seed, clip_seconds, severity)
-            if present.get(clip.stem, name) != name:
-                _refuse(root / machine / clip.split / present[clip.stem])
-            _write_once(root / machine / clip.split / name, wav)
-            attributes.append(f"{machine}/{clip.split}/{name},{row}")
-            if fault:
-                faults.append(f"{machine}/{clip.split}/{name},{fault}")
+        for _ in _write_machine(root, machine, clips, seed, clip_seconds, severity):
             done += 1
             if progress is not None:
                 progress(done, total)
-        for table, lines in zip(_TABLES, (attributes, faults), strict=True):
-            _write_once(root / machine / table, ("\n".join(lines) + "\n").encode())
+
+
+def _write_machine(
+    root: Path,
+    machine: str,
+    clips: Sequence[PlannedClip],
+    seed: int,
+    seconds: float,
+    severity: tuple[float, float],
+) -> Iterator[None]:
+    """Write one machine's clips, a step per clip, then its two tables."""
+    present = _open_folder(root, machine, {clip.stem for clip in clips})
+    attributes, faults = ["file_name,d1p,d1v,d2p,d2v,d3p,d3v"], ["file_name,fault,severity"]
+    for clip in clips:
+        name, wav, row, fault = _render(clip, seed, seconds, severity)
+        if present.get(clip.stem, name) != name:
+            _refuse(root / machine / clip.split / present[clip.stem])
+        _write_once(root / machine / clip.split / name, wav)
+        attributes.append(f"{machine}/{clip.split}/{name},{row}")
+        if fault:
+            faults.append(f"{machine}/{clip.split}/{name},{fault}")
+        yield
+    for table, lines in zip(_TABLES, (attributes, faults), strict=True):
+        _write_once(root / machine / table, ("\n".join(lines) + "\n").encode())
 
 
 def _check_settings(
