@@ -9,6 +9,7 @@ machine, split, domain, label and number, so it is the same whatever else is ask
 from __future__ import annotations
 
 import io
+import itertools
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -69,7 +70,7 @@ def write_dataset(
         Normal training clips per domain; test clips per domain and label, faults taking turns.
     severity : (float, float)
         Severities of the faults are drawn evenly from this range (within 0 to 1).
-    progress : callable or None
+    progress : callable
         Called after each clip with the clips done and their total.
 
     Raises
@@ -88,12 +89,11 @@ def write_dataset(
     _check_settings(machines, (train_source, train_target, test_per_class), severity)
     counts = {"train_source": train_source, "train_target": train_target, "test": test_per_class}
     plan = {name: tuple(_plan(name, counts)) for name in dict.fromkeys(machines)}
-    total, done = sum(map(len, plan.values())), 0
+    total, done = sum(map(len, plan.values())), itertools.count(1)
     for machine, clips in plan.items():
         for _ in _write_machine(root, machine, clips, seed, clip_seconds, severity):
-            done += 1
             if progress is not None:
-                progress(done, total)
+                progress(next(done), total)
 
 
 def _write_machine(
