@@ -223,8 +223,9 @@ class BeatsStack(nn.Module):
         """Return the bias (heads, tokens, tokens) that the gates of every layer scale."""
         table = self.relative_attention_bias.weight
         buckets = distance_buckets(tokens, table.shape[0], self.max_distance)
-        bias = table[torch.from_numpy(buckets).to(table.device)]
-        return bias.permute(2, 0, 1).contiguous()
+        by_distance = table[torch.from_numpy(buckets).to(table.device)].t()
+        # Row i of the bias begins at distance -i: windows over the distances, the last one first.
+        return by_distance.unfold(1, tokens, 1).flip(1)
 
 
 class Beats(nn.Module):

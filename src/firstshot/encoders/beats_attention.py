@@ -65,13 +65,13 @@ class GatedAttention(nn.Module):
 
 @lru_cache(maxsize=16)
 def distance_buckets(tokens: int, buckets: int, max_distance: int) -> NDArray[np.int64]:
-    """Return the bucket (queries, keys) of every distance key - query.
+    """Return the bucket of every distance key - query, from 1 - tokens to tokens - 1.
 
     Half of the buckets are for keys behind the query; of each half, one half counts distances
     exactly, the rest in logarithmic steps up to `max_distance`, in float32 as in the original.
 
-    >>> distance_buckets(3, buckets=8, max_distance=16).tolist()
-    [[0, 5, 6], [1, 0, 5], [2, 1, 0]]
+    >>> distance_buckets(4, buckets=8, max_distance=16).tolist()
+    [2, 2, 1, 0, 5, 6, 6]
     """
     half, exact = buckets // 2, buckets // 4
     distance = np.abs(np.arange(1 - tokens, tokens))
@@ -80,5 +80,4 @@ def distance_buckets(tokens: int, buckets: int, max_distance: int) -> NDArray[np
     coarse = np.minimum(half - 1, exact + np.trunc(steps).astype(np.int64))
     bucket: NDArray[np.int64] = np.where(distance < exact, distance, coarse)
     bucket[tokens:] += half
-    position = np.arange(tokens)
-    return np.asarray(bucket[position[None, :] - position[:, None] + tokens - 1])
+    return bucket

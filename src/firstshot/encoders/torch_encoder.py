@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
@@ -246,15 +247,23 @@ class TorchEncoder:
         """
         module: Any = self.module
         depths = tuple(sorted(set(layers)))
-        # Convolutions on a GPU would else be rounded to 10 bits, matrix products are not.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), _exact_convolutions(self.device):
             batch = torch.from_numpy(spectrograms).to(device=self.device, dtype=self.dtype)
             found = dict(zip(depths, module.tokens_by_layer(batch, depths), strict=True))
             if self.last_layer == "normed" and self.depth in found:
                 found[self.depth] = module.final_norm(found[self.depth])
             arrays = {depth: out.float().cpu().numpy() for depth, out in found.items()}
         return [arrays[layer] for layer in layers]
+
+
+def _exact_convolutions(device: torch.device) -> AbstractContextManager[object]:
+    """Keep a GPU from rounding the inputs of convolutions to 10 bits; products are exact."""
+    if device.type != "cuda":
+        return nullcontext()
+    flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
+        enabled=True, deterministic=True, allow_tf32=False
+    )
+    return flags
 
 
 def _as_dtype(dtype: torch.dtype | str) -> torch.dtype:

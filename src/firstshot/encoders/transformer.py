@@ -1,9 +1,9 @@
 """The pieces that every pre-trained encoder is built of: patches, attention, MLP, block, stack.
 
 Input: tokens (clips, tokens, dim). Output: tokens of the same shape after each layer asked for.
-Sources: the block definitions of EAT_SSLAM section 3.5 (post-norm), CED section 6 and M2D_CLAP
-section 6 (pre-norm); BEATs puts its own attention between the same norms (BEATS section 4). The
-names of the parameters are those of the published checkpoints.
+Source: the Transformer (Vaswani et al. 2017) as the published encoders have it. CED and M2D
+normalise before attention and MLP, EAT and SSLAM after; BEATs puts an attention of its own between
+the same norms. The names of the parameters are those of the published checkpoints.
 """
 
 from __future__ import annotations
