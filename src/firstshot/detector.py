@@ -261,7 +261,9 @@ class Detector:
         self.threshold_ = fit_threshold(
             scores,
             method=method or self.threshold,
-            false_alarm_rate=false_alarm_rate or self.false_alarm_rate,
+            false_alarm_rate=self.false_alarm_rate
+            if false_alarm_rate is None
+            else false_alarm_rate,
             extrapolate=extrapolate,
         )
         self.calibration_scores_ = scores

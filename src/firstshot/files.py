@@ -16,7 +16,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     form that users see.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part"
+    )
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -28,13 +30,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         raise
 
 
-def write_result(path: Path, content: bytes | str) -> None:
-    """Write a result file atomically, its folder made first.
+def write_result(path: Path, content: bytes | str) -> Path:
+    """Write a result file atomically, its folder made first, and return its path.
 
     Raises
     ------
     OutputError
         The folder cannot be made or written to, or the disk is full.
+
+    Examples
+    --------
+    >>> folder = tempfile.mkdtemp()
+    >>> write_result(Path(folder) / "new" / "note.txt", "quiet").read_text()
+    'quiet'
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,3 +52,4 @@ def write_result(path: Path, content: bytes | str) -> None:
         raise OutputError(
             f"{path}: cannot be written ({reason}); free some space or choose another place"
         ) from error
+    return path

@@ -12,8 +12,8 @@ and a clip name that comes twice.
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import DatasetError, OutputError, ParameterError
+from firstshot.errors import DatasetError, ParameterError
+from firstshot.files import write_result
 
 SCORES = "anomaly_score"
 DECISIONS = "decision_result"
@@ -109,28 +110,14 @@ def _check_shape(shape: tuple[int, ...], clips: Sequence[str], what: str) -> Non
 
 
 def _write(path: Path, clips: Sequence[str], texts: Sequence[str]) -> Path:
-    """Write to a temporary name in the same folder, then rename."""
     seen: set[str] = set()
     for clip in clips:
         if clip in seen:
             raise ParameterError(f"clip {clip!r} comes twice in {path.name}; name every clip once")
         seen.add(clip)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows(zip(clips, texts, strict=True))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; choose another folder or "
-            "make room"
-        ) from error
-    return path
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(zip(clips, texts, strict=True))
+    return write_result(path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[list[str]]:

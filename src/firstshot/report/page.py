@@ -18,8 +18,8 @@ from typing import Any
 from markupsafe import Markup
 
 from firstshot.errors import ParameterError
+from firstshot.files import write_result
 from firstshot.report import example_plots
-from firstshot.report.files import write_text
 from firstshot.report.table import called_anomalous, overall_metrics, percent, versions
 from firstshot.report.views import flat_settings, hertz, number, scored_sections, section_views
 from firstshot.results import Interval, SectionResult
@@ -65,7 +65,9 @@ def write_page(
     OutputError
         When the file cannot be written.
     """
-    return write_text(path, render_page(sections, title, settings, overall, overall_interval))
+    return write_result(
+        Path(path), render_page(sections, title, settings, overall, overall_interval)
+    )
 
 
 def render_page(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstshot.report.files import write_text
+from firstshot.files import write_result
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.metrics import EPSILON, OFFICIAL_METRICS, harmonic_mean
 
@@ -117,7 +117,7 @@ def write_results_csv(path: Path | str, sections: Sequence[SectionResult]) -> Pa
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(results_rows(sections))
-    return write_text(path, text.getvalue())
+    return write_result(Path(path), text.getvalue())
 
 
 def results_json(
@@ -158,7 +158,7 @@ def write_results_json(
         When the file cannot be written.
     """
     text = json.dumps(results_json(sections, settings), indent=2, allow_nan=False)
-    return write_text(path, text + "\n")
+    return write_result(Path(path), text + "\n")
 
 
 def terminal_table(sections: Sequence[SectionResult], title: str | None = None) -> Table:

@@ -253,12 +253,16 @@ class LengthPolicy:
         if self.kind == "native" or self.seconds is None:
             return [waveform]
         length = round(self.seconds * sample_rate)
-        if len(waveform) <= length:
-            # A clip shorter than one window is heard as it is: padding is what "fixed" is for.
-            padding = length - len(waveform) if self.kind == "fixed" else 0
-            return [np.pad(waveform, (0, padding))]
         if self.kind == "fixed":
-            return [waveform[:length]]
+            return [np.pad(waveform[:length], (0, max(0, length - len(waveform))))]
+        starts = self.starts(len(waveform), sample_rate)
+        return [waveform[start : start + length] for start in starts]
+
+    def starts(self, samples: int, sample_rate: int) -> list[int]:
+        """Return the first sample of each piece of a clip of that many samples."""
+        if self.kind != "windows" or self.seconds is None:
+            return [0]
+        # A clip shorter than one window is heard as it is: padding is what "fixed" is for.
+        last = max(0, samples - round(self.seconds * sample_rate))
         hop = round((self.hop_seconds or self.seconds) * sample_rate)
-        starts = list(range(0, len(waveform) - length, hop))
-        return [waveform[start : start + length] for start in (*starts, len(waveform) - length)]
+        return [*range(0, last, hop), last]

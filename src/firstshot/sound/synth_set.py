@@ -12,7 +12,6 @@ import io
 import itertools
 import wave
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import OutputError, ParameterError
+from firstshot.files import write_result
 from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, make_clip
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice
 
@@ -207,18 +207,9 @@ def _refuse(path: Path) -> NoReturn:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename; keep what is there if it is the same."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        if path.exists():
-            if path.read_bytes() != content:
-                _refuse(path)
-            return
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); free space or choose another folder"
-        ) from error
+    """Write in one step; keep what is there if it is the same."""
+    if path.exists():
+        if path.read_bytes() != content:
+            _refuse(path)
+        return
+    write_result(path, content)

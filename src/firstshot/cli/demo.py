@@ -1,0 +1,76 @@
+"""`firstshot demo` and `firstshot synth`: the whole way on synthetic machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firstshot.cli.options import Overwrite, Quiet
+from firstshot.cli.progress import progress_bars
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the clips and the results.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Another seed makes other machines' clips.")] = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make synthetic machines, learn each from normal sound, find their faults, draw the page."""
+    from firstshot.cli.dcase import print_run
+    from firstshot.dcase.run import run_system
+    from firstshot.dcase.system import load_system
+    from firstshot.sound.synth_set import write_dataset
+    from firstshot.store import EmbeddingStore
+
+    data, results = out / "data", out / "results"
+    with progress_bars(quiet) as bars:
+        typer.echo(f"making synthetic machines in {data} ...")
+        write_dataset(data, seed=seed, progress=bars("making clips"))
+        typer.echo("learning each machine from its normal clips, scoring its test clips ...")
+        run = run_system(
+            data,
+            load_system("embedded"),
+            results,
+            store=EmbeddingStore(out / "embeddings"),
+            overwrite=overwrite,
+            progress=bars,
+        )
+    print_run(run, results)
+    typer.echo("The same on your own machine: firstshot fit NORMAL_DIR -o mine.firstshot")
+
+
+def synth(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    machine: Annotated[
+        list[str] | None, typer.Option(help="A machine to make; may be repeated. Default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of every clip in seconds.")] = 2.5,
+    source: Annotated[int, typer.Option(help="Source training clips per machine.")] = 100,
+    target: Annotated[int, typer.Option(help="Target training clips per machine.")] = 10,
+    test: Annotated[int, typer.Option(help="Test clips per machine, domain and label.")] = 25,
+    quiet: Quiet = False,
+) -> None:
+    """Write a synthetic data set in the challenge's layout: machines, faults, domain shift.
+
+    Example: firstshot synth data/ --machine SynthFan --seconds 10
+    """
+    from firstshot.sound.synth import MACHINES
+    from firstshot.sound.synth_set import write_dataset
+
+    machines = machine or list(MACHINES)
+    with progress_bars(quiet) as bars:
+        write_dataset(
+            folder,
+            machines,
+            seed=seed,
+            clip_seconds=seconds,
+            train_source=source,
+            train_target=target,
+            test_per_class=test,
+            progress=bars("making clips"),
+        )
+    typer.echo(f"wrote {', '.join(machines)} to {folder}")
+    typer.echo(f"next: firstshot dcase run {folder} --system embedded")

@@ -1,0 +1,184 @@
+"""`firstshot score` and `firstshot explain`: new clips are judged by a detector file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstshot.cli.options import Quiet
+from firstshot.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from firstshot.detector import Detector
+    from firstshot.explanation import Explanation
+    from firstshot.results import Result
+
+File = Annotated[Path, typer.Argument(help="A file written by `firstshot fit`.")]
+COLUMNS = ("clip", "score", "p_value", "threshold", "is_anomaly", "domain", "nearest")
+BANDS_SHOWN = 5
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def score(
+    detector_file: File,
+    clips: Annotated[list[Path], typer.Argument(help="Files or folders to judge.")],
+    format: Annotated[Format, typer.Option(help="How to print the results.")] = Format.table,  # noqa: A002
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if a clip is anomalous.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge new clips. A clip that cannot be read is reported and the others are judged.
+
+    Exit status: 0 all normal (or --fail-on-anomaly not given), 1 an anomaly, 2 an error.
+
+    Example: firstshot score fan.firstshot today/ --format csv --fail-on-anomaly
+    """
+    from firstshot.detector import Detector
+
+    detector = Detector.load(detector_file)
+    results, faults = _judge(detector, clips, quiet)
+    if format is Format.json:
+        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+    elif format is Format.csv:
+        _print_csv(results)
+    elif results:
+        _print_table(results)
+    if faults:
+        raise typer.Exit(2)
+    if fail_on_anomaly and any(result.is_anomaly for result in results):
+        raise typer.Exit(1)
+
+
+def _judge(detector: Detector, paths: Sequence[Path], quiet: bool) -> tuple[list[Result], int]:
+    """Return the results of all clips that can be read, and the number of faults."""
+    from firstshot.embedding import Clip, embed_clips, list_clips
+    from firstshot.errors import FirstshotError
+
+    clips: list[Clip] = []
+    faults = 0
+
+    def report(_: object, error: FirstshotError) -> None:
+        nonlocal faults
+        faults += 1
+        typer.echo(f"error: {error}", err=True)
+
+    for path in dict.fromkeys(paths):
+        try:
+            found = list_clips(path)
+        except FirstshotError as error:
+            report(path, error)
+        else:
+            # A folder's clips are shown with the folder, so that they can be found again.
+            clips += [Clip(str(clip.source), clip.source) for clip in found]
+    with progress_bars(quiet) as bars:
+        embedded = list(
+            embed_clips(clips, detector.hear(), progress=bars("listening"), on_error=report)
+        )
+    return detector.predict_embedded(embedded), faults
+
+
+def _row(result: Result) -> tuple[object, ...]:
+    nearest = result.nearest[0].clip if result.nearest else ""
+    return (
+        result.clip,
+        repr(result.score),
+        repr(result.p_value),
+        repr(result.threshold),
+        int(result.is_anomaly),
+        result.domain,
+        nearest,
+    )
+
+
+def _print_csv(results: Sequence[Result]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_row(result) for result in results)
+
+
+def _print_table(results: Sequence[Result]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column("Clip", overflow="fold")
+    for heading in ("Score", "p-value"):
+        table.add_column(heading, justify="right")
+    table.add_column("Decision")
+    table.add_column("Domain")
+    table.add_column("Nearest normal clip", overflow="fold")
+    for result in results:
+        at = f" at {result.start_seconds:g} s" if len(result.window_scores) > 1 else ""
+        decision = Text("ANOMALY", style="bold red") if result.is_anomaly else Text("normal")
+        table.add_row(
+            Text(result.clip + at),
+            f"{result.score:.4f}",
+            f"{result.p_value:.3f}",
+            decision,
+            result.domain,
+            Text(result.nearest[0].clip if result.nearest else ""),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    found = sum(result.is_anomaly for result in results)
+    console.print(
+        f"{found} of {len(results)} clips anomalous (score above {results[0].threshold:.4f})",
+        highlight=False,
+    )
+
+
+def explain(
+    detector_file: File,
+    clip: Annotated[Path, typer.Argument(help="The clip to explain.")],
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,  # noqa: A002
+) -> None:
+    """Say why a clip scores as it does: nearest normal clips, frequency bands, plain words.
+
+    Example: firstshot explain fan.firstshot today/0007.wav
+    """
+    from firstshot.detector import Detector
+    from firstshot.errors import SoundError
+
+    if clip.is_dir():
+        raise SoundError(f"{clip}: is a folder; name one clip")
+    explanation = Detector.load(detector_file).explain(clip)
+    if format is Format.json:
+        typer.echo(json.dumps(asdict(explanation), indent=2))
+    else:
+        _print_explanation(explanation)
+
+
+def _print_explanation(explanation: Explanation) -> None:
+    result = explanation.result
+    verdict = "ANOMALY" if result.is_anomaly else "normal"
+    typer.echo(f"{result.clip}: {verdict}")
+    typer.echo(f"  score {result.score:.4f}, threshold {result.threshold:.4f}")
+    typer.echo(f"  {100 * result.p_value:.3g}% of normal clips score at least as high")
+    if len(result.window_scores) > 1:
+        typer.echo(f"  decided by the window that begins at {result.start_seconds:g} s")
+    typer.echo(f"  looks most like the {result.domain} domain")
+    typer.echo("  nearest normal clips:")
+    for neighbor in result.nearest:
+        typer.echo(f"    {neighbor.clip} ({neighbor.domain}, distance {neighbor.distance:.4g})")
+    typer.echo(f"  against the nearest: {explanation.words}")
+    if explanation.rows:
+        typer.echo("  frequencies that carry the distance:")
+        for low, high, share in sorted(explanation.rows, key=lambda row: -row[2])[:BANDS_SHOWN]:
+            typer.echo(f"    {low:6.0f} - {high:6.0f} Hz  {100 * share:4.1f}%")

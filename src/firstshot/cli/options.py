@@ -1,0 +1,44 @@
+"""Options that several commands share, worded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from firstshot.store import EmbeddingStore
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Length = Annotated[
+    str,
+    typer.Option(
+        help="What is heard of a clip: native (all of it), fixed:SECONDS (zeros appended, or the "
+        "start kept), windows:SECONDS[:HOP] (cut into pieces, each judged on its own)."
+    ),
+]
+Channel = Annotated[
+    str, typer.Option(help="Channel to hear, counted from 0, or mean (the average of all).")
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder where embeddings are kept, so that a killed run goes on where it was. "
+        "Default: $FIRSTSHOT_CACHE/embeddings, or ~/.cache/firstshot/embeddings."
+    ),
+]
+NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on disk.")]
+
+
+def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
+    """Return the store that the options ask for."""
+    from firstshot.store import EmbeddingStore, default_store_folder
+
+    return None if no_store else EmbeddingStore(folder or default_store_folder())
+
+
+def parse_channel(text: str) -> Any:
+    """Turn `mean` or a number into a channel; anything else is left to the reader to refuse."""
+    return int(text) if text.isdigit() else text

@@ -1,0 +1,139 @@
+"""Several detectors as one: a clip's score is the plain mean of the detectors' scores.
+
+Input and output are a detector's. The encoders run one after another. The threshold is set on the
+mean of the detectors' held-out scores of the normal clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector import Detector
+from firstshot.embedding import HasPath, Progress, Source
+from firstshot.errors import FirstshotError, ParameterError
+from firstshot.results import Result
+from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
+from firstshot.store import EmbeddingStore
+
+
+class Ensemble:
+    """The mean of several detectors, as in the report's systems 1 to 3.
+
+    Parameters
+    ----------
+    detectors : sequence of Detector
+        Unfitted or fitted on the same clips; two or more of them may share an encoder.
+    threshold : "gamma", "quantile" or "conformal"
+        How `fit` sets the threshold.
+    false_alarm_rate : float
+        The share of normal clips that may be called anomalous.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal
+    >>> members = [Detector(normalizer="local_density", layers=[layer]) for layer in (1, 2)]
+    >>> ensemble = Ensemble(members).fit([0.1 * noise(16000) for _ in range(20)])
+    >>> result = ensemble.predict(0.1 * np.sin(np.arange(16000) * 0.3))
+    >>> result.is_anomaly, sorted(result.parts)
+    (True, ['1 logmel', '2 logmel'])
+    """
+
+    threshold_: Threshold
+    training_scores_: NDArray[np.float64]
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        *,
+        threshold: str = "gamma",
+        false_alarm_rate: float = 0.1,
+    ) -> None:
+        self.detectors = detectors
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+
+    def fit(
+        self,
+        source: Source | Iterable[Source],
+        target: Source | Iterable[Source] | None = None,
+        *,
+        sample_rate: int | None = None,
+        store: EmbeddingStore | None = None,
+        progress: Progress | None = None,
+    ) -> Ensemble:
+        """Fit every detector on the same normal clips; see `Detector.fit`."""
+        if not self.detectors:
+            raise ParameterError("an ensemble of no detectors; give one or more")
+        source = _keep(source)
+        target = None if target is None else _keep(target)
+        for detector in self.detectors:
+            detector.fit(source, target, sample_rate=sample_rate, store=store, progress=progress)
+        return self.calibrate()
+
+    def calibrate(
+        self, false_alarm_rate: float | None = None, method: str | None = None
+    ) -> Ensemble:
+        """Set the threshold anew on the normal clips' held-out scores; see `Detector.calibrate`."""
+        rows = [detector.training_scores_ for detector in self.detectors]
+        self.training_scores_ = np.mean(rows, axis=0)
+        self.threshold_ = fit_threshold(
+            self.training_scores_,
+            method=method or self.threshold,
+            false_alarm_rate=self.false_alarm_rate
+            if false_alarm_rate is None
+            else false_alarm_rate,
+        )
+        return self
+
+    def score(
+        self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
+    ) -> NDArray[np.float64]:
+        """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
+        return np.array([r.score for r in self._results(_keep(sources), sample_rate)])
+
+    def predict(self, sources: Source | Iterable[Source], *, sample_rate: int | None = None) -> Any:
+        """Return a `Result` for one clip; for a folder or several clips, a list of them."""
+        sources = _keep(sources)
+        results = self._results(sources, sample_rate)
+        folder = isinstance(sources, (str, Path)) and Path(sources).is_dir()
+        return results if isinstance(sources, list) or folder else results[0]
+
+    def _results(self, sources: Source | list[Source], sample_rate: int | None) -> list[Result]:
+        if not hasattr(self, "threshold_"):
+            raise FirstshotError("this ensemble has learned nothing yet; call fit(...) first")
+        by_detector = [
+            detector.predict_embedded(detector.embed(sources, sample_rate=sample_rate))
+            for detector in self.detectors
+        ]
+        names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
+        return [
+            self._join(dict(zip(names, row, strict=True))) for row in zip(*by_detector, strict=True)
+        ]
+
+    def _join(self, results: dict[str, Result]) -> Result:
+        """Join what the detectors say of one clip; where they differ, the first one is shown."""
+        windows = np.mean([result.window_scores for result in results.values()], axis=0)
+        score = float(windows.max())
+        first = next(iter(results.values()))
+        return replace(
+            first,
+            score=score,
+            p_value=float(p_value([score], self.training_scores_)[0]),
+            threshold=self.threshold_.value,
+            is_anomaly=score > self.threshold_.value,
+            parts={name: result.score for name, result in results.items()},
+            window_scores=tuple(windows.tolist()),
+        )
+
+
+def _keep(sources: Source | Iterable[Source]) -> Source | list[Source]:
+    """Return sources that can be gone through once per detector."""
+    if isinstance(sources, (str, Path, np.ndarray, HasPath)):
+        return sources
+    return list(sources)
