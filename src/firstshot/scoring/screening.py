@@ -24,8 +24,10 @@ from firstshot.scoring.points import Points
 Precision: TypeAlias = type[np.floating[Any]]
 Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
-QUERY_BLOCK = 512
-MEMBER_BLOCK = 4096
+QUERY_BLOCK = 1024
+MEMBER_BLOCK = 2048
+OPERAND_VALUES = 1 << 22
+"""Values per operand of a product: clips of very many values come in smaller blocks."""
 GROUPS = 128
 """Members of a block fall into this many groups (more for large k); see `_Screening.add`."""
 
@@ -114,12 +116,14 @@ def screen(
     """
     weights = _weights(scale, index.points.metric)
     most = 4 * k + 16 + min(len(index) // 128, 256)
-    for start in range(0, len(rows), QUERY_BLOCK):
-        block = rows[start : start + QUERY_BLOCK]
+    widest = max(64, OPERAND_VALUES // max(1, index.points.dim))
+    query_step, member_step = min(QUERY_BLOCK, widest), min(MEMBER_BLOCK, widest)
+    for start in range(0, len(rows), query_step):
+        block = rows[start : start + query_step]
         screening = _Screening(queries, index, block, k, weights, precision)
         skipped = None if skip is None else skip.of(block)
-        for first in range(0, len(index), MEMBER_BLOCK):
-            members = slice(first, min(first + MEMBER_BLOCK, len(index)))
+        for first in range(0, len(index), member_step):
+            members = slice(first, min(first + member_step, len(index)))
             screening.add(members, skipped, most)
         yield block, *screening.candidates(most)
 
