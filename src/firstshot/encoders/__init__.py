@@ -7,60 +7,115 @@ heavy is imported before an encoder that needs it is asked for.
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
+from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import ParameterError
+from firstshot.errors import FirstshotWarning, ParameterError, WeightsError
 
 ENTRY_POINT_GROUP = "firstshot.encoders"
 
 
 def list_encoders() -> tuple[str, ...]:
-    """Return the names that `load_encoder` knows, the embedded default first.
+    """Return the names that `load_encoder` knows: the embedded default, pre-trained, plug-ins.
 
-    >>> "logmel" in list_encoders()
-    True
+    >>> list_encoders()[:3]
+    ('logmel', 'beats_ft1', 'm2d_clap')
     """
-    return tuple(sorted(_registered(), key=lambda name: (name != "logmel", name)))
+    plugins = sorted(name for name in registered() if name != "logmel" and name not in ENCODERS)
+    return ("logmel", *ENCODERS, *plugins)
 
 
-def load_encoder(name: str, **settings: Any) -> Encoder:
-    """Return the encoder of that name.
+def load_encoder(
+    name: str,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    **settings: Any,
+) -> Encoder:
+    """Return the encoder of that name, ready to encode.
 
     Parameters
     ----------
     name : str
         One of `list_encoders()`.
+    weights : str or Path, optional
+        A weights file as published; None takes what the cache has, else what the hub has.
+    device : str
+        Where a pre-trained encoder runs: `cpu`, `cuda`, `cuda:1`, `mps`.
+    dtype : str
+        What it computes in: `float32`, `float64`, `float16` or `bfloat16`; outputs are float32.
     **settings
-        What the encoder's own constructor takes; `logmel` takes `keep_level`.
+        What else the encoder takes, see docs/encoders.md: `keep_level` (logmel); `last_layer`,
+        `micro_batch`, `fixed_samples`, `variant`, `pooled`, `output`, `least_frames`.
 
     Raises
     ------
     ParameterError
         No encoder has that name, or it does not take a setting.
+    WeightsError
+        PyTorch is missing; the weights are missing, damaged or another encoder's.
+    OutputError
+        Weights were fetched and the cache cannot be written.
 
     Examples
     --------
     >>> load_encoder("logmel").depth
     2
     """
-    registered = _registered()
-    if name not in registered:
+    record = ENCODERS.get(name)
+    if record is None:
+        given = {"weights": (weights, None), "device": (device, "cpu"), "dtype": (dtype, "float32")}
+        # A plug-in needs to know of these only where a user asks for them.
+        asked = {key: value for key, (value, usual) in given.items() if value != usual}
+        return _load_registered(name, {**asked, **settings})
+    if name in registered():
+        warnings.warn(
+            f"a plug-in is called {name} like the encoder of firstshot, which is used; rename it",
+            FirstshotWarning,
+            stacklevel=2,
+        )
+    from firstshot.encoders.pretrained import load_pretrained
+
+    return load_pretrained(record, weights, device, dtype, **settings)
+
+
+def registered() -> dict[str, tuple[EntryPoint, ...]]:
+    """Return the entry points by name, importing none; several where packages claim one name."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(point.name, {}).setdefault(point.value, point)
+    return {name: tuple(points.values()) for name, points in found.items()}
+
+
+def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
+    points = registered().get(name, ())
+    if not points:
         raise ParameterError(
             f"encoder {name!r} is not known; choose one of: {', '.join(list_encoders())}"
         )
+    if len(points) > 1:
+        claims = " and ".join(point.value for point in points)
+        raise ParameterError(f"encoder {name!r} is claimed by {claims}; uninstall one of them")
     try:
-        encoder = registered[name].load()(**settings)
+        factory = points[0].load()
+    except (ImportError, AttributeError) as error:
+        raise WeightsError(
+            f"encoder {name!r}: its plug-in {points[0].value} cannot be imported ({error}); "
+            "install what it needs, or uninstall it"
+        ) from error
+    try:
+        inspect.signature(factory).bind(**settings)
     except TypeError as error:
         raise ParameterError(f"encoder {name!r}: {error}") from error
+    encoder = factory(**settings)
     if not isinstance(encoder, Encoder):
         raise ParameterError(
             f"encoder {name!r}: the plug-in gives a {type(encoder).__name__}, which lacks members "
             "of firstshot.encoders.protocol.Encoder"
         )
     return encoder
-
-
-def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}

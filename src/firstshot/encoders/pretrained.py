@@ -1,0 +1,222 @@
+"""A pre-trained encoder by its name: weights found, read strictly, put into the network.
+
+Input: a name, perhaps a path, and settings. Output: a `TorchEncoder`. Weights are found in this
+order: the path that is given, the cache, the hub. Nothing is fetched where the licence is for
+evaluation only, or where the hub has no published file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstshot.encoders.catalog import COMMON_SETTINGS, EncoderRecord
+from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
+from firstshot.encoders.fetch import Progress, fetch_file
+from firstshot.encoders.weight_cache import (
+    Pointer,
+    cannot_write,
+    entry_path,
+    load_entry,
+    read_pointer,
+    weights_folder,
+    write_entry,
+    write_pointer,
+)
+from firstshot.encoders.weights import Weights, check_torch, read_weights
+from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
+
+if TYPE_CHECKING:
+    from firstshot.encoders.torch_encoder import TorchEncoder
+
+
+def load_pretrained(
+    record: EncoderRecord,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    **settings: Any,
+) -> TorchEncoder:
+    """Return a pre-trained encoder; see `firstshot.encoders.load_encoder`."""
+    unknown = [name for name in settings if name not in record.settings]
+    if unknown:
+        raise ParameterError(
+            f"encoder {record.name!r} has no setting {unknown[0]!r}; it has: "
+            f"{', '.join(record.settings)}"
+        )
+    check_torch(record.name)
+    _check_device(device)
+    variant = settings.pop("variant", None)
+    record.hub_file(variant)
+    if weights is not None and variant is not None:
+        raise ParameterError(
+            f"encoder {record.name!r}: weights and variant were both given; the file says what it "
+            "is, leave variant out"
+        )
+    found = _find(record, None if weights is None else Path(weights), variant, settings)
+    if record.terms:
+        warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
+    return _build(found, device, dtype, {k: v for k, v in settings.items() if k in COMMON_SETTINGS})
+
+
+def fetch(
+    record: EncoderRecord, variant: str | None = None, progress: Progress | None = None
+) -> Pointer:
+    """Bring an encoder's weights from the hub into the cache, unless they are there already.
+
+    Raises
+    ------
+    WeightsError
+        The hub has no file of it, cannot be reached, or gives another content than announced.
+    OutputError
+        The cache cannot be written.
+    """
+    check_torch(record.name)
+    file = record.hub_file(variant)
+    if file is None:
+        raise WeightsError(f"{record.name}: its weights cannot be fetched; {record.advice()}")
+    with _one_at_a_time(record):
+        pointer = read_pointer(record, variant)
+        if pointer and load_entry(record, weights_folder() / pointer.entry, {}) is not None:
+            return pointer
+        downloads = weights_folder() / "downloads"
+        fetched = fetch_file(file, downloads, record.advice(), progress)
+        try:
+            return _keep(record, variant, fetched.path, fetched.source)
+        finally:
+            if fetched.ours:
+                fetched.path.unlink(missing_ok=True)
+
+
+def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> Pointer:
+    """Put a file that the user has into the cache, so that the name alone finds it.
+
+    Raises
+    ------
+    WeightsError
+        The file is not a published one of this encoder.
+    OutputError
+        The cache cannot be written.
+    """
+    check_torch(record.name)
+    record.hub_file(variant)
+    return _keep(record, variant, path, str(path.resolve()))
+
+
+def _keep(record: EncoderRecord, variant: str | None, path: Path, source: str) -> Pointer:
+    weights = read_weights(record, path, {})
+    digest = sha256_of_file(path)
+    entry = entry_path(record, digest)
+    write_entry(entry, weights)
+    pointer = Pointer(entry.name, source, digest, weights.digest)
+    write_pointer(record, variant, pointer)
+    return pointer
+
+
+def _find(
+    record: EncoderRecord, path: Path | None, variant: str | None, settings: Mapping[str, Any]
+) -> Weights:
+    if path is not None:
+        return _from_file(record, path.expanduser(), settings)
+    pointer = read_pointer(record, variant)
+    if pointer is not None:
+        found = load_entry(record, weights_folder() / pointer.entry, settings)
+        if found is not None:
+            return found
+        if not record.hub:
+            # Damaged, and nothing to fetch: made again from the file it came from, if that stays.
+            return _from_file(record, Path(pointer.source), settings)
+    if record.hub_file(variant) is None:
+        raise WeightsError(f"{record.name}: its weights are not on this machine; {record.advice()}")
+    pointer = fetch(record, variant, progress_bar(record.name))
+    found = load_entry(record, weights_folder() / pointer.entry, settings)
+    if found is None:
+        raise WeightsError(
+            f"{weights_folder() / pointer.entry}: damaged as soon as it was written; check the disk"
+        )
+    return found
+
+
+def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -> Weights:
+    """Read a file; a pickle is read once, then what it was converted to."""
+    if kind_of(path, record.advice()) == "safetensors":
+        return read_weights(record, path, settings)
+    entry = entry_path(record, sha256_of_file(path))
+    found = load_entry(record, entry, settings)
+    if found is None:
+        found = read_weights(record, path, settings)
+        try:
+            write_entry(entry, found)
+        except OutputError as error:
+            warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
+    return found
+
+
+def _build(weights: Weights, device: str, dtype: str, settings: Mapping[str, Any]) -> TorchEncoder:
+    import torch
+
+    from firstshot.encoders.torch_encoder import TorchEncoder
+
+    with torch.device("meta"):
+        module = weights.spec.build()
+    module.load_state_dict(weights.tensors, strict=True, assign=True)
+    return TorchEncoder(
+        weights.spec,
+        module,
+        weights_hash=weights.digest,
+        device=device,
+        dtype=dtype,
+        **settings,
+    )
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ParameterError(
+            f"device {device!r} cannot be used here ({reason[:120]}); choose cpu"
+        ) from error
+
+
+def progress_bar(name: str) -> Progress | None:
+    """Return a callable that keeps one line on the terminal up to date, None where there is none.
+
+    >>> progress_bar("ced_tiny") is None or sys.stderr.isatty()
+    True
+    """
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int | None) -> None:
+        share = f"{100 * done // total:3d} % of {total / 1e6:.0f} MB" if total else "fetched"
+        print(f"\r{name}: {done / 1e6:.0f} MB, {share} ", end="", file=sys.stderr, flush=True)
+        if done == total:
+            print(file=sys.stderr)
+
+    return show
+
+
+@contextmanager
+def _one_at_a_time(record: EncoderRecord) -> Iterator[None]:
+    """Let one process at a time fetch an encoder, where the system can lock files."""
+    lock = weights_folder() / "downloads" / f"{record.name}.lock"
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("ab")
+    except OSError as error:
+        raise cannot_write(lock.parent, error) from error
+    with file:
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
