@@ -4,10 +4,11 @@ Input: queries and an `Index` of the members. Output: the (query, member) pairs 
 the k smallest, and the queries with too many of them. `neighbors` tells the idea.
 
 The bound. Let a and b be a centred query and member, A and B their norms, u the rounding unit of
-the precision. Rounding a and b moves ||a - b||^2 by at most 4.1 u (A^2 + B^2); the product a.b is
-off by at most dim u AB / (1 - dim u) for any order of summation (Higham, Accuracy and Stability of
-Numerical Algorithms, eq. 3.5); the few sums and products after it by some u (A^2 + B^2) more.
-With 2 AB <= A^2 + B^2 all of it is below margin * (A^2 + B^2), margin = (dim + 32) u / (1 - ...).
+the precision. Rounding a and b moves ||a - b||^2 by at most 4.1 u (A^2 + B^2). One product gives
+A^2 + B^2 - 2 a.b, the norms being its last two columns; it is off by at most dim u / (1 - dim u)
+times the sum of its terms' sizes, A^2 + B^2 + 2 AB <= 2 (A^2 + B^2), for any order of summation
+(Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5). With the few roundings after it
+all is below margin * (A^2 + B^2), margin = 2 (dim + 32) u / (1 - (dim + 32) u).
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class Pairs:
 class Index:
     """Members made ready for the product: centred on their mean, scaled to norms of at most 1.
 
-    `centred` is float32 (n, values), `squares` the float64 squared norms (n,) of what it rounds;
-    `unit` is a power of two, so that scaling rounds nothing.
+    `centred` is float32 (n, values + 2): the centred values, their squared norm, and 1; `squares`
+    holds the squared norms as float64 (n,). `unit` is a power of two: scaling rounds nothing.
     """
 
     points: Points
@@ -85,19 +86,23 @@ class Index:
             squares[block] = np.einsum("ij,ij->i", offsets, offsets)
         largest = float(np.sqrt(squares.max(initial=0.0)))
         unit = 2.0 ** -np.ceil(np.log2(largest)) if largest > 0 else 1.0
-        centred = np.empty(points.rows.shape, dtype=np.float32)
+        squares *= unit**2
+        centred = np.empty((len(points), points.dim + 2), dtype=np.float32)
         for block in points.blocks():
-            centred[block] = (points.positions(block) - centre) * unit
-        return cls(points, centre, unit, centred, squares * unit**2)
+            centred[block] = _with_norms(
+                (points.positions(block) - centre) * unit, squares[block], np.ones(1)
+            )
+        return cls(points, centre, unit, centred, squares)
 
     def __len__(self) -> int:
         return len(self.points)
 
     def operand(self, block: slice, precision: Precision) -> NDArray[Any]:
-        """Return the centred members of a block in the given precision."""
+        """Return the rows of `centred` of a block, in the given precision."""
         if precision is np.float32:
             return self.centred[block]
-        return (self.points.positions(block) - self.centre) * self.unit
+        offsets = (self.points.positions(block) - self.centre) * self.unit
+        return _with_norms(offsets, self.squares[block], np.ones(1))
 
 
 def screen(
@@ -151,10 +156,13 @@ class _Screening:
         self.hard = ~usable
         offsets[self.hard], squares[self.hard] = 0.0, 0.0
         self.index, self.k, self.weights, self.precision = index, k, weights, precision
-        self.margin = terms / (1 - terms)
-        self.operand = (-2 * offsets).astype(precision)
-        self.squares = squares
+        self.margin = 2 * terms / (1 - terms)
         self.tiny = float(limits.tiny) ** 0.9
+        keep = 1 - self.margin  # the product then gives lower bounds
+        self.operand = _with_norms(
+            -2 * offsets, np.full(len(rows), keep), keep * squares - self.tiny
+        ).astype(precision)
+        self.squares = squares
         self.upper = np.full((len(rows), k), np.inf)
         self.hits = np.zeros(len(rows), dtype=np.int64)
         self.parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]] = []
@@ -221,8 +229,6 @@ class _Screening:
         bounds[:, count:] = np.inf
         inner = bounds[:, :count]
         np.matmul(self.operand, self.index.operand(members, self.precision).T, out=inner)
-        inner += ((1 - self.margin) * self.index.squares[members]).astype(self.precision)
-        inner += ((1 - self.margin) * self.squares - self.tiny).astype(self.precision)[:, None]
         if self.weights is not None:
             inner *= self.weights[members].astype(self.precision)
         if skipped is not None:
@@ -242,6 +248,15 @@ class _Screening:
         padded[1, : len(squares)] = weights
         near, far = padded.reshape(2, -1, groups).max(axis=1)
         return near, far
+
+
+def _with_norms(
+    offsets: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the offsets with two more columns."""
+    columns = np.empty((len(offsets), offsets.shape[1] + 2))
+    columns[:, :-2], columns[:, -2], columns[:, -1] = offsets, first, second
+    return columns
 
 
 def _weights(scale: NDArray[np.float64] | None, metric: str) -> NDArray[np.float64] | None:
