@@ -11,18 +11,24 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import FirstshotWarning, ParameterError, SoundError
+from firstshot.sound.audio_file import (
+    LONGEST_SECONDS,
+    Channel,
+    Waveform,
+    check_longest,
+    pick_channel,
+    read_audio_file,
+)
 
-Channel: TypeAlias = int | Literal["mean"]
-Waveform: TypeAlias = NDArray[np.float32]
+__all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform"]
 
 SHORTEST_SECONDS = 0.1
-LONGEST_SECONDS = 3600.0
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".opus"})
 
 
@@ -64,72 +70,17 @@ def load_waveform(
     """
     if isinstance(source, (str, Path)):
         label = str(source)
-        samples, rate = _read_file(Path(source))
+        mono, rate = read_audio_file(Path(source), channel)
     else:
         label = name or "the array"
-        samples, rate = _as_float(source, label), source_rate or sample_rate
-    mono = _one_channel(samples, channel, label)
+        mono = pick_channel(_as_float(source, label), channel, label)
+        rate = sample_rate if source_rate is None else source_rate
     _check_samples(mono, rate, label)
     if rate != sample_rate:
         import soxr
 
         mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
     return np.ascontiguousarray(mono, dtype=np.float32)
-
-
-def _read_file(path: Path) -> tuple[NDArray[np.float32], int]:
-    import soundfile
-
-    if not path.is_file():
-        kind = "is a folder, not an audio file" if path.is_dir() else "does not exist"
-        raise SoundError(f"{path}: {kind}; name an audio file (WAV, FLAC, OGG or MP3)")
-    try:
-        with soundfile.SoundFile(path) as file:
-            promised = _frames_promised(path, file)
-            samples = file.read(dtype="float32", always_2d=True)
-            rate = int(file.samplerate)
-    except PermissionError as error:
-        raise SoundError(f"{path}: cannot be opened, {error.strerror}; check its rights") from error
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise SoundError(
-            f"{path}: not readable as audio ({_reason(error)}); expected WAV, FLAC, OGG or MP3, "
-            "record or convert it again"
-        ) from error
-    if len(samples) < promised:
-        raise SoundError(
-            f"{path}: truncated, {len(samples)} of the {promised} samples its header promises are "
-            "there; copy or record it again"
-        )
-    return samples, rate
-
-
-def _frames_promised(path: Path, file: object) -> int:
-    """Count the frames that the header announces.
-
-    libsndfile quietly shortens a WAV whose data chunk runs past the end of the file, so that chunk
-    is read here; for other formats libsndfile's own count is the header's.
-    """
-    frames = int(file.frames)  # type: ignore[attr-defined]
-    if file.format not in {"WAV", "WAVEX"}:  # type: ignore[attr-defined]
-        return frames
-    with path.open("rb") as raw:
-        head = raw.read(12)
-        while head[:4] == b"RIFF" and len(chunk := raw.read(8)) == 8:
-            size = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"fmt ":
-                align = int.from_bytes(raw.read(16)[12:14], "little")
-                raw.seek(size - 16 + size % 2, 1)
-            elif chunk[:4] == b"data":
-                # 0 and the largest value are what recorders write that stream to a pipe.
-                return frames if size in (0, 0xFFFFFFFF, 0x7FFFFFFF) else size // max(align, 1)
-            else:
-                raw.seek(size + size % 2, 1)
-    return frames
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().rstrip(".")
-    return text.split(": ")[-1] or type(error).__name__
 
 
 def _as_float(source: ArrayLike, label: str) -> NDArray[np.float32]:
@@ -146,27 +97,17 @@ def _as_float(source: ArrayLike, label: str) -> NDArray[np.float32]:
         raise SoundError(
             f"{label}: an array of shape {array.shape}; expected (samples,) or (samples, channels)"
         )
-    return array.astype(np.float32).reshape(len(array), -1)
-
-
-def _one_channel(samples: NDArray[np.float32], channel: Channel, label: str) -> Waveform:
-    if samples.size == 0:
-        raise SoundError(f"{label}: has no samples; record it again or leave it out")
-    if channel == "mean":
-        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-    if not isinstance(channel, int) or isinstance(channel, bool):
-        raise ParameterError(f"channel {channel!r}: expected a number from 0 on, or 'mean'")
-    if not 0 <= channel < samples.shape[1]:
-        raise SoundError(
-            f"{label}: channel {channel} was asked for, it has {samples.shape[1]} "
-            "(counted from 0); choose another or 'mean'"
-        )
-    return samples[:, channel]
+    # Values too large for float32 become infinite here, and are refused as such.
+    with np.errstate(over="ignore"):
+        samples = array.astype(np.float32)
+    return samples if samples.ndim == 2 else samples[:, np.newaxis]
 
 
 def _check_samples(mono: Waveform, rate: int, label: str) -> None:
-    if rate <= 0:
+    if not rate > 0:
         raise SoundError(f"{label}: a sample rate of {rate} Hz; expected a positive one")
+    if len(mono) == 0:
+        raise SoundError(f"{label}: has no samples; record it again or leave it out")
     finite = np.isfinite(mono)
     if not finite.all():
         first = int(np.argmin(finite))
@@ -179,10 +120,7 @@ def _check_samples(mono: Waveform, rate: int, label: str) -> None:
         raise SoundError(
             f"{label}: {seconds:.3f} s long; at least {SHORTEST_SECONDS} s of sound is needed"
         )
-    if seconds > LONGEST_SECONDS:
-        raise SoundError(
-            f"{label}: {seconds / 3600:.2f} h long; at most one hour is taken at a time, cut it"
-        )
+    check_longest(seconds, label)
     if not mono.any():
         warnings.warn(
             f"{label}: digital silence, every sample is 0; its score says nothing of a machine",
@@ -229,6 +167,11 @@ class LengthPolicy:
             )
         if self.kind != "native" and self.seconds is None:
             raise ParameterError(f"length policy {self.kind}: say how many seconds")
+        if len(lengths) > {"native": 0, "fixed": 1, "windows": 2}[self.kind]:
+            raise ParameterError(
+                f"length policy {self.kind}: {lengths} s are too many lengths; give native none, "
+                "fixed the seconds, windows the seconds and the hop"
+            )
 
     @classmethod
     def parse(cls, text: str) -> LengthPolicy:
@@ -245,7 +188,12 @@ class LengthPolicy:
         return cls(kind, *values)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        numbers = [f"{x:g}" for x in (self.seconds, self.hop_seconds) if x is not None]
+        # repr, because a detector file and the store's keys hold this text for the numbers.
+        numbers = [
+            repr(float(x)).removesuffix(".0")
+            for x in (self.seconds, self.hop_seconds)
+            if x is not None
+        ]
         return ":".join([self.kind, *numbers])
 
     def apply(self, waveform: Waveform, sample_rate: int) -> list[Waveform]:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError, SoundError
+from firstshot.sound.mel_product import Bands, cut_bank, energies_of_frames
 
 _BREAK_HZ, _BREAK_MEL, _STEP = 1000.0, 15.0, np.log(6.4) / 27.0  # Slaney: linear, then logarithmic
 
@@ -89,34 +89,34 @@ def fixed_length(waveform: NDArray[np.float32], samples: int) -> NDArray[np.floa
     return np.pad(kept, (0, samples - len(kept)))
 
 
-def mel_energies(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
+def mel_energies(
+    waveform: NDArray[np.float32], spec: MelSpec, centred: bool = True
+) -> NDArray[np.float32]:
     """Return the mel-weighted power (frames, mels) of one waveform (samples,).
+
+    Centred frames are 1 + samples//hop, the waveform being padded by reflection; others lie wholly
+    inside it. Raises `SoundError` for a waveform that is too short for one frame.
 
     >>> mel_energies(np.zeros(1600, dtype=np.float32), M2D_MEL).shape
     (11, 80)
     """
-    return centred_power(waveform, spec.window, spec.hop) @ mel_bank(spec)
-
-
-def centred_power(waveform: NDArray[np.float32], window: int, hop: int) -> NDArray[np.float32]:
-    """Return |X|^2 (frames, window//2 + 1), with 1 + samples//hop centred frames.
-
-    Raises `SoundError` for a waveform that is too short to be padded by reflection.
-
-    >>> centred_power(np.ones(1600, dtype=np.float32), window=512, hop=160).shape
-    (11, 257)
-    """
-    half = window // 2
-    if waveform.ndim != 1 or len(waveform) <= half:
+    half = spec.window // 2
+    least = half + 1 if centred else spec.window
+    if waveform.ndim != 1 or len(waveform) < least:
         raise SoundError(
             f"a waveform of shape {waveform.shape} has no spectrogram here: "
-            f"pass one channel of more than {half} samples"
+            f"pass one channel of at least {least} samples"
         )
-    padded = np.pad(np.asarray(waveform, dtype=np.float32), half, mode="reflect")
-    frames = sliding_window_view(padded, window)[::hop] * _hann(window)
-    spectrum = scipy.fft.rfft(frames, axis=1, overwrite_x=True)
-    power: NDArray[np.float32] = spectrum.real**2 + spectrum.imag**2
-    return power
+    samples = np.asarray(waveform, dtype=np.float32)
+    if centred:
+        samples = np.pad(samples, half, mode="reflect")
+    frames = sliding_window_view(samples, spec.window)[:: spec.hop]
+    return energies_of_frames(frames, _hann(spec.window), _bands(spec))
+
+
+@lru_cache(maxsize=8)
+def _bands(spec: MelSpec) -> Bands:
+    return cut_bank(mel_bank(spec))
 
 
 @lru_cache(maxsize=8)

@@ -20,18 +20,16 @@ from math import gcd
 from typing import Literal, TypeAlias
 
 import numpy as np
-import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import SoundError
+from firstshot.sound.mel_product import FRAMES_AT_ONCE, Bands, cut_bank, power_spectrum, weigh
 
 Floats: TypeAlias = NDArray[np.float32]
 
 PREEMPHASIS = 0.97
 LOG_FLOOR = float(np.finfo(np.float32).eps)
-_MELS_PER_PRODUCT = 16
-_FRAMES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -87,15 +85,14 @@ def kaldi_log_mel(waveform: Floats, constants: KaldiMel) -> Floats:
     inside = frame_view(emphasised, constants.frame, constants.hop)
     log_mel = np.empty((len(offsets), constants.mels), dtype=np.float32)
     # A few frames at a time stay in the processor's cache; whole clips would be three times slower.
-    frames = np.zeros((_FRAMES_AT_ONCE, constants.fft), dtype=np.float32)
-    for start in range(0, len(offsets), _FRAMES_AT_ONCE):
-        part = slice(start, min(start + _FRAMES_AT_ONCE, len(offsets)))
+    frames = np.zeros((FRAMES_AT_ONCE, constants.fft), dtype=np.float32)
+    for start in range(0, len(offsets), FRAMES_AT_ONCE):
+        part = slice(start, min(start + FRAMES_AT_ONCE, len(offsets)))
         windowed = frames[: part.stop - start, : constants.frame]
         np.subtract(inside[part], offsets[part, None], out=windowed)
         windowed *= _window(constants)
         power = power_spectrum(frames[: part.stop - start])
-        for mels, bins, weights in _banded(constants):
-            np.matmul(power[:, bins], weights, out=log_mel[part, mels])
+        weigh(power, _bands(constants), log_mel[part])
     np.maximum(log_mel, np.float32(LOG_FLOOR), out=log_mel)
     return np.log(log_mel, out=log_mel)
 
@@ -118,18 +115,6 @@ def frame_view(waveform: Floats, frame: int, hop: int) -> Floats:
     step = waveform.strides[0]
     shape = (count_frames(len(waveform), frame, hop), frame)
     return as_strided(waveform, shape, (hop * step, step), writeable=False)
-
-
-def power_spectrum(frames: Floats) -> Floats:
-    """Return |X|^2 (frames, samples//2 + 1) of windowed frames (frames, samples), both float32.
-
-    >>> power_spectrum(np.ones((1, 4), dtype=np.float32)).tolist()
-    [[16.0, 0.0, 0.0]]
-    """
-    spectrum = scipy.fft.rfft(frames, axis=1)
-    power: Floats = np.square(spectrum.real)
-    power += np.square(spectrum.imag)
-    return power
 
 
 @lru_cache(maxsize=8)
@@ -208,17 +193,5 @@ def _window(constants: KaldiMel) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _banded(constants: KaldiMel) -> tuple[tuple[slice, slice, Floats], ...]:
-    """Cut the mel bank into (mels, bins, weights), leaving out the bins that weigh nothing there.
-
-    Sixteen neighbouring triangles touch an eighth of the bins: so many small products cost a
-    quarter of one large one.
-    """
-    bank = mel_bank(constants)
-    pieces = []
-    for start in range(0, constants.mels, _MELS_PER_PRODUCT):
-        mels = slice(start, min(start + _MELS_PER_PRODUCT, constants.mels))
-        touched = np.flatnonzero(bank[:, mels].any(axis=1))
-        bins = slice(int(touched[0]), int(touched[-1]) + 1) if len(touched) else slice(0, 1)
-        pieces.append((mels, bins, np.ascontiguousarray(bank[bins, mels], dtype=np.float32)))
-    return tuple(pieces)
+def _bands(constants: KaldiMel) -> Bands:
+    return cut_bank(mel_bank(constants))
