@@ -26,19 +26,17 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.encoders.clips import check_length, heard
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
-from firstshot.errors import SoundError
-from firstshot.sound.audio import load_waveform
 
 POWER_FLOOR = 1e-10
 """Added to every band's power; about 20 dB below the rounding noise of 16-bit samples."""
-FRAMES_PER_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,12 @@ class LogMel:
     @property
     def frequency_bands(self) -> tuple[tuple[float, float], ...]:
         """Lowest and highest frequency in Hz of each band's triangle."""
-        edges = _mel_edges(self.bands, self.low_hz, self.high_hz)
+        edges = mel_edges(self._mel)
         return tuple(zip(edges[:-2].tolist(), edges[2:].tolist(), strict=True))
 
     def grid(self, samples: int) -> tuple[int, int]:
         """Return (1, 48): the statistics are of the whole clip."""
-        self._check_length(samples)
+        check_length(samples, self.sample_rate, self.minimum_samples, self.name)
         return 1, self.bands
 
     def macs(self, samples: int) -> int:
@@ -117,20 +115,19 @@ class LogMel:
         ParameterError
             A layer does not exist.
         """
-        wanted = resolve_layers(layers or range(1, self.depth + 1), self.depth, self.name)
+        asked = range(1, self.depth + 1) if layers is None else layers
+        wanted = resolve_layers(asked, self.depth, self.name)
+        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
 
-        def encode(waveform: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-            samples = load_waveform(waveform, self.sample_rate, source_rate=sample_rate)
+        def encode(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             energies = self._log_energies(samples)
             return [self._level(energies) if n == 1 else self._motion(energies) for n in wanted]
 
         # Each clip is encoded on its own, so its numbers cannot depend on the batch it came in.
         # numpy lets go of the interpreter in the transforms, which is where the time goes.
         with ThreadPoolExecutor(max_workers=2) as pool_of_threads:
-            clips = list(pool_of_threads.map(encode, waveforms))
-        if not clips:
-            raise SoundError("no clip was given to encode; name at least one")
-        return [np.stack([clip[i] for clip in clips])[:, np.newaxis] for i in range(len(wanted))]
+            encoded = list(pool_of_threads.map(encode, clips))
+        return [np.stack([clip[i] for clip in encoded])[:, np.newaxis] for i in range(len(wanted))]
 
     def embed(
         self,
@@ -140,37 +137,35 @@ class LogMel:
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
         """Return one float32 array (clips, 48 * 3 or 4) per layer asked for; None means layer 1."""
-        outputs = self.layers(waveforms, sample_rate, layers or self.default_layers)
+        wanted = self.default_layers if layers is None else layers
+        outputs = self.layers(waveforms, sample_rate, wanted)
         return [pool(tokens, pooling) for tokens in outputs]
 
-    def _check_length(self, samples: int) -> None:
-        if samples < self.window:
-            raise SoundError(
-                f"a clip of {samples} samples is too short for {self.name}; it needs "
-                f"{self.window} at {self.sample_rate} Hz ({self.window / self.sample_rate:.3f} s)"
-            )
-
     def _frames(self, samples: int) -> int:
-        self._check_length(samples)
+        check_length(samples, self.sample_rate, self.minimum_samples, self.name)
         return 1 + (samples - self.window) // self.hop
 
     def _log_energies(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log power (frames, bands), the clip's level removed unless it is kept."""
-        from scipy.fft import rfft
-
         self._check_length(len(samples))
-        window, bank = _window_and_bank(self.window, self.bands, self.low_hz, self.high_hz)
-        frames = np.lib.stride_tricks.sliding_window_view(samples, self.window)[:: self.hop]
-        energies = np.empty((len(frames), self.bands), dtype=np.float32)
-        # A block of frames and its spectrum stay in the cache; a whole clip's would not.
-        for start in range(0, len(frames), FRAMES_PER_BLOCK):
-            block = slice(start, start + FRAMES_PER_BLOCK)
-            spectrum = rfft(frames[block] * window, axis=1)
-            np.matmul(spectrum.real**2 + spectrum.imag**2, bank, out=energies[block])
+        energies = mel_energies(samples, self._mel, centred=False)
         energies += np.float32(POWER_FLOOR)
         level = np.float32(1.0) if self.keep_level else energies.mean(dtype=np.float64)
         logarithms: NDArray[np.float32] = np.log(energies / np.float32(level))
         return logarithms
+
+    @property
+    def _mel(self) -> MelSpec:
+        return MelSpec(
+            self.window,
+            self.bands,
+            self.low_hz,
+            self.high_hz,
+            scale="htk",
+            area=False,
+            hop=self.hop,
+            sample_rate=self.sample_rate,
+        )
 
     @staticmethod
     def _level(energies: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -185,23 +180,3 @@ class LogMel:
             pieces = energies[: count * block].reshape(count, -1, self.bands)
             columns.append(pieces.mean(axis=1).std(axis=0))
         return np.stack(columns, axis=1)
-
-
-def _mel_edges(bands: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
-    """Return the bands + 2 corner frequencies in Hz, equally spaced on the HTK mel scale."""
-    low, high = 2595.0 * np.log10(1.0 + np.array([low_hz, high_hz]) / 700.0)
-    return np.asarray(700.0 * (10.0 ** (np.linspace(low, high, bands + 2) / 2595.0) - 1.0))
-
-
-@lru_cache(maxsize=4)
-def _window_and_bank(
-    window: int, bands: int, low_hz: float, high_hz: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a periodic Hann window (window,) and triangles (window // 2 + 1, bands), float32."""
-    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(window) / window)
-    edges = _mel_edges(bands, low_hz, high_hz)
-    bins = np.arange(window // 2 + 1)[:, np.newaxis] * LogMel.sample_rate / window
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    bank = np.maximum(0.0, np.minimum(rising, falling))
-    return hann.astype(np.float32), bank.astype(np.float32)

@@ -6,6 +6,7 @@ frequency row f. `spectral` and `all` are the two other poolings of the authors'
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,8 +44,14 @@ def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int
     >>> resolve_layers((7, -1), depth=12, encoder="ced_tiny")
     (7, 12)
     """
-    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in layers)
-    for asked, layer in zip(layers, resolved, strict=True):
+    try:
+        asked_for = [operator.index(layer) for layer in layers]
+    except TypeError as error:
+        raise ParameterError(
+            f"layers {layers!r}: expected whole numbers in a list, as [7, 10] or [-1]"
+        ) from error
+    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in asked_for)
+    for asked, layer in zip(asked_for, resolved, strict=True):
         if asked == 0 or not 1 <= layer <= depth:
             raise ParameterError(
                 f"layer {asked} does not exist: {encoder} has layers 1 to {depth}, "
@@ -52,4 +59,8 @@ def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int
             )
     if not resolved:
         raise ParameterError(f"no layer was asked for; {encoder} has layers 1 to {depth}")
+    if len(set(resolved)) < len(resolved):
+        raise ParameterError(
+            f"layers {list(layers)}: one of {encoder} is named twice; name it once"
+        )
     return resolved

@@ -19,6 +19,8 @@ Waveform: TypeAlias = NDArray[np.float32]
 
 LONGEST_SECONDS = 3600.0
 FRAMES_PER_BLOCK = 1 << 18
+LARGEST_COUNT = 1 << 62
+"""libsndfile gives 2^63 - 1 frames for a FLAC that was written to a pipe, and cannot read it."""
 STREAMED = 0x7FFFF000
 """From this size on a WAV's data chunk says only that the recorder could not know its length."""
 
@@ -48,7 +50,7 @@ def read_audio_file(path: Path, channel: Channel) -> tuple[Waveform, int]:
             f"{path}: not readable as audio ({_reason(error)}); expected WAV, FLAC, OGG or MP3, "
             "record or convert it again"
         ) from error
-    if promised is not None and len(samples) < promised:
+    if len(samples) < promised:
         raise SoundError(
             f"{path}: truncated, {len(samples)} of the {promised} samples its header promises are "
             "there; copy or record it again"
@@ -83,35 +85,24 @@ def check_longest(seconds: float, label: str) -> None:
 
 
 def _read_channel(file: Any, channel: Channel, label: str) -> Waveform:
-    known = _is_known(file.frames)
-    if known:
-        check_longest(file.frames / file.samplerate, label)
-    longest = int(LONGEST_SECONDS * file.samplerate) + 1
-    # Memory that is never written to is never taken, so a length not known costs nothing.
-    samples = np.empty(min(file.frames, longest), dtype=np.float32)
+    if file.frames > LARGEST_COUNT:
+        raise SoundError(f"{label}: its header does not say how long it is; convert it to WAV")
+    check_longest(file.frames / file.samplerate, label)
+    samples = np.empty(file.frames, dtype=np.float32)
     count = 0
-    while count < len(samples):
-        block = file.read(min(FRAMES_PER_BLOCK, len(samples) - count), "float32", always_2d=True)
-        if not len(block):
-            break
+    while len(block := file.read(FRAMES_PER_BLOCK, "float32", always_2d=True)):
         samples[count : count + len(block)] = pick_channel(block, channel, label)
         count += len(block)
-    check_longest(count / file.samplerate, label)
-    return samples[:count] if known else samples[:count].copy()
+    return samples[:count]
 
 
-def _is_known(frames: int) -> bool:
-    """Tell whether libsndfile knows a length: a FLAC written to a pipe promises 2^63 - 1 frames."""
-    return frames < 1 << 62
-
-
-def _frames_promised(path: Path, file: Any) -> int | None:
-    """Count the frames that the header announces; None where it does not say.
+def _frames_promised(path: Path, file: Any) -> int:
+    """Count the frames that the header announces.
 
     libsndfile quietly shortens a WAV whose data chunk runs past the end of the file, so that chunk
     is read here; for other formats libsndfile's own count is the header's.
     """
-    frames = int(file.frames) if _is_known(file.frames) else None
+    frames = int(file.frames)
     if file.format not in {"WAV", "WAVEX", "RF64"}:
         return frames
     align, long_size = 1, 0
