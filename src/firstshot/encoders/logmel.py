@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from firstshot.encoders.clips import check_length, heard
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
+from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
 
 POWER_FLOOR = 1e-10
 """Added to every band's power; about 20 dB below the rounding noise of 16-bit samples."""
@@ -147,7 +148,6 @@ class LogMel:
 
     def _log_energies(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log power (frames, bands), the clip's level removed unless it is kept."""
-        self._check_length(len(samples))
         energies = mel_energies(samples, self._mel, centred=False)
         energies += np.float32(POWER_FLOOR)
         level = np.float32(1.0) if self.keep_level else energies.mean(dtype=np.float64)
