@@ -88,7 +88,7 @@ def test_a_machine_of_another_part_is_refused_with_the_part_that_has_it():
 
 
 def test_an_unknown_year_or_part_is_refused_with_those_there_are():
-    with pytest.raises(ParameterError, match="year 2019.*2020, 2021.*2026"):
+    with pytest.raises(ParameterError, match=r"year 2019.*2020, 2021.*2026"):
         select_archives(2019)
-    with pytest.raises(ParameterError, match="part 'test'.*dev, train, eval"):
+    with pytest.raises(ParameterError, match=r"part 'test'.*dev, train, eval"):
         select_archives(2025, ["test"])

@@ -69,7 +69,7 @@ _NAMES_2021 = {
     "eval": "eval_data_{}_test.zip",
 }
 _NAMES = {**_NAMES_2021, "dev": "dev_{}.zip"}
-# The baseline's README writes dev_data_<machine>.zip where its download lists say dev_<machine>.zip.
+# The baseline's README writes dev_data_<machine>.zip, its download lists dev_<machine>.zip.
 _README_NAME = "dev_data_{}.zip"
 
 _SIX = ("fan", "pump", "slider", "ToyCar", "ToyConveyor", "valve")

@@ -1,0 +1,115 @@
+"""`firstshot dcase download`: the challenge's data, from the official records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firstshot.cli.options import Quiet
+
+_DEFAULT_API = "https://zenodo.org/api/records"
+
+
+def download(
+    year: Annotated[int, typer.Option(help="Year of the challenge, 2020 to 2026.")],
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="dev (development set), train (additional training set) or eval (evaluation test "
+            "set); may be repeated. Default: all."
+        ),
+    ] = None,
+    machine: Annotated[
+        list[str] | None, typer.Option(help="A machine to fetch; may be repeated. Default: all.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the data; the year's own folder is made in it.")
+    ] = Path("data"),
+    keep_archives: Annotated[
+        bool, typer.Option("--keep-archives", help="Keep the zip files when they are unpacked.")
+    ] = False,
+    api: Annotated[
+        str,
+        typer.Option(
+            envvar="FIRSTSHOT_RECORDS_URL", help="Address of the archive service or of a mirror."
+        ),
+    ] = _DEFAULT_API,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a year's data into the official layout, checked against the records' checksums.
+
+    A download that was stopped goes on when the same command is given again; what is whole already
+    is left alone.
+
+    Example: firstshot dcase download --year 2025 --part dev --machine fan
+    """
+    from firstshot.dcase.download import download as download_year
+    from firstshot.dcase.record_api import Connection
+
+    with _byte_bars(quiet) as (progress, tell):
+        done = download_year(
+            year,
+            out,
+            parts=part or None,
+            machines=machine or None,
+            keep_archives=keep_archives,
+            connection=Connection(records_url=api),
+            progress=progress,
+            tell=tell,
+        )
+    before = f", {len(done.present)} were there" if done.present else ""
+    typer.echo(f"{done.root}: {len(done.fetched)} archives fetched{before}")
+    typer.echo(f"next: firstshot dcase check {done.root}")
+
+
+@contextmanager
+def _byte_bars(
+    quiet: bool,
+) -> Iterator[tuple[Callable[[str], Callable[[int, int], None]], Callable[[str], None]]]:
+    """Give a maker of progress bars in bytes and a way to say a line beside them.
+
+    Without a terminal each archive gets a line when it is begun; with `quiet`, none.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if quiet or not sys.stderr.isatty():
+
+        def announce(title: str) -> Callable[[int, int], None]:
+            if not quiet:
+                tell(title)
+            return lambda done, total: None
+
+        yield announce, tell
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def start(title: str) -> Callable[[int, int], None]:
+            for done_before in bars.task_ids:
+                bars.remove_task(done_before)
+            task = bars.add_task(title, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield start, lambda line: bars.console.print(line, highlight=False, markup=False)

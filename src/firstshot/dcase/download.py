@@ -1,0 +1,245 @@
+"""A year's archives become the official layout: data/dcase<YEAR>t2/{dev_data,eval_data}/raw/...
+
+Input: year, parts, machines; output: the machines' folders, and a marker per archive in
+downloads/ that lists what the archive brought, so that a second run knows without asking anyone
+that all is there. One archive after the other is fetched, checked, unpacked and removed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from firstshot.dcase.fetch import Step, fetch
+from firstshot.dcase.record_api import Connection, RecordFile, Tell, choose_file, list_files
+from firstshot.dcase.records import Archive, select_archives
+from firstshot.dcase.unpack import unpack
+from firstshot.errors import OutputError
+from firstshot.files import write_result
+
+_SCHEMA = 1
+# Deflate shrank recordings of four machines to between 1/1.08 and 1/1.52 of their size; how much an
+# archive really unpacks to is known when it is there, and checked again then.
+_UNPACKED = 1.5
+
+Progress = Callable[[str], Step]
+
+
+@dataclass(frozen=True)
+class Download:
+    """What a download did: the year's root, archives fetched, archives that were there before."""
+
+    root: Path
+    fetched: tuple[str, ...]
+    present: tuple[str, ...]
+
+
+def download(
+    year: int,
+    out: Path,
+    *,
+    parts: Sequence[str] | None = None,
+    machines: Sequence[str] | None = None,
+    keep_archives: bool = False,
+    connection: Connection | None = None,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+) -> Download:
+    """Bring a year's data into `out`/dcase<year>t2; what is there already is left alone.
+
+    Parameters
+    ----------
+    year : int
+        2020 to 2026.
+    out : Path
+        Folder that holds the years' roots.
+    parts, machines : sequence of str or None
+        Only these ("dev", "train", "eval"; the challenge's names); None for all.
+    keep_archives : bool
+        Leave the zip files in <root>/downloads when they are unpacked.
+    connection : Connection or None
+        The service and how patient to be with it; None for zenodo.org.
+    progress : callable or None
+        Called with a title, gives what is called with (bytes done, total).
+    tell : callable or None
+        Called with a line for people where something is waited for or done again.
+
+    Raises
+    ------
+    ParameterError
+        No such year, part or machine.
+    DatasetError
+        The service cannot be reached, or what it has is not what its record lists.
+    OutputError
+        Not enough free space, or the folder cannot be written to.
+    """
+    connection, tell = connection or Connection(), tell or _say_nothing
+    archives = select_archives(year, parts, machines)
+    root = out / f"dcase{year}t2"
+    wanted = [archive for archive in archives if not _is_whole(root, archive, tell)]
+    if not wanted:
+        return Download(root, (), tuple(archive.name for archive in archives))
+    files = _look_up(wanted, connection, tell)
+    _make_folder(root / "downloads")
+    _check_space(root, [files[archive] for archive in wanted], keep_archives)
+    fetched = []
+    for number, archive in enumerate(wanted, start=1):
+        with _lock(root, archive.folder, tell):
+            # Another process may have brought it while this one waited for its turn.
+            if _is_whole(root, archive, _say_nothing):
+                continue
+            count = f" ({number} of {len(wanted)})"
+            start = (lambda title, count=count: progress(title + count)) if progress else None
+            _bring(root, archive, files[archive], keep_archives, connection, start, tell)
+            fetched.append(archive.name)
+    present = tuple(archive.name for archive in archives if archive.name not in fetched)
+    return Download(root, tuple(fetched), present)
+
+
+def _bring(
+    root: Path,
+    archive: Archive,
+    file: RecordFile,
+    keep_archive: bool,
+    connection: Connection,
+    progress: Progress | None,
+    tell: Tell,
+) -> None:
+    """Fetch and unpack one archive; the marker comes last, so that a kill leaves none."""
+    zipped = root / "downloads" / file.name
+    step = progress(file.name) if progress else None
+    fetch(file, zipped, connection, tell, step)
+    step = progress(f"unpacking {file.name}") if progress else None
+    sizes = unpack(zipped, root / archive.folder, step)
+    marker = {
+        "schema": _SCHEMA,
+        "record": archive.record,
+        "archive": file.name,
+        "size": file.size,
+        "checksum": file.checksum,
+        "folder": archive.folder,
+        "files": sizes,
+    }
+    write_result(_marker(root, archive), json.dumps(marker, indent=1))
+    if not keep_archive:
+        zipped.unlink(missing_ok=True)
+
+
+def _marker(root: Path, archive: Archive) -> Path:
+    return root / "downloads" / f"{archive.name}.json"
+
+
+def _is_whole(root: Path, archive: Archive, tell: Tell) -> bool:
+    """Whether every file that the archive brought is there, in its size."""
+    try:
+        marker = json.loads(_marker(root, archive).read_text(encoding="utf-8"))
+        known = marker["schema"] == _SCHEMA and marker["record"] == archive.record
+        sizes = {str(place): int(size) for place, size in marker["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # none yet, or not one of ours: the archive is fetched
+    folder = root / archive.folder
+    missing = sum(_size(folder / place) != size for place, size in sizes.items())
+    if missing:
+        tell(f"{folder}: {missing} of {len(sizes)} files of {archive.name} are gone or changed")
+    return known and bool(sizes) and not missing
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _look_up(
+    archives: Sequence[Archive], connection: Connection, tell: Tell
+) -> dict[Archive, RecordFile]:
+    """Ask each record once for its listing and find the archives in it."""
+    listings = {
+        record: list_files(record, connection, tell)
+        for record in dict.fromkeys(archive.record for archive in archives)
+    }
+    return {
+        archive: choose_file(
+            listings[archive.record], archive.names, connection.record_url(archive.record)
+        )
+        for archive in archives
+    }
+
+
+def _check_space(root: Path, files: Sequence[RecordFile], keep_archives: bool) -> None:
+    """Refuse to start what the disk cannot hold; without archives kept, one lies there at a time.
+
+    What has come already is counted as free space, as it is part of what is needed.
+    """
+    sizes = [file.size for file in files]
+    archives = sum(sizes) if keep_archives else max(sizes)
+    unpacked = int(sum(sizes) * _UNPACKED)
+    folder = root / "downloads"
+    names = [name for file in files for name in (file.name, f"{file.name}.part")]
+    there = sum(_size(folder / name) or 0 for name in names)
+    free = shutil.disk_usage(root).free
+    if archives + unpacked > free + there:
+        raise OutputError(
+            f"{root}: {free / 1e9:.1f} GB are free, but {len(files)} archives need about "
+            f"{(archives + unpacked - there) / 1e9:.1f} GB (archives {archives / 1e9:.1f}, unpacked"
+            f" about {unpacked / 1e9:.1f}); make room, or choose --machine, --part or another --out"
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror}); choose another --out"
+        ) from error
+
+
+@contextmanager
+def _lock(root: Path, folder: str, tell: Tell) -> Iterator[None]:
+    """Let one process at a time work on a machine's folder; one that is killed lets go of it."""
+    path = root / "downloads" / f".{folder.replace('/', '-')}.lock"
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("a+b"))
+            if not _try_lock(file, wait=False):
+                tell(f"{root / folder}: another process is at work on it; waiting for it to finish")
+                while not _try_lock(file, wait=True):
+                    pass
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be locked ({error.strerror}); choose an --out on a local disk"
+            ) from error
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[bytes], wait: bool) -> bool:
+        file.seek(0)
+        try:  # LK_LOCK waits for ten seconds
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(file: IO[bytes], wait: bool) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _say_nothing(line: str) -> None:
+    """Take a line meant for people where nobody listens."""

@@ -1,0 +1,244 @@
+"""A record's number becomes the list of its files: name, size, checksum, address.
+
+Input: a service that answers GET <records>/<number> as zenodo.org does; output: what the record
+itself says. Requests wait where the server asks to, try again where trying may help, and give up
+in bounded time. urllib of the standard library does all of it; pooch, the library made for such
+downloads, starts every file anew and knows neither ranges nor Retry-After.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPResponse
+from typing import Any, TypeVar, cast
+from urllib.error import HTTPError
+from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import Request, urlopen
+
+from firstshot import __version__
+from firstshot.errors import DatasetError, ParameterError
+
+RECORDS_URL = "https://zenodo.org/api/records"
+_PASSING = (408, 429, 500, 502, 503, 504)  # statuses after which trying again may help
+_CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
+_LONGEST_LISTING = 1 << 24
+
+T = TypeVar("T")
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach the service and how patient to be; times in seconds.
+
+    `timeout` is the longest silence, `tries` the failures in a row that are borne, `first_pause`
+    the wait after the first of them (it doubles), `longest_wait` the longest that a server may ask
+    for before the command gives up.
+    """
+
+    records_url: str = RECORDS_URL
+    timeout: float = 60.0
+    tries: int = 6
+    first_pause: float = 1.0
+    longest_wait: float = 300.0
+
+    def record_url(self, record: int) -> str:
+        """Address of a record; the service may be given with or without `/api/records`.
+
+        >>> Connection("http://127.0.0.1:8000").record_url(7)
+        'http://127.0.0.1:8000/api/records/7'
+        """
+        base = self.records_url.rstrip("/")
+        if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc:
+            raise ParameterError(
+                f"archive service {self.records_url!r}: expected an address such as {RECORDS_URL}"
+            )
+        if not base.endswith("/records"):
+            base += "/records" if base.endswith("/api") else "/api/records"
+        return f"{base}/{record}"
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """One file as its record lists it: size in bytes, checksum as `md5:<hexadecimal>`."""
+
+    name: str
+    size: int
+    checksum: str
+    url: str
+
+
+class Setback(Exception):  # noqa: N818
+    """A request failed in a way that may pass; `wait` is what the server asks for, in seconds."""
+
+    def __init__(self, reason: str, wait: float | None = None, advanced: bool = False) -> None:
+        super().__init__(reason)
+        self.wait = wait
+        self.advanced = advanced
+
+
+class RangeRefused(Setback):
+    """The server has no bytes from where they were asked for."""
+
+
+def persevere(action: Callable[[], T], url: str, connection: Connection, tell: Tell) -> T:
+    """Run an action until it comes through; waits between `Setback`s, and gives up in the end.
+
+    A setback that has `advanced` starts the count of failures in a row anew.
+
+    Raises
+    ------
+    DatasetError
+        Too many failures in a row, or the server asks for a longer wait than is borne.
+    """
+    failures = 0
+    while True:
+        try:
+            return action()
+        except Setback as setback:
+            failures = 1 if setback.advanced else failures + 1
+            if failures >= connection.tries:
+                raise DatasetError(
+                    f"{url}: {setback}, {failures} times in a row; check the network or the proxy "
+                    "and run the same command again, it goes on from here"
+                ) from setback
+            backoff = min(connection.first_pause * 2 ** (failures - 1), connection.longest_wait)
+            wait = backoff if setback.wait is None else max(setback.wait, 0.0)
+            if wait > connection.longest_wait:
+                raise DatasetError(
+                    f"{url}: {setback} and asks to wait {wait:.0f} s; "
+                    "run the same command again after that, it goes on from here"
+                ) from setback
+            tell(f"{url}: {setback}; trying again in {wait:.0f} s")
+            time.sleep(wait)
+
+
+def request(url: str, connection: Connection, first_byte: int = 0) -> HTTPResponse:
+    """Ask once for an address, from a byte on; the caller closes the answer.
+
+    Raises
+    ------
+    Setback
+        No answer, or one that may be another the next time (`RangeRefused`: no such bytes).
+    DatasetError
+        An answer that will not change: not there, not allowed.
+    """
+    headers = {"User-Agent": f"firstshot/{__version__}", "Accept-Encoding": "identity"}
+    if first_byte:
+        headers["Range"] = f"bytes={first_byte}-"
+    try:
+        answer = urlopen(Request(url, headers=headers), timeout=connection.timeout)
+    except HTTPError as error:
+        with error:
+            raise _judge_status(url, error.code, error.headers) from error
+    except (OSError, HTTPException) as error:
+        reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+        raise Setback(f"cannot be reached ({reason})") from error
+    return cast(HTTPResponse, answer)
+
+
+def _judge_status(url: str, status: int, headers: Message) -> Setback | DatasetError:
+    if status == 416:
+        return RangeRefused("the server has no such bytes (HTTP 416)")
+    if status in _PASSING:
+        return Setback(f"the server is busy (HTTP {status})", _read_wait(headers))
+    if status in (404, 410):
+        return DatasetError(
+            f"{url}: not there (HTTP {status}); look whether the record was moved or withdrawn, "
+            "and whether --api names the right service"
+        )
+    return DatasetError(
+        f"{url}: refused by the server (HTTP {status}); open the record in a browser to see why"
+    )
+
+
+def _read_wait(headers: Message) -> float | None:
+    """Seconds that the server asks to wait: Retry-After, or zenodo's time of the next window."""
+    told = str(headers.get("Retry-After") or "").strip()
+    if told.isdigit():
+        return float(told)
+    try:
+        if told:
+            return parsedate_to_datetime(told).timestamp() - time.time()
+        return float(headers["X-RateLimit-Reset"]) - time.time()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dict[str, Any]]:
+    """Ask the service for a record and return its entries of files by name, as they are.
+
+    Raises
+    ------
+    DatasetError
+        The service cannot be reached, has no such record, or answers something else.
+    """
+    url = connection.record_url(record)
+
+    def read() -> bytes:
+        with request(url, connection) as answer:
+            try:
+                body = answer.read(_LONGEST_LISTING)
+            except (OSError, HTTPException) as error:
+                raise Setback(f"the connection was cut ({error})") from error
+            length = answer.headers.get("Content-Length", "")
+            if length.isdigit() and len(body) < min(int(length), _LONGEST_LISTING):
+                raise Setback("the connection was cut")
+            return body
+
+    what = "check --api and the proxy"
+    try:
+        told = json.loads(persevere(read, url, connection, tell))
+    except ValueError as error:
+        raise DatasetError(f"{url}: the answer is not a record (no JSON); {what}") from error
+    if not isinstance(told, dict) or str(told.get("id")) != str(record):
+        given = told.get("id") if isinstance(told, dict) else None
+        raise DatasetError(f"{url}: the answer is record {given}, not {record}; {what}")
+    entries = told.get("files")
+    if not isinstance(entries, list) or not entries:
+        raise DatasetError(
+            f"{url}: the record lists no files; open it in a browser to see if it is restricted"
+        )
+    return {str(entry.get("key")): entry for entry in entries if isinstance(entry, dict)}
+
+
+def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: str) -> RecordFile:
+    """Choose the first of `names` that the record at `url` lists, with all that a download needs.
+
+    Raises
+    ------
+    DatasetError
+        The record lists none of them, or no size, known checksum or address for it.
+
+    Examples
+    --------
+    >>> entry = {"key": "a.zip", "size": 3, "checksum": "md5:00", "links": {"self": "/a"}}
+    >>> choose_file({"a.zip": entry}, ["b.zip", "a.zip"], "http://host/records/7")
+    RecordFile(name='a.zip', size=3, checksum='md5:00', url='http://host/a')
+    """
+    name = next((name for name in names if name in entries), None)
+    if name is None:
+        raise DatasetError(
+            f"{url}: lists no {' or '.join(names)}, only {', '.join(sorted(entries))}; "
+            "the record has changed, tell firstshot's developers"
+        )
+    entry = entries[name]
+    size, checksum = entry.get("size"), str(entry.get("checksum")).lower()
+    kind, _, digest = checksum.partition(":")
+    told = entry.get("links")
+    links = told if isinstance(told, dict) else {}
+    # Where a listing has both, `self` is the entry's own page and `content` the bytes.
+    link = links.get("content") or links.get("self") or f"{url}/files/{quote(name)}/content"
+    link = urljoin(url, str(link))
+    known = kind in _CHECKSUMS and digest and urlsplit(link).scheme in ("http", "https")
+    if not isinstance(size, int) or size < 0 or not known:
+        raise DatasetError(
+            f"{url}: {name} has size {size!r}, checksum {checksum!r} and address {link!r}; "
+            "expected bytes, md5:... and http; check --api"
+        )
+    return RecordFile(name, size, checksum, link)
