@@ -10,8 +10,12 @@ import typer
 
 from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, open_store
 from firstshot.cli.progress import progress_bars
+from firstshot.cli.tables import print_rows, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firstshot.dcase.evaluate import Evaluation
     from firstshot.dcase.run import Run
 
 app = typer.Typer(
@@ -72,12 +76,13 @@ def run(
 
 
 def print_run(run: Run, out: Path) -> None:
-    """Print a run's table, what stopped which machine, and where the page is."""
-    from rich.console import Console
-
+    """Print a run's table, what is odd, what stopped which machine, and where the page is."""
     from firstshot.report.table import terminal_table
 
-    Console().print(terminal_table(run.results))
+    print_table(terminal_table(run.results))
+    for note, names in run.warnings().items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        typer.echo(f"warning: {names[0]}{more}: {note}", err=True)
     for name, fault in run.failures.items():
         typer.echo(f"error: {name} was left out: {fault}", err=True)
     typer.echo(f"scores, decisions and tables: {out}")
@@ -85,18 +90,35 @@ def print_run(run: Run, out: Path) -> None:
 
 
 @app.command()
-def check(root: Root) -> None:
+def check(root: Root, quiet: Quiet = False) -> None:
     """Say what a data set holds, what is missing and what is odd. Exit status 2 if it cannot run.
 
     Example: firstshot dcase check data/dcase2025t2
     """
     from firstshot.dcase.check import check as check_root
 
-    report = check_root(root)
-    for line in report.lines():
+    with progress_bars(quiet) as bars:
+        report = check_root(root, progress=bars("looking at clips"))
+    header, *rows = report.table()
+    print_rows(*_shorten(header, rows))
+    for line in report.lines()[1 + len(rows) :]:
         typer.echo(line)
     if not report.ok:
         raise typer.Exit(2)
+
+
+def _shorten(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Leave out columns that say nothing, and let long headings break."""
+    shown = [
+        i
+        for i, heading in enumerate(header)
+        if heading.split()[0] not in ("test", "clean/noise")
+        or any(set(row[i]) - set("0/") for row in rows)
+    ]
+    headings = [header[i].replace("/", " / ") for i in shown]
+    return headings, [[row[i] for i in shown] for row in rows]
 
 
 @app.command()
@@ -118,9 +140,42 @@ def evaluate(
     evaluation = evaluate_scores(scores, truth, lenient_positions=lenient_positions)
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(), indent=2))
-        return
-    typer.echo(f"{'section':32} {'AUC source':>10} {'AUC target':>10} {'pAUC':>8}")
-    for name, metrics in evaluation.sections.items():
-        cells = [metrics.get(key, float("nan")) for key in ("auc_source", "auc_target", "pauc")]
-        typer.echo(f"{name:32} {cells[0]:10.4f} {cells[1]:10.4f} {cells[2]:8.4f}")
-    typer.echo(f"official score {evaluation.official_score:.4f}")
+    else:
+        _print_evaluation(evaluation)
+
+
+COLUMNS = {
+    "AUC source": "auc_source",
+    "AUC target": "auc_target",
+    "pAUC": "pauc",
+    "pAUC source": "pauc_source",
+    "pAUC target": "pauc_target",
+    "F1 source": "f1_source",
+    "F1 target": "f1_target",
+    "Official score": "official_score",
+}
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    """Print the sections in percent, the harmonic means below them, the official score last."""
+    from firstshot.report.table import percent
+    from firstshot.scoring.metrics import harmonic_mean
+
+    sections = evaluation.sections
+    found = {
+        heading: [metrics[key] for metrics in sections.values() if key in metrics]
+        for heading, key in COLUMNS.items()
+    }
+    headings = [heading for heading, values in found.items() if values]
+    rows = [
+        (
+            name.replace("_section_", " "),
+            *(percent(metrics.get(COLUMNS[heading])) for heading in headings),
+        )
+        for name, metrics in sections.items()
+    ]
+    means = {heading: harmonic_mean(found[heading]) for heading in headings}
+    means["Official score"] = evaluation.official_score
+    rows.append(("all", *(percent(means[heading]) for heading in headings)))
+    print_rows(("Machine", *headings), rows, bold_last=True)
+    typer.echo(f"official score {100 * evaluation.official_score:.2f}")

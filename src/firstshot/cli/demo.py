@@ -17,7 +17,10 @@ def demo(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make synthetic machines, learn each from normal sound, find their faults, draw the page."""
+    """Make synthetic machines, learn each from normal sound, find their faults, draw the page.
+
+    Example: firstshot demo --out demo
+    """
     from firstshot.cli.dcase import print_run
     from firstshot.dcase.run import run_system
     from firstshot.dcase.system import load_system
@@ -25,10 +28,11 @@ def demo(
     from firstshot.store import EmbeddingStore
 
     data, results = out / "data", out / "results"
+    typer.echo(f"making synthetic machines in {data} ...")
     with progress_bars(quiet) as bars:
-        typer.echo(f"making synthetic machines in {data} ...")
         write_dataset(data, seed=seed, progress=bars("making clips"))
-        typer.echo("learning each machine from its normal clips, scoring its test clips ...")
+    typer.echo("learning each machine from its normal clips, scoring its test clips ...")
+    with progress_bars(quiet) as bars:
         run = run_system(
             data,
             load_system("embedded"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import typer
 
 from firstshot.cli.options import Quiet
 from firstshot.cli.progress import progress_bars
+from firstshot.cli.tables import print_table, table_width
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 File = Annotated[Path, typer.Argument(help="A file written by `firstshot fit`.")]
 COLUMNS = ("clip", "score", "p_value", "threshold", "is_anomaly", "domain", "nearest")
 BANDS_SHOWN = 5
+PIPE_WIDTH = 140
+WIDE = 120
 
 
 class Format(StrEnum):
@@ -31,6 +35,13 @@ class Format(StrEnum):
 
     table = "table"
     csv = "csv"
+    json = "json"
+
+
+class ExplanationFormat(StrEnum):
+    """How an explanation is printed."""
+
+    text = "text"
     json = "json"
 
 
@@ -113,41 +124,50 @@ def _print_csv(results: Sequence[Result]) -> None:
 
 
 def _print_table(results: Sequence[Result]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    table.add_column("Clip", overflow="fold")
+    width = table_width(PIPE_WIDTH)
+    # Names of clips are long; where two columns of them cannot be read, the clip's own stays.
+    show_nearest = width >= WIDE
+    folder, names = _without_folder([result.clip for result in results])
+    table = Table(title=Text(folder) if folder else None, title_justify="left")
+    table.add_column("Decision")
     for heading in ("Score", "p-value"):
         table.add_column(heading, justify="right")
-    table.add_column("Decision")
     table.add_column("Domain")
-    table.add_column("Nearest normal clip", overflow="fold")
-    for result in results:
+    table.add_column("Clip", overflow="fold")
+    if show_nearest:
+        table.add_column("Nearest normal clip", overflow="fold")
+    for name, result in zip(names, results, strict=True):
         at = f" at {result.start_seconds:g} s" if len(result.window_scores) > 1 else ""
         decision = Text("ANOMALY", style="bold red") if result.is_anomaly else Text("normal")
-        table.add_row(
-            Text(result.clip + at),
-            f"{result.score:.4f}",
-            f"{result.p_value:.3f}",
-            decision,
-            result.domain,
-            Text(result.nearest[0].clip if result.nearest else ""),
-        )
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table)
+        nearest = [Text(result.nearest[0].clip if result.nearest else "")] if show_nearest else []
+        numbers = (f"{result.score:.4f}", f"{result.p_value:.3f}")
+        table.add_row(decision, *numbers, result.domain, Text(name + at), *nearest)
+    print_table(table, width)
     found = sum(result.is_anomaly for result in results)
-    console.print(
-        f"{found} of {len(results)} clips anomalous (score above {results[0].threshold:.4f})",
-        highlight=False,
+    typer.echo(
+        f"{found} of {len(results)} clips anomalous (score above {results[0].threshold:.4f}); "
+        "why: firstshot explain"
     )
+
+
+def _without_folder(clips: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the folder that all clips share ("" where none does) and their names within it."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(clip) for clip in clips])  # noqa: PTH120
+    except ValueError:  # absolute and relative names together
+        return "", list(clips)
+    return folder, [os.path.relpath(clip, folder) if folder else clip for clip in clips]
 
 
 def explain(
     detector_file: File,
     clip: Annotated[Path, typer.Argument(help="The clip to explain.")],
-    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        ExplanationFormat, typer.Option(help="How to print it.")
+    ] = ExplanationFormat.text,
 ) -> None:
     """Say why a clip scores as it does: nearest normal clips, frequency bands, plain words.
 
@@ -159,7 +179,7 @@ def explain(
     if clip.is_dir():
         raise SoundError(f"{clip}: is a folder; name one clip")
     explanation = Detector.load(detector_file).explain(clip)
-    if format is Format.json:
+    if format is ExplanationFormat.json:
         typer.echo(json.dumps(asdict(explanation), indent=2))
     else:
         _print_explanation(explanation)

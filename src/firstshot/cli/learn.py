@@ -121,6 +121,8 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
 
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file, such as {path / 'fan.firstshot'}")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is no plain file; name a file, such as fan.firstshot")
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: is there already; choose another name, or add --overwrite")
 

@@ -28,23 +28,27 @@ def progress_bars(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], 
 
 
 class _Bars:
-    """One line per task, shown once the work has taken longer than a glance."""
+    """One line, the latest task's, shown once the work has taken longer than a glance."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.bar: Bar | None = None
+        self.shown: Any = None
 
     def start(self, title: str) -> Callable[[int, int], None]:
-        task: list[Any] = []
+        task: Any = None
 
         def step(done: int, total: int) -> None:
+            nonlocal task
             if self.bar is None and time.monotonic() - self.began > QUIET_SECONDS:
                 self.bar = _make_bar()
                 self.bar.start()
             if self.bar is not None:
-                if not task:
-                    task.append(self.bar.add_task(title, total=total))
-                self.bar.update(task[0], completed=done, total=total)
+                if task is None:
+                    if self.shown is not None:
+                        self.bar.remove_task(self.shown)
+                    task = self.shown = self.bar.add_task(title, total=total)
+                self.bar.update(task, completed=done, total=total)
 
         return step
 
@@ -70,4 +74,5 @@ def _make_bar() -> Bar:
         TextColumn("clips"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        redirect_stdout=False,  # results go where the user sends them, not into the bar
     )

@@ -13,7 +13,10 @@ app = typer.Typer(help="Look at or empty the store of embeddings.", no_args_is_h
 
 @app.command()
 def info(store: Store = None) -> None:
-    """Say where the store is, how many clips it holds and how large it is."""
+    """Say where the store is, how many clips it holds and how large it is.
+
+    Example: firstshot store info
+    """
     from firstshot.store import EmbeddingStore, default_store_folder
 
     kept = EmbeddingStore(store or default_store_folder())
@@ -26,7 +29,10 @@ def prune(
     store: Store = None,
     older_than_days: Annotated[float, typer.Option(help="Delete older entries only.")] = 0.0,
 ) -> None:
-    """Delete kept embeddings; they are computed again when they are needed."""
+    """Delete kept embeddings; they are computed again when they are needed.
+
+    Example: firstshot store prune --older-than-days 30
+    """
     from firstshot.store import EmbeddingStore, default_store_folder
 
     kept = EmbeddingStore(store or default_store_folder())

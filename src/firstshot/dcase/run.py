@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstshot.dcase.layout import MachineSection, read_layout
-from firstshot.dcase.run_folder import claim_folder
+from firstshot.dcase.run_folder import claim_folder, remove_outputs, remove_section
 from firstshot.dcase.section import SectionScores, join_section, score_section
 from firstshot.dcase.submission import write_decisions, write_scores
 from firstshot.dcase.system import System
@@ -31,6 +31,14 @@ class Run:
 
     results: tuple[SectionResult, ...]
     failures: dict[str, str] = field(default_factory=dict)
+
+    def warnings(self) -> dict[str, list[str]]:
+        """Return what is odd though it did not stop a section, and the sections it is true of."""
+        found: dict[str, list[str]] = {}
+        for result in self.results:
+            for note in result.notes[1:]:  # the first one is the threshold's promise
+                found.setdefault(note, []).append(result.name)
+        return found
 
 
 def run_system(
@@ -76,14 +84,28 @@ def run_system(
     results = []
     for section in sections:
         if section.name not in failures:
-            result = join_section(section, system, scored[section.name])
-            write_scores(out, section.machine, section.section, result.clips, result.scores)
-            write_decisions(out, section.machine, section.section, result.clips, result.decisions)
-            results.append(result)
+            try:
+                results.append(join_section(section, system, scored[section.name]))
+            except FirstshotError as error:
+                failures[section.name] = str(error)
+    for result in results:
+        write_scores(out, result.machine, result.section, result.clips, result.scores)
+        write_decisions(out, result.machine, result.section, result.clips, result.decisions)
     if not results:
-        raise DatasetError("; ".join(dict.fromkeys(failures.values())))
+        remove_outputs(out)
+        raise DatasetError(_tell(failures))
     _write_reports(out, results, system, root)
+    for section in sections:
+        if section.name in failures:
+            remove_section(out, section.machine, section.section)
     return Run(tuple(results), failures)
+
+
+def _tell(failures: dict[str, str]) -> str:
+    """Name the first fault in one line, and how many sections have another."""
+    name, fault = next(iter(failures.items()))
+    others = len(failures) - 1
+    return f"{name}: {fault}" + (f" (and {others} more could not be run)" if others else "")
 
 
 def _score_all(

@@ -1,21 +1,23 @@
 """The output folder of a run: claimed by one run, so that no other is overwritten silently.
 
 `run.json` says which run a folder belongs to. The same run started again goes on in its folder; a
-different one is refused unless told to overwrite, and then only the files a run writes are removed.
+different one is refused once there are results to lose, unless told to overwrite, and then only the
+files a run writes are removed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from firstshot.dcase.submission import DECISIONS, SCORES, file_name
 from firstshot.errors import OutputError
 from firstshot.files import write_result
 
 IDENTITY = "run.json"
 _OUTPUTS = (
-    IDENTITY,
     "results.csv",
     "results.json",
     "report.html",
@@ -33,14 +35,14 @@ def claim_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False
         raise OutputError(f"{folder}: is a file; name a folder for the results")
     found = _read_identity(folder / IDENTITY)
     identity = json.loads(json.dumps(identity))
-    if found is not None and found != identity and not overwrite:
+    if found is not None and found != identity and not overwrite and _outputs(folder):
         raise OutputError(f"{folder}: {_difference(found, identity)}; {_WAY_OUT}")
     if found is None and folder.is_dir() and not overwrite:
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
             raise OutputError(f"{folder}: holds {others[0]}, not a run of firstshot; {_WAY_OUT}")
     if overwrite and found != identity:
-        _remove_outputs(folder)
+        remove_outputs(folder)
     write_result(folder / IDENTITY, json.dumps(identity, indent=2) + "\n")
 
 
@@ -55,18 +57,32 @@ def _read_identity(path: Path) -> dict[str, Any] | None:
     return identity if isinstance(identity, dict) else None
 
 
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    changed = [key for key in wanted if found.get(key) != wanted[key]]
-    if not changed:
-        return "holds the results of another run"
-    key = changed[0]
-    return f"holds the results of another run ({key}: {found.get(key)!r}, now {wanted[key]!r})"
+def _difference(found: Any, wanted: Any, place: str = "") -> str:
+    """Say where two identities part, going down to the setting itself."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in [*wanted, *found]:
+            if found.get(key) != wanted.get(key):
+                return _difference(found.get(key), wanted.get(key), f"{place} {key}".strip())
+    return f"holds the results of another run ({place}: {found!r}, now {wanted!r})"
 
 
-def _remove_outputs(folder: Path) -> None:
+def _outputs(folder: Path) -> list[Path]:
+    return sorted(path for pattern in _OUTPUTS for path in folder.glob(pattern))
+
+
+def remove_outputs(folder: Path) -> None:
+    """Remove all that a run writes besides its identity, and nothing else."""
+    _remove(folder, _outputs(folder))
+
+
+def remove_section(folder: Path, machine: str, section: str) -> None:
+    """Remove what an earlier run left of a section, so that old scores never pass for new ones."""
+    _remove(folder, [folder / file_name(kind, machine, section) for kind in (SCORES, DECISIONS)])
+
+
+def _remove(folder: Path, paths: Sequence[Path]) -> None:
     try:
-        for pattern in _OUTPUTS:
-            for path in folder.glob(pattern):
-                path.unlink()
+        for path in paths:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be emptied ({error.strerror})") from error
