@@ -111,7 +111,11 @@ class EncoderRecord:
     def advice(self) -> str:
         """Say in a few words how to come by the weights, as the end of a sentence."""
         fetch = f"run `firstshot encoders fetch {self.name}`, or " if self.hub else ""
-        return f"{fetch}get {self.get}, and give it as weights=PATH"
+        return fetch + self.by_hand()
+
+    def by_hand(self) -> str:
+        """Say how to come by the weights without `fetch`, as the end of a sentence."""
+        return f"get {self.get}, and give it as weights=PATH"
 
 
 def _eat(name: str, title: str, finetuned: HubFile, pretrained: HubFile) -> EncoderRecord:

@@ -29,6 +29,7 @@ from urllib.parse import urljoin, urlsplit
 
 from firstshot.encoders.catalog import HubFile
 from firstshot.encoders.checkpoint_files import sha256_of_file
+from firstshot.encoders.weight_cache import cannot_write
 from firstshot.errors import OutputError, WeightsError
 
 ENDPOINT = "https://huggingface.co"
@@ -184,7 +185,7 @@ def _download(
         # Unbuffered: what was received lies in the file whatever happens next.
         file = part.open("ab", buffering=0)
     except OSError as error:
-        raise _disk_error(part, error) from error
+        raise cannot_write(folder, error) from error
     with file:
         _check_space(part, file.tell(), announced.size)
         while True:
@@ -231,7 +232,7 @@ def _append(file: FileIO, chunk: bytes) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as error:
-        raise _disk_error(Path(str(file.name)), error) from error
+        raise cannot_write(Path(str(file.name)).parent, error) from error
 
 
 def _check_space(part: Path, have: int, size: int | None) -> None:
@@ -243,13 +244,6 @@ def _check_space(part: Path, have: int, size: int | None) -> None:
             f"{part.parent}: {free / 1e6:.0f} MB are free, expected {needed / 1e6:.0f} MB; free "
             "some space or set FIRSTSHOT_CACHE to another folder"
         )
-
-
-def _disk_error(part: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{part}: cannot be written ({error.strerror}); free some space or set FIRSTSHOT_CACHE to "
-        "another folder, then run the same again"
-    )
 
 
 class _PassingError(WeightsError):

@@ -85,7 +85,7 @@ def fetch(
         if pointer and load_entry(record, weights_folder() / pointer.entry, {}) is not None:
             return pointer
         downloads = weights_folder() / "downloads"
-        fetched = fetch_file(file, downloads, record.advice(), progress)
+        fetched = fetch_file(file, downloads, record.by_hand(), progress)
         try:
             return _keep(record, variant, fetched.path, fetched.source)
         finally:

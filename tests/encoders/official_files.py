@@ -1,0 +1,178 @@
+"""Small checkpoints in every published format, with the values of the golden fixtures.
+
+`MINI` holds the records of all pre-trained names at the fixtures' mini geometries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.encoders import beats_eat_recipe, ced_m2d_recipe
+
+from firstshot.encoders import geometry
+from firstshot.encoders.beats import spec_from_cfg
+from firstshot.encoders.catalog import ENCODERS, EncoderRecord
+
+_LOCAL = ced_m2d_recipe.LOCAL
+_EAT = geometry.EatGeometry(dim=48, heads=4, depth=2)
+_FINE_TUNED_M2D = "module.ar.runtime.backbone."
+
+
+@cache
+def golden(name: str) -> Any:
+    return beats_eat_recipe.Golden(name)
+
+
+def _geometry(record: EncoderRecord) -> geometry.Geometry:
+    if record.module == "beats":
+        return spec_from_cfg(golden("beats_mini").facts["cfg"]).geometry
+    if record.module == "eat":
+        return _EAT
+    if record.module == "ced":
+        return geometry.CedGeometry(dim=32, heads=2, depth=2, classes=11)
+    return geometry.M2dGeometry(dim=32, heads=2, depth=2)
+
+
+MINI: dict[str, EncoderRecord] = {
+    name: replace(
+        record,
+        geometry=_geometry(record),
+        default_layers=(1, 2),
+        hub={variant: replace(f, revision=None, size=None) for variant, f in record.hub.items()},
+    )
+    for name, record in ENCODERS.items()
+}
+
+
+def use_mini(monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
+    """Let the pre-trained names be the mini encoders, with an empty cache of their own."""
+    for name, record in MINI.items():
+        monkeypatch.setitem(ENCODERS, name, record)
+    monkeypatch.setenv("FIRSTSHOT_CACHE", str(cache_folder))
+    monkeypatch.setenv("HF_HOME", str(cache_folder / "no-hub-cache"))
+    for variable in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def _manifest(file: str, key: str) -> dict[str, list[int]]:
+    return json.loads((_LOCAL / f"{file}.json").read_text())[key]
+
+
+@cache
+def ced_zenodo() -> dict[str, torch.Tensor]:
+    return ced_m2d_recipe.checkpoint(_manifest("ced_manifest_zenodo", "ced_ci_d2"))
+
+
+def ced_hub() -> dict[str, torch.Tensor]:
+    """The hub's names: all but the head under `encoder.`, no front-end tables."""
+    renamed = {}
+    for name, tensor in ced_zenodo().items():
+        if not name.startswith("front_end."):
+            plain = name.replace("init_bn.1.", "init_bn.")
+            renamed[plain if name.startswith("outputlayer.") else f"encoder.{plain}"] = tensor
+    return renamed
+
+
+@cache
+def m2d() -> dict[str, torch.Tensor]:
+    return ced_m2d_recipe.checkpoint(_manifest("m2d_manifest_backbone", "ci_d2"))
+
+
+def _m2d_fine_tuned() -> dict[str, torch.Tensor]:
+    around = {
+        "module.ar.runtime.to_spec.mel_scale.mel_basis": torch.zeros(80, 201),
+        "module.head.mlp.mlp.0.weight": torch.zeros(11, 32),
+    }
+    return {f"{_FINE_TUNED_M2D}{name}": tensor for name, tensor in m2d().items()} | around
+
+
+def _m2d_plain() -> dict[str, Any]:
+    without = {name: tensor for name, tensor in m2d().items() if name != "norm_stats"}
+    return {
+        "model": without | {"decoder_embed.weight": torch.zeros(3), "logit_scale": torch.ones(())}
+    }
+
+
+def _m2d_2025() -> dict[str, Any]:
+    inner = {f"backbone.{name}": tensor for name, tensor in m2d().items()}
+    return {
+        "model": inner | {"text_encoder.x": torch.zeros(2), "audio_proj.0.weight": torch.ones(2)}
+    }
+
+
+def _beats() -> dict[str, Any]:
+    mini = golden("beats_mini")
+    return {"cfg": mini.facts["cfg"], "model": mini.state(), "label_dict": {0: "/m/09x0r"}}
+
+
+def _fairseq(naming: str) -> dict[str, Any]:
+    model = golden("eat_mini").state(naming, heads=naming != "fairseq_pretrained_name")
+    if naming == "fairseq_pretrained_name":
+        model["_ema"] = {"blocks.0.norm1.weight": torch.zeros(48)}
+        model["modality_encoders.IMAGE.decoder.proj.bias"] = torch.zeros(3)
+    return {
+        "args": None,
+        "cfg": {"task": {"data": "x"}},
+        "model": model,
+        "extra_state": {"epoch": 9},
+    }
+
+
+_EAT_FORMATS: dict[str, Callable[[], Any]] = {
+    "finetuned.safetensors": lambda: golden("eat_mini").state(),
+    "pretrained.safetensors": lambda: golden("eat_mini").state(heads=False),
+    "finetuned.pt": lambda: _fairseq("fairseq_finetuned_name"),
+    "pretrained.pt": lambda: _fairseq("fairseq_pretrained_name"),
+}
+FORMATS: dict[str, dict[str, Callable[[], Any]]] = {
+    "beats": {"cpt1.pt": _beats},
+    "eat": _EAT_FORMATS,
+    "ced": {
+        "hub.safetensors": ced_hub,
+        "zenodo.pt": ced_zenodo,
+        "wrapped.pt": lambda: {"model": ced_zenodo()},
+    },
+    "m2d": {"2024.pth": _m2d_fine_tuned, "plain.pth": _m2d_plain, "2025.pth": _m2d_2025},
+}
+"""By module, what each published file holds."""
+
+
+def write(name: str, folder: Path, form: str | None = None) -> Path:
+    """Write the file of an encoder in one of its formats, by default the first."""
+    forms = FORMATS[MINI[name].module]
+    form = form or next(iter(forms))
+    return write_content(forms[form](), folder / f"{name}-{form}")
+
+
+def write_content(content: Any, path: Path) -> Path:
+    """Write tensors by name as safetensors, or anything as a pickle, as the suffix says."""
+    if path.suffix == ".safetensors":
+        copies = {name: tensor.clone().contiguous() for name, tensor in content.items()}
+        save_file(copies, path, metadata={"format": "pt"})
+    else:
+        torch.save(content, path)
+    return path
+
+
+def golden_pooled(name: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A clip of 10 s, and what the original's layers 1 and 2 give for it, pooled over time."""
+    module = MINI[name].module
+    if module in ("ced", "m2d"):
+        stored = ced_m2d_recipe.golden(f"{module}_ci_d2")
+        return ced_m2d_recipe.clip("A10"), [layer[0] for layer in stored["A10/pooled"]]
+    arrays = golden(f"{module}_mini").arrays
+    return beats_eat_recipe.clip(0), list(arrays["c0_pooled"])
+
+
+NEEDS_MORE = argparse.Namespace(lr=1e-3)
+"""What a training script leaves in a checkpoint and a safe reader does not load."""
