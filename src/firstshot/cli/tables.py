@@ -14,8 +14,6 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-WIDEST_WORD = 24
-
 
 def table_width(piped: int = 80) -> int:
     """Return the terminal's width in letters, or `piped` where the output is none."""
@@ -42,16 +40,16 @@ def print_rows(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    needed = 2
     for i, heading in enumerate(header):
-        words = [*heading.split(), *(row[i] for row in rows)]
-        widest = min(max(map(len, words)), WIDEST_WORD)
-        table.add_column(
-            heading, justify="right" if i else "left", overflow="fold", min_width=widest
-        )
+        widest = max(map(len, [*heading.split(), *(row[i] for row in rows)]))
+        needed += widest + 2
+        table.add_column(heading, justify="right" if i else "left", min_width=widest)
     for i, row in enumerate(rows):
         last = bold_last and i == len(rows) - 1
         if last:
             table.add_section()
         table.add_row(*map(Text, row), style="bold" if last else None)
-    print_table(table)
+    # Folded words are harder to read than a line that is too long.
+    print_table(table, max(table_width(), needed))
