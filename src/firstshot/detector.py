@@ -10,6 +10,7 @@ Every layer is a nearest-neighbour system of its own, and a clip's score is the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,24 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector_file import MemberRow
-from firstshot.embedding import EmbeddedClip, Hearing, Progress, Source, embed_clips, list_clips
-from firstshot.encoders import load_encoder
-from firstshot.encoders.pooling import POOLINGS, resolve_layers
+from firstshot.embedding import EmbeddedClip, Progress, Source, embed_clips, list_clips
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.explanation import Explanation, explain_clip
-from firstshot.parts import Part, Recipe, check_rows, fit_part, held_out_scores
+from firstshot.hearing import Hearing
+from firstshot.held_out import check_clips, held_out_scores
+from firstshot.parts import Part, Recipe, fit_parts
 from firstshot.prediction import predict_clips, stack_layers
 from firstshot.results import Result
 from firstshot.scoring.bank import DOMAINS
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.scoring.transform import Transform
+from firstshot.settings import read_settings
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
 
 NEAREST_SHOWN = 3
 
 
+@dataclass(eq=False)
 class Detector:
     """Learns one machine from its normal sound and scores new clips of it.
 
@@ -80,46 +83,31 @@ class Detector:
     (True, False)
     """
 
-    hearing_: Hearing
-    parts_: tuple[Part, ...]
-    rows_: tuple[MemberRow, ...]
-    spectra_: NDArray[np.float32]
-    training_scores_: NDArray[np.float64]
-    calibration_scores_: NDArray[np.float64]
-    threshold_: Threshold
+    encoder: str | Encoder = "logmel"
+    _: KW_ONLY
+    layers: Sequence[int] | None = None
+    pooling: str = "temporal"
+    combine: Literal["score_mean", "concat"] = "score_mean"
+    normalizer: str = "domain_local_density"
+    normalizer_settings: dict[str, Any] | None = None
+    metric: str = "sqeuclidean"
+    transform: str | None = None
+    length: str | LengthPolicy = "native"
+    channel: Channel = "mean"
+    threshold: str = "gamma"
+    false_alarm_rate: float = 0.1
+    memmixup: bool = False
+    encoder_settings: dict[str, Any] | None = None
 
-    def __init__(
-        self,
-        encoder: str | Encoder = "logmel",
-        *,
-        layers: Sequence[int] | None = None,
-        pooling: str = "temporal",
-        combine: Literal["score_mean", "concat"] = "score_mean",
-        normalizer: str = "domain_local_density",
-        normalizer_settings: dict[str, Any] | None = None,
-        metric: str = "sqeuclidean",
-        transform: str | None = None,
-        length: str | LengthPolicy = "native",
-        channel: Channel = "mean",
-        threshold: str = "gamma",
-        false_alarm_rate: float = 0.1,
-        memmixup: bool = False,
-        encoder_settings: dict[str, Any] | None = None,
-    ) -> None:
-        self.encoder = encoder
-        self.layers = layers
-        self.pooling = pooling
-        self.combine = combine
-        self.normalizer = normalizer
-        self.normalizer_settings = normalizer_settings
-        self.metric = metric
-        self.transform = transform
-        self.length = length
-        self.channel = channel
-        self.threshold = threshold
-        self.false_alarm_rate = false_alarm_rate
-        self.memmixup = memmixup
-        self.encoder_settings = encoder_settings
+    settings_: dict[str, Any] = field(init=False, repr=False)
+    hearing_: Hearing = field(init=False, repr=False)
+    recipe_: Recipe = field(init=False, repr=False)
+    parts_: tuple[Part, ...] = field(init=False, repr=False)
+    rows_: tuple[MemberRow, ...] = field(init=False, repr=False)
+    spectra_: NDArray[np.float32] = field(init=False, repr=False)
+    training_scores_: NDArray[np.float64] = field(init=False, repr=False)
+    calibration_scores_: NDArray[np.float64] = field(init=False, repr=False)
+    threshold_: Threshold = field(init=False, repr=False)
 
     def fit(
         self,
@@ -150,11 +138,12 @@ class Detector:
         SoundError, DatasetError
             A clip cannot be read, is named twice, or there are too few.
         """
-        hearing = self.hear()
+        if hasattr(self, "hearing_") and self.settings_ != self._settings():
+            del self.hearing_
         sources = list_clips(source, sample_rate, "source clips")
         targets = [] if target is None else list_clips(target, sample_rate, "target clips")
-        embedded = list(embed_clips(sources + targets, hearing, store=store, progress=progress))
-        return self.fit_embedded(embedded[: len(sources)], embedded[len(sources) :])
+        clips = list(embed_clips(sources + targets, self.hear(), store=store, progress=progress))
+        return self.fit_embedded(clips[: len(sources)], clips[len(sources) :])
 
     def fit_embedded(
         self, source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip] = ()
@@ -166,11 +155,11 @@ class Detector:
             for clip in clips
             for name in clip.window_names
         ]
-        check_rows(rows, len(source))
+        check_clips(source, target)
         clips = [*source, *target]
-        layers = stack_layers(clips)
-        self.restore(rows, layers, np.concatenate([clip.spectrum for clip in clips]))
-        self.training_scores_ = held_out_scores(self.parts_, self._recipe())
+        self.restore(rows, stack_layers(clips), np.concatenate([clip.spectrum for clip in clips]))
+        windows = [len(clip.starts) for clip in clips]
+        self.training_scores_ = held_out_scores(self.parts_, self.recipe_, windows)
         return self.calibrate()
 
     def restore(
@@ -182,49 +171,28 @@ class Detector:
     ) -> None:
         """Build the parts from raw embeddings (windows, values) per layer, source windows first.
 
-        `transforms` are those of a saved detector; without them they are fitted.
+        `transforms` are those of a saved detector, whose layers are joined already; without them
+        they are fitted.
         """
-        hearing, recipe = self.hear(), self._recipe()
-        labels = [f"layer {layer}" for layer in hearing.layers]
-        labels = [" + ".join(labels)] if self.combine == "concat" else labels
+        labels = [f"layer {layer}" for layer in self.hear().layers]
+        banks = self.recipe_.join(layers) if transforms is None else layers
+        # A fit that fails half-way must not leave an old threshold beside new banks.
+        vars(self).pop("threshold_", None)
         self.rows_ = tuple(rows)
         self.spectra_ = spectra
-        self.parts_ = tuple(
-            fit_part(label, bank, rows, recipe, transforms[i] if transforms else None)
-            for i, (label, bank) in enumerate(zip(labels, self.join(layers), strict=True))
-        )
+        self.parts_ = fit_parts(labels, banks, rows, self.recipe_, transforms)
 
     def hear(self) -> Hearing:
         """Check the settings, load the encoder once, and return how clips are heard."""
         if hasattr(self, "hearing_"):
             return self.hearing_
-        if self.combine not in ("score_mean", "concat"):
-            raise ParameterError(f"combine {self.combine!r}: choose score_mean or concat")
-        if self.pooling not in POOLINGS:
-            raise ParameterError(f"pooling {self.pooling!r}: choose one of {', '.join(POOLINGS)}")
-        self._recipe().unfitted_normalizer()
-        length = LengthPolicy.parse(self.length) if isinstance(self.length, str) else self.length
-        encoder = self.encoder
-        if isinstance(encoder, str):
-            encoder = load_encoder(encoder, **(self.encoder_settings or {}))
-        layers = resolve_layers(self.layers or encoder.default_layers, encoder.depth, encoder.name)
-        self.hearing_ = Hearing(encoder, layers, self.pooling, length, self.channel)
+        self.settings_ = self._settings()
+        self.hearing_, self.recipe_ = read_settings(self.settings_)
         return self.hearing_
 
-    def _recipe(self) -> Recipe:
-        hearing = getattr(self, "hearing_", None)
-        own = getattr(hearing.encoder, "default_transform", "none") if hearing else "none"
-        return Recipe(
-            self.transform or own,
-            self.normalizer,
-            self.metric,
-            self.normalizer_settings or {},
-            self.memmixup,
-        )
-
-    def join(self, layers: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Return one array per part: the layers as they are, or joined into one."""
-        return [np.concatenate(layers, axis=1)] if self.combine == "concat" else list(layers)
+    def _settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments as they are now; `settings_` are those in use."""
+        return {name: value for name, value in vars(self).items() if not name.endswith("_")}
 
     def calibrate(
         self,
@@ -244,8 +212,8 @@ class Detector:
         method : "gamma", "quantile" or "conformal", optional
             None keeps the constructor's.
         clips : clips, optional
-            Held-out normal clips to set it on; None takes the training clips' leave-one-out
-            scores, that is, each one's score by a detector that never heard it.
+            Held-out normal clips to set it on; None takes each training clip's score by a detector
+            that never heard it.
         extrapolate : bool
             Let the gamma law speak of rates that so few clips cannot promise.
 
@@ -254,18 +222,12 @@ class Detector:
         ParameterError
             So few clips cannot promise so low a rate; the message says which they can.
         """
-        self._check_fitted()
+        self._check_fitted("training_scores_")
         scores = self.training_scores_
         if clips is not None:
             scores = self.score(clips, sample_rate=sample_rate)
-        self.threshold_ = fit_threshold(
-            scores,
-            method=method or self.threshold,
-            false_alarm_rate=self.false_alarm_rate
-            if false_alarm_rate is None
-            else false_alarm_rate,
-            extrapolate=extrapolate,
-        )
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        self.threshold_ = fit_threshold(scores, method or self.threshold, rate, extrapolate)
         self.calibration_scores_ = scores
         return self
 
@@ -286,9 +248,12 @@ class Detector:
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.explanation.Explanation`."""
         self._check_fitted()
-        (clip,) = self.embed(source, sample_rate=sample_rate)
-        (result,) = self.predict_embedded([clip])
-        return explain_clip(self, clip, result)
+        clips = self.embed(source, sample_rate=sample_rate)
+        if len(clips) != 1:
+            raise ParameterError(
+                f"{len(clips)} clips to explain; name one, and call again for more"
+            )
+        return explain_clip(self, clips[0], self.predict_embedded(clips)[0])
 
     def embed(
         self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
@@ -330,6 +295,6 @@ class Detector:
 
         return load_detector(Path(path), cls, encoder)
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "parts_"):
+    def _check_fitted(self, learned: str = "threshold_") -> None:
+        if not hasattr(self, learned):
             raise FirstshotError("this detector has learned nothing yet; call fit(...) first")

@@ -15,7 +15,9 @@ import csv
 import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,11 @@ from firstshot.files import write_result
 
 SCHEMA = 1
 _MEMBERS = ("manifest.json", "bank.safetensors", "members.csv")
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
+    *(KeyError, ValueError, TypeError, RuntimeError),
+)
+"""What reading something else than a whole zip with a manifest raises."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ def write_detector_file(
     """Write the file in one step; an existing one is replaced whole or not at all."""
     from safetensors.numpy import save
 
+    # Plain numbers and text now, so that what is hashed here is what a reader hashes.
+    manifest = json.loads(json.dumps(manifest, default=_plain))
     bank = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     table = _members_as_csv(members)
     manifest = {
@@ -61,7 +70,8 @@ def write_detector_file(
     manifest["sha256"]["manifest"] = _digest(manifest)
     contents = (json.dumps(manifest, indent=2).encode(), bank, table)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    # Stored, not deflated: embeddings hardly shrink, and every zlib deflates in a way of its own.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in zip(_MEMBERS, contents, strict=True):
             # A fixed date makes equal detectors equal files.
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
@@ -89,22 +99,26 @@ def read_detector_file(
         raise DetectorFileError(
             f"{path}: no such detector file; `firstshot fit NORMAL_DIR -o {path}` makes one"
         ) from error
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError) as error:
+    except _DAMAGE as error:
         raise DetectorFileError(
             f"{path}: not a whole detector file ({error or type(error).__name__}); it is truncated "
             "or something else, copy it again or fit anew"
         ) from error
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise DetectorFileError(
-            f"{path}: schema {schema} is newer than this firstshot reads ({SCHEMA}); update "
-            "firstshot or fit anew"
+            f"{path}: schema {schema!r} is newer than this firstshot reads ({SCHEMA}) or none at "
+            "all; update firstshot or fit anew"
         )
     _verify(path, manifest, bank, table)
     return manifest, load(bank), _members_from_csv(table)
 
 
 def _verify(path: Path, manifest: dict[str, Any], bank: bytes, table: bytes) -> None:
-    promised = manifest.get("sha256", {})
+    promised = manifest.get("sha256")
+    if not isinstance(promised, dict):
+        raise DetectorFileError(
+            f"{path}: its manifest lacks the digests; copy it again or fit anew"
+        )
     found = {
         "bank.safetensors": hashlib.sha256(bank).hexdigest(),
         "members.csv": hashlib.sha256(table).hexdigest(),
@@ -122,6 +136,11 @@ def _digest(manifest: dict[str, Any]) -> str:
     others = {k: v for k, v in manifest.get("sha256", {}).items() if k != "manifest"}
     text = json.dumps({**manifest, "sha256": others}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a numpy number as Python's, and anything else (a path, say) as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _members_as_csv(members: list[MemberRow]) -> bytes:

@@ -1,14 +1,14 @@
 """Clips become embeddings: read, cut by the length policy, encoded, kept in the store.
 
 Input: paths, folders, arrays or clip records. Output: an `EmbeddedClip` each, in the order given.
-Clips are read and encoded a few at a time, so memory does not grow with their number; what the
-store already holds is not encoded again.
+Clips are read and encoded a few minutes at a time, so memory does not grow with their number; what
+the store already holds is not encoded again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -16,12 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.logmel import LogMel
-from firstshot.encoders.protocol import Encoder
 from firstshot.errors import DatasetError, FirstshotError
-from firstshot.sound.audio import AUDIO_SUFFIXES, Channel, LengthPolicy, Waveform, load_waveform
+from firstshot.hearing import Clip, Hearing
+from firstshot.sound.audio import AUDIO_SUFFIXES, Waveform
 from firstshot.store import EmbeddingStore, entry_key, hash_samples
 
+__all__ = [
+    "Clip",
+    "EmbeddedClip",
+    "HasPath",
+    "Hearing",
+    "Progress",
+    "Source",
+    "embed_clips",
+    "list_clips",
+]
+
 CLIPS_AT_ONCE = 16
+SECONDS_AT_ONCE = 600.0
+"""A batch of clips ends with the one that reaches this, so that hours are held one at a time."""
 SPECTRUM = "spectrum"
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -37,46 +50,6 @@ class HasPath(Protocol):
 
 
 Source: TypeAlias = str | Path | NDArray[Any] | HasPath
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip to be heard: its name and its file, or its samples with their rate in Hz."""
-
-    name: str
-    source: Path | NDArray[Any]
-    sample_rate: int | None = None
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """How clips are heard: by which encoder, at which layers, pooled and cut how."""
-
-    encoder: Encoder
-    layers: tuple[int, ...]
-    pooling: str = "temporal"
-    length: LengthPolicy = field(default_factory=LengthPolicy)
-    channel: Channel = "mean"
-
-    def recipe(self) -> dict[str, object]:
-        """Return all that decides an embedding besides the samples and the layer."""
-        return {
-            "encoder": self.encoder.name,
-            "fingerprint": self.encoder.fingerprint,
-            "pooling": self.pooling,
-            "length": str(self.length),
-            "spectrum": _LOGMEL.fingerprint,
-        }
-
-    def read(self, clip: Clip) -> Waveform:
-        """Return the clip's waveform, mono at the encoder's rate."""
-        return load_waveform(
-            clip.source,
-            self.encoder.sample_rate,
-            source_rate=clip.sample_rate,
-            channel=self.channel,
-            name=clip.name,
-        )
 
 
 @dataclass(frozen=True)
@@ -98,10 +71,19 @@ class EmbeddedClip:
         """One name per window: the clip's own where it is the only one, else with its start."""
         if len(self.starts) == 1:
             return (self.name,)
-        return tuple(f"{self.name}@{start:g}s" for start in self.starts)
+        return tuple(f"{self.name}@{_seconds(start)}s" for start in self.starts)
 
 
 _LOGMEL = LogMel()
+
+
+def _seconds(start: float) -> str:
+    """Write a time to the microsecond, so that no two samples share a name.
+
+    >>> _seconds(0.0), _seconds(2.5), _seconds(1234.000125)
+    ('0', '2.5', '1234.000125')
+    """
+    return f"{start:.6f}".rstrip("0").rstrip(".")
 
 
 def list_clips(
@@ -112,7 +94,8 @@ def list_clips(
     Raises
     ------
     DatasetError
-        A path does not exist, a folder holds no audio, or a clip is named twice.
+        A path does not exist, a folder holds no audio, a clip is named twice, or something is
+        neither path, array nor record.
     """
     if isinstance(sources, (str, Path, np.ndarray, HasPath)):
         sources = [sources]
@@ -134,7 +117,14 @@ def list_clips(
 def _clips_of(source: Source, index: int, rate: int | None, role: str) -> list[Clip]:
     if isinstance(source, np.ndarray):
         return [Clip(f"array {index}", source, rate)]
-    path = Path(source) if isinstance(source, (str, Path)) else source.path
+    if not isinstance(source, (str, Path, HasPath)):
+        raise DatasetError(
+            f"{role}: {str(source)[:40]!r} is a {type(source).__name__}; give paths, folders, "
+            "numpy arrays or records with a path"
+        )
+    path = Path(source if isinstance(source, (str, Path)) else source.path)
+    if not path.exists():
+        raise DatasetError(f"{path}: does not exist; name files or folders that hold the {role}")
     if not path.is_dir():
         return [Clip(str(path) if isinstance(source, (str, Path)) else path.name, path)]
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
@@ -162,34 +152,36 @@ def embed_clips(
         Called with a clip that cannot be read or encoded, which is then left out; without it the
         error is raised.
     """
-    done = 0
-    for start in range(0, len(clips), CLIPS_AT_ONCE):
-        batch = _read_batch(clips[start : start + CLIPS_AT_ONCE], hearing, on_error)
-        yield from _embed_batch(batch, hearing, store)
-        done = min(start + CLIPS_AT_ONCE, len(clips))
-        if progress is not None:
-            progress(done, len(clips))
-
-
-def _read_batch(
-    clips: Sequence[Clip],
-    hearing: Hearing,
-    on_error: Callable[[Clip, FirstshotError], None] | None,
-) -> list[tuple[Clip, Waveform]]:
-    batch = []
-    for clip in clips:
-        try:
-            waveform = hearing.read(clip)
-            for piece in hearing.length.apply(waveform, hearing.encoder.sample_rate)[:1]:
-                hearing.encoder.grid(len(piece))
-        except FirstshotError as error:
-            named = type(error)(_with_name(str(error), clip))
-            if on_error is None:
-                raise named from error
-            on_error(clip, named)
-        else:
+    batch: list[tuple[Clip, Waveform]] = []
+    reported, seconds = 0, 0.0
+    for done, clip in enumerate(clips, start=1):
+        waveform = _read(clip, hearing, on_error)
+        if waveform is not None:
             batch.append((clip, waveform))
-    return batch
+            seconds += len(waveform) / hearing.encoder.sample_rate
+        full = done - reported >= CLIPS_AT_ONCE or seconds >= SECONDS_AT_ONCE
+        if full or done == len(clips):
+            yield from _embed_batch(batch, hearing, store)
+            batch, seconds, reported = [], 0.0, done
+            if progress is not None:
+                progress(done, len(clips))
+
+
+def _read(
+    clip: Clip, hearing: Hearing, on_error: Callable[[Clip, FirstshotError], None] | None
+) -> Waveform | None:
+    """Read a clip that the encoder can take; None where `on_error` was told of it instead."""
+    try:
+        waveform = hearing.read(clip)
+        first = hearing.length.apply(waveform, hearing.encoder.sample_rate)[0]
+        hearing.encoder.grid(len(first))
+    except FirstshotError as error:
+        named = type(error)(_with_name(str(error), clip))
+        if on_error is None:
+            raise named from error
+        on_error(clip, named)
+        return None
+    return waveform
 
 
 def _with_name(message: str, clip: Clip) -> str:
@@ -202,7 +194,8 @@ def _embed_batch(
 ) -> list[EmbeddedClip]:
     wanted = [f"layer_{layer}" for layer in hearing.layers]
     digests = [hash_samples(waveform) for _, waveform in batch]
-    keys = [entry_key(digest, hearing.recipe()) for digest in digests]
+    recipe = {**hearing.recipe(), "spectrum": _LOGMEL.fingerprint}
+    keys = [entry_key(digest, recipe) for digest in digests]
     found: list[dict[str, NDArray[np.float32]] | None]
     found = [store.load(key) if store else None for key in keys]
     missing = [i for i, e in enumerate(found) if e is None or not {*wanted, SPECTRUM} <= e.keys()]

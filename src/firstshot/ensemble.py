@@ -81,6 +81,12 @@ class Ensemble:
     ) -> Ensemble:
         """Set the threshold anew on the normal clips' held-out scores; see `Detector.calibrate`."""
         rows = [detector.training_scores_ for detector in self.detectors]
+        if len({len(row) for row in rows}) > 1:
+            raise ParameterError(
+                f"held-out scores of {[len(row) for row in rows]} clips: the detectors learned "
+                "from different clips or cut one recording into different windows; give all of "
+                "them the same clips and length policy"
+            )
         self.training_scores_ = np.mean(rows, axis=0)
         self.threshold_ = fit_threshold(
             self.training_scores_,
@@ -118,17 +124,17 @@ class Ensemble:
 
     def _join(self, results: dict[str, Result]) -> Result:
         """Join what the detectors say of one clip; where they differ, the first one is shown."""
-        windows = np.mean([result.window_scores for result in results.values()], axis=0)
-        score = float(windows.max())
-        first = next(iter(results.values()))
+        score = float(np.mean([result.score for result in results.values()]))
+        windows = [result.window_scores for result in results.values()]
+        together = len({len(row) for row in windows}) == 1
         return replace(
-            first,
+            next(iter(results.values())),
             score=score,
             p_value=float(p_value([score], self.training_scores_)[0]),
             threshold=self.threshold_.value,
             is_anomaly=score > self.threshold_.value,
             parts={name: result.score for name, result in results.items()},
-            window_scores=tuple(windows.tolist()),
+            window_scores=tuple(np.mean(windows, axis=0).tolist()) if together else (),
         )
 
 

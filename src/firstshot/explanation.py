@@ -94,8 +94,9 @@ def _row_shares(
     detector: Detector, clip: EmbeddedClip, window: int, nearest: int
 ) -> tuple[tuple[float, float, float], ...]:
     """Average over the layers how much of the squared distance each frequency row carries."""
-    edges = detector.hear().encoder.frequency_bands
-    if detector.pooling != "temporal" or detector.combine != "score_mean":
+    hearing = detector.hear()
+    edges = hearing.encoder.frequency_bands
+    if hearing.pooling != "temporal" or detector.recipe_.combine != "score_mean":
         return ()
     shares = np.zeros(len(edges))
     for part, layer in zip(detector.parts_, clip.layers, strict=True):

@@ -7,7 +7,6 @@ lowest.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector_file import MemberRow
-from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
-from firstshot.scoring.bank import DOMAINS, MemoryBank, keep_rows, make_bank, memmixup, merge
+from firstshot.scoring.bank import MemoryBank, make_bank, memmixup, merge
 from firstshot.scoring.neighbors import nearest
 from firstshot.scoring.normalizers import Normalizer, make_normalizer
 from firstshot.scoring.transform import Transform, make_transform
 
-FOLDS = 20
+COMBINATIONS = ("score_mean", "concat")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a part is built.
+    """How parts are built.
 
-    The transform's name; the normaliser's name, metric and parameters; and whether MemMixup widens
-    the target bank that clips are scored against.
+    The transform's name; the normaliser's name, metric and parameters; whether MemMixup widens the
+    target bank that clips are scored against; and whether layers are parts of their own
+    (`score_mean`) or joined into one (`concat`).
     """
 
     transform: str
@@ -39,6 +39,18 @@ class Recipe:
     metric: str
     settings: dict[str, Any]
     memmixup: bool = False
+    combine: str = "score_mean"
+
+    def check(self) -> None:
+        """Raise ParameterError for names and values that no part can have."""
+        if self.combine not in COMBINATIONS:
+            raise ParameterError(f"combine {self.combine!r}: choose one of {COMBINATIONS}")
+        make_transform(self.transform)
+        self.unfitted_normalizer()
+
+    def join(self, layers: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Return one array per part: the layers as they are, or joined into one."""
+        return [np.concatenate(layers, axis=1)] if self.combine == "concat" else list(layers)
 
     def unfitted_normalizer(self) -> Normalizer:
         """Return the normaliser; raises ParameterError for names and values it cannot have."""
@@ -49,17 +61,14 @@ class Recipe:
 class Part:
     """One nearest-neighbour system.
 
-    `bank` holds the embeddings as the encoder gave them, `moved` (members, values) the same after
-    the transform. `calibrator` gives the leave-one-out scores: it is the normaliser itself unless
-    MemMixup put mixtures of the left-out clip into the bank.
+    `bank` holds the embeddings as the encoder gave them, `moved` the same after the transform.
     """
 
     label: str
     bank: MemoryBank
-    moved: NDArray[np.float32]
+    moved: MemoryBank
     transform: Transform
     normalizer: Normalizer
-    calibrator: Normalizer
     metric: str
 
 
@@ -84,11 +93,24 @@ def fit_part(
         transform = make_transform(recipe.transform).fit(embeddings)
     bank = _bank_of(embeddings, rows)
     moved = _bank_of(transform(embeddings), rows)
-    calibrator = normalizer = recipe.unfitted_normalizer().fit(moved.arrays(), moved.names())
-    if recipe.memmixup:
-        mixed = memmixup(moved)
-        normalizer = recipe.unfitted_normalizer().fit(mixed.arrays(), mixed.names())
-    return Part(label, bank, moved.embeddings, transform, normalizer, calibrator, recipe.metric)
+    used = memmixup(moved) if recipe.memmixup else moved
+    normalizer = recipe.unfitted_normalizer().fit(used.arrays(), used.names())
+    return Part(label, bank, moved, transform, normalizer, recipe.metric)
+
+
+def fit_parts(
+    labels: Sequence[str],
+    layers: Sequence[NDArray[np.float32]],
+    rows: Sequence[MemberRow],
+    recipe: Recipe,
+    transforms: Sequence[Transform] | None = None,
+) -> tuple[Part, ...]:
+    """Fit a part per layer, or one of all layers joined; `labels` name the layers."""
+    labels = [" + ".join(labels)] if recipe.combine == "concat" else labels
+    return tuple(
+        fit_part(label, bank, rows, recipe, transforms[i] if transforms else None)
+        for i, (label, bank) in enumerate(zip(labels, layers, strict=True))
+    )
 
 
 def _bank_of(embeddings: NDArray[np.float32], rows: Sequence[MemberRow]) -> MemoryBank:
@@ -98,38 +120,6 @@ def _bank_of(embeddings: NDArray[np.float32], rows: Sequence[MemberRow]) -> Memo
     source = make_bank(embeddings[:first_target], names[:first_target], "source")
     target = make_bank(embeddings[first_target:], names[first_target:], "target")
     return merge(source, target)
-
-
-def held_out_scores(parts: Sequence[Part], recipe: Recipe) -> NDArray[np.float64]:
-    """Return every member's score (members,) by parts that never heard it, source first.
-
-    Without a transform these are exact leave-one-out scores. A transform is fitted on the members
-    too, and would flatter them (whitening so much that nearly every new normal clip would be called
-    anomalous); then transform and normaliser are fitted anew without each of 20 folds in turn,
-    which is leave-one-out for up to 20 clips. `test_zscore` scores whole sets only, so its training
-    clips are left out of the bank but not of the transform.
-    """
-    rows = [_held_out(part, recipe) for part in parts]
-    return np.asarray(np.mean(rows, axis=0), dtype=np.float64)
-
-
-def _held_out(part: Part, recipe: Recipe) -> NDArray[np.float64]:
-    if part.transform.name == "none" or recipe.normalizer == "test_zscore":
-        scores = part.calibrator.leave_one_out()
-        return np.concatenate([scores[domain] for domain in DOMAINS if domain in scores])
-    held_out = np.empty(len(part.bank))
-    folds = np.arange(len(part.bank)) % min(FOLDS, len(part.bank))
-    with warnings.catch_warnings():
-        # What is said of a fold (too few members, say) was said of the whole bank before.
-        warnings.simplefilter("ignore", FirstshotWarning)
-        for fold in range(folds.max() + 1):
-            left_out = folds == fold
-            kept = keep_rows(part.bank, np.flatnonzero(~left_out))
-            transform = make_transform(part.transform.name).fit(kept.embeddings)
-            banks = {d: transform(x) if len(x) else x for d, x in kept.arrays().items()}
-            normalizer = recipe.unfitted_normalizer().fit(banks, kept.names())
-            held_out[left_out] = normalizer.score(transform(part.bank.embeddings[left_out]))
-    return held_out
 
 
 def score_parts(parts: Sequence[Part], queries: Sequence[NDArray[np.float32]]) -> Scores:
@@ -153,7 +143,7 @@ def nearest_members(
     count = min(count, len(members))
     if count == 0:
         return tuple(() for _ in query)
-    distances, rows = nearest(part.transform(query), part.moved, count, part.metric)
+    distances, rows = nearest(part.transform(query), part.moved.embeddings, count, part.metric)
     return tuple(
         tuple(
             Neighbor(members[row].clip, members[row].domain, float(distance))
@@ -161,13 +151,3 @@ def nearest_members(
         )
         for of_distances, of_rows in zip(distances, rows, strict=True)
     )
-
-
-def check_rows(rows: Sequence[MemberRow], source_clips: int) -> None:
-    """Refuse a bank that is too small to learn from, and say how to get a larger one."""
-    if sum(row.domain == "source" for row in rows) < 2:
-        raise DatasetError(
-            f"{source_clips} source clip{'' if source_clips == 1 else 's'}: at least 2 normal "
-            "clips are needed to learn from; record more, or cut a long one with the length "
-            "policy windows:SECONDS"
-        )

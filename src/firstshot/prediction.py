@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstshot.detector_file import MemberRow
 from firstshot.embedding import EmbeddedClip
-from firstshot.errors import FirstshotWarning
+from firstshot.errors import FirstshotWarning, ParameterError
 from firstshot.parts import nearest_members, score_parts
 from firstshot.results import Result
 from firstshot.scoring.threshold import p_value
@@ -32,7 +32,7 @@ def predict_clips(
         return []
     _warn_of_copies(clips, detector.rows_)
     parts, threshold = detector.parts_, detector.threshold_.value
-    queries = detector.join(stack_layers(clips))
+    queries = detector.recipe_.join(stack_layers(clips))
     scores = score_parts(parts, queries)
     p_values = p_value(scores.total, detector.calibration_scores_)
     ends = np.cumsum([len(clip.starts) for clip in clips]).tolist()
@@ -58,8 +58,18 @@ def predict_clips(
 
 
 def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
-    """Return one array (windows of all clips, values) per layer."""
-    by_layer = zip(*(clip.layers for clip in clips), strict=True)
+    """Return one array (windows of all clips, values) per layer.
+
+    Raises ParameterError where a pooling that keeps time met clips of different lengths.
+    """
+    by_layer = [list(rows) for rows in zip(*(clip.layers for clip in clips), strict=True)]
+    for rows in by_layer:
+        widths = sorted({row.shape[1] for row in rows})
+        if len(widths) > 1:
+            raise ParameterError(
+                f"embeddings of {widths[0]} to {widths[-1]} values: clips of different lengths "
+                "under a pooling that keeps time; use the pooling temporal, or fixed:SECONDS"
+            )
     return [np.concatenate(rows) for rows in by_layer]
 
 

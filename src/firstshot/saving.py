@@ -9,6 +9,7 @@ would score everything differently, and is refused.
 from __future__ import annotations
 
 import platform
+import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 
 from firstshot.detector_file import read_detector_file, write_detector_file
 from firstshot.embedding import Clip, embed_clips
+from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import DetectorFileError
+from firstshot.errors import DetectorFileError, FirstshotError, FirstshotWarning
 from firstshot.parts import score_parts
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
@@ -62,7 +64,7 @@ def save_detector(detector: Detector, path: Path) -> None:
         "layers": list(hearing.layers),
         "length": str(hearing.length),
         "transform": detector.parts_[0].transform.name,
-        "settings": {name: getattr(detector, name) for name in _SETTINGS},
+        "settings": {name: detector.settings_[name] for name in _SETTINGS},
         "threshold": asdict(detector.threshold_),
         "self_check_score": _self_check(detector),
         "versions": {
@@ -77,31 +79,56 @@ def save_detector(detector: Detector, path: Path) -> None:
 def load_detector(path: Path, kind: type[Detector], encoder: Encoder | None = None) -> Detector:
     """Read a detector; `kind` is the class to make, `encoder` replaces finding it by name."""
     manifest, arrays, rows = read_detector_file(path)
+    try:
+        detector = _empty_detector(path, kind, manifest, encoder)
+        parts = len({name.split(".")[0] for name in arrays if name.startswith("part_")})
+        transforms = [
+            transform_from_arrays(manifest["transform"], _named(arrays, f"part_{i}.transform."))
+            for i in range(parts)
+        ]
+        banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
+        with warnings.catch_warnings():
+            # What is said of a bank (too few clips for K, say) was said when it was fitted.
+            warnings.simplefilter("ignore", FirstshotWarning)
+            detector.restore(rows, banks, arrays["spectra"], transforms)
+        detector.training_scores_ = arrays["training_scores"]
+        detector.calibration_scores_ = arrays["calibration_scores"]
+        detector.threshold_ = Threshold(**manifest["threshold"])
+        saved = manifest["self_check_score"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FirstshotError):
+            raise
+        raise DetectorFileError(
+            f"{path}: not a detector that this firstshot can make again ({error!r}); fit anew"
+        ) from error
+    _compare_self_check(path, detector, saved)
+    return detector
+
+
+def _empty_detector(
+    path: Path, kind: type[Detector], manifest: dict[str, Any], encoder: Encoder | None
+) -> Detector:
+    """Make the unfitted detector of a manifest, and check that its encoder is the one it was."""
+    name, fingerprint = manifest["encoder"]["name"], manifest["encoder"]["fingerprint"]
+    if encoder is None and name not in list_encoders():
+        raise DetectorFileError(
+            f"{path}: made with the encoder {name!r}, which is not known here; install it, or give "
+            "the object: Detector.load(path, encoder=...)"
+        )
     detector = kind(
-        encoder or manifest["encoder"]["name"],
+        encoder or name,
         layers=manifest["layers"],
         length=manifest["length"],
         transform=manifest["transform"],
         **manifest["settings"],
     )
     found = detector.hear().encoder
-    if found.fingerprint != manifest["encoder"]["fingerprint"]:
+    if found.fingerprint != fingerprint:
         raise DetectorFileError(
-            f"{path}: made with {manifest['encoder']['name']} of other weights or settings "
-            f"({manifest['encoder']['fingerprint'][:12]}) than {found.name} here "
-            f"({found.fingerprint[:12]}); use those weights or fit anew"
+            f"{path}: made with {name} of other weights or settings ({fingerprint[:12]}) than "
+            f"{found.name} here ({found.fingerprint[:12]}); give that encoder with "
+            "Detector.load(path, encoder=...), or fit anew"
         )
-    parts = len({name.split(".")[0] for name in arrays if name.startswith("part_")})
-    transforms = [
-        transform_from_arrays(manifest["transform"], _named(arrays, f"part_{i}.transform."))
-        for i in range(parts)
-    ]
-    banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
-    detector.restore(rows, banks, arrays["spectra"], transforms)
-    detector.training_scores_ = arrays["training_scores"]
-    detector.calibration_scores_ = arrays["calibration_scores"]
-    detector.threshold_ = Threshold(**manifest["threshold"])
-    _compare_self_check(path, detector, manifest["self_check_score"])
     return detector
 
 
@@ -117,7 +144,7 @@ def _self_check(detector: Detector) -> float | None:
     samples = max(hearing.encoder.sample_rate, hearing.encoder.minimum_samples)
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
     (clip,) = embed_clips([Clip("self-check", noise, hearing.encoder.sample_rate)], hearing)
-    queries = detector.join(list(clip.layers))
+    queries = detector.recipe_.join(clip.layers)
     return float(score_parts(detector.parts_, queries).total.max())
 
 

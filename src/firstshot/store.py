@@ -9,6 +9,7 @@ compute the same entry and the later rename wins with the same content.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from firstshot.files import write_atomically
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
 SCHEMA = 1
+LEFTOVER_SECONDS = 86400.0
 
 
 def default_store_folder() -> Path:
@@ -93,6 +95,11 @@ class EmbeddingStore:
             arrays = load_file(path)
         except (FileNotFoundError, SafetensorError):
             return None
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be read ({error.strerror or error}); check its rights, or name "
+                "another folder for the embedding store"
+            ) from error
         return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
 
     def save(
@@ -101,37 +108,54 @@ class EmbeddingStore:
         """Write an entry; return its arrays as `load` would, so a first run equals a second."""
         from safetensors.numpy import save
 
-        kept = {
-            name: np.ascontiguousarray(array, dtype=PRECISIONS[self.precision])
-            for name, array in arrays.items()
-        }
+        with np.errstate(over="ignore"):
+            kept = {
+                name: np.ascontiguousarray(array, dtype=PRECISIONS[self.precision])
+                for name, array in arrays.items()
+            }
+        for name, array in kept.items():
+            if np.isinf(array).any() and np.isfinite(arrays[name]).all():
+                raise ParameterError(
+                    f"store precision {self.precision} cannot hold values of {name} up to "
+                    f"{np.abs(arrays[name]).max():.3g}; use float32"
+                )
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, save(kept))
         except OSError as error:
             raise OutputError(
-                f"{self.folder}: cannot write to the embedding store ({error.strerror}); free some "
-                "space or name another folder, the run then goes on from here"
+                f"{self.folder}: cannot write to the embedding store ({error.strerror or error}); "
+                "free some space or name another folder, the run then goes on from here"
             ) from error
         return {name: array.astype(np.float32) for name, array in kept.items()}
 
     def summary(self) -> StoreSummary:
         """Count the entries and their bytes."""
-        sizes = [path.stat().st_size for path in self._entries()]
+        sizes = [stat.st_size for _, stat in self._entries()]
         return StoreSummary(len(sizes), sum(sizes))
 
     def prune(self, older_than_days: float = 0.0) -> StoreSummary:
-        """Delete entries last written more than that many days ago; return what was deleted."""
-        limit = time.time() - older_than_days * 86400.0
-        deleted = [path for path in self._entries() if path.stat().st_mtime <= limit]
-        size = sum(path.stat().st_size for path in deleted)
-        for path in deleted:
+        """Delete entries last written more than that many days ago; return what was deleted.
+
+        What killed runs left half-written is deleted too, a day after it was last written to.
+        """
+        now = time.time()
+        limit = now - older_than_days * 86400.0
+        deleted = [(path, stat) for path, stat in self._entries() if stat.st_mtime <= limit]
+        leftovers = self._entries(".*.part")
+        left = [path for path, stat in leftovers if stat.st_mtime <= now - LEFTOVER_SECONDS]
+        for path in (*left, *(path for path, _ in deleted)):
             path.unlink(missing_ok=True)
-        return StoreSummary(len(deleted), size)
+        return StoreSummary(len(deleted), sum(stat.st_size for _, stat in deleted))
 
     def _path(self, key: str) -> Path:
         return self.folder / self.precision / key[:2] / f"{key}.safetensors"
 
-    def _entries(self) -> list[Path]:
-        return sorted(self.folder.glob("float*/??/*.safetensors"))
+    def _entries(self, names: str = "*.safetensors") -> list[tuple[Path, os.stat_result]]:
+        entries = []
+        for path in sorted(self.folder.glob(f"float*/??/{names}")):
+            # Another process may prune the store meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                entries.append((path, path.stat()))
+        return entries

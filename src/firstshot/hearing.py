@@ -1,0 +1,92 @@
+"""How a detector hears: its encoder, the layers it listens to, pooling, length policy and channel.
+
+Input: the settings as a user writes them. Output: a checked `Hearing`, which reads clips and says
+in its recipe all that decides an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from firstshot.encoders import load_encoder
+from firstshot.encoders.pooling import POOLINGS, resolve_layers
+from firstshot.encoders.protocol import Encoder
+from firstshot.errors import ParameterError
+from firstshot.sound.audio import Channel, LengthPolicy, Waveform, load_waveform
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip to be heard: its name and its file, or its samples with their rate in Hz."""
+
+    name: str
+    source: Path | NDArray[Any]
+    sample_rate: int | None = None
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How clips are heard: by which encoder, at which layers, pooled and cut how."""
+
+    encoder: Encoder
+    layers: tuple[int, ...]
+    pooling: str = "temporal"
+    length: LengthPolicy = field(default_factory=LengthPolicy)
+    channel: Channel = "mean"
+
+    def recipe(self) -> dict[str, object]:
+        """Return all that decides an embedding besides the samples and the layer."""
+        return {
+            "encoder": self.encoder.name,
+            "fingerprint": self.encoder.fingerprint,
+            "pooling": self.pooling,
+            "length": str(self.length),
+        }
+
+    def read(self, clip: Clip) -> Waveform:
+        """Return the clip's waveform, mono at the encoder's rate."""
+        return load_waveform(
+            clip.source,
+            self.encoder.sample_rate,
+            source_rate=clip.sample_rate,
+            channel=self.channel,
+            name=clip.name,
+        )
+
+
+def make_hearing(
+    encoder: str | Encoder,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    layers: Sequence[int] | None = None,
+    pooling: str = "temporal",
+    length: str | LengthPolicy = "native",
+    channel: Channel = "mean",
+) -> Hearing:
+    """Check the settings and load the encoder; `settings` are its constructor's.
+
+    Raises
+    ------
+    ParameterError
+        A setting has a value that cannot be used, or the encoder is not known.
+
+    Examples
+    --------
+    >>> hearing = make_hearing("logmel", layers=[-1], length="windows:10:5")
+    >>> hearing.layers, hearing.recipe()["length"]
+    ((2,), 'windows:10:5')
+    """
+    if pooling not in POOLINGS:
+        raise ParameterError(f"pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
+    policy = LengthPolicy.parse(length) if isinstance(length, str) else length
+    if isinstance(encoder, str):
+        encoder = load_encoder(encoder, **(settings or {}))
+    asked = encoder.default_layers if layers is None else layers
+    return Hearing(
+        encoder, resolve_layers(asked, encoder.depth, encoder.name), pooling, policy, channel
+    )

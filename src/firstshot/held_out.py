@@ -1,0 +1,158 @@
+"""The scores of a detector's own normal clips, each by a detector that never heard that clip.
+
+Input: fitted parts, and which bank members are windows of one clip. Output: one score per clip, the
+highest of its windows, as `predict` scores a clip. Thresholds and p-values rest on them.
+
+Without transform, MemMixup and windows these are the normaliser's exact leave-one-out scores. A
+transform is fitted on the members too and would flatter them (whitening so much that nearly every
+new normal clip would be called anomalous), mixtures keep a part of the clip left out, and a clip's
+windows resemble each other: then all is fitted anew without each of 20 folds of whole clips in
+turn, which is leave-one-out for up to 20 clips. `test_zscore` scores whole sets only, so its
+training clips are left out of the bank, but not of the transform, and one window at a time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.embedding import EmbeddedClip
+from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.parts import Part, Recipe
+from firstshot.scoring.bank import DOMAINS, MemoryBank, keep_rows, memmixup
+from firstshot.scoring.normalizers import Normalizer
+from firstshot.scoring.transform import Transform, make_transform
+
+FOLDS = 20
+FEWEST_CLIPS = 3
+"""With fewer clips in a domain, their windows are left out instead, as if clips of their own."""
+
+_NEEDED = {"none": 2, "test_zscore": 3, "domain_zscore": 4}
+
+
+def check_clips(source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip]) -> None:
+    """Refuse too few source clips, and tell of clips that are there twice."""
+    if sum(len(clip.starts) for clip in source) < 2:
+        raise DatasetError(
+            f"{len(source)} source clip{'' if len(source) == 1 else 's'}: at least 2 normal "
+            "clips are needed to learn from; record more, or cut a long one with the length "
+            "policy windows:SECONDS"
+        )
+    first: dict[str, str] = {}
+    for clip in (*source, *target):
+        if clip.digest in first:
+            warnings.warn(
+                f"{clip.name}: the same samples as {first[clip.digest]}, both normal clips; a copy "
+                "makes the other look too normal, leave it out",
+                FirstshotWarning,
+                stacklevel=4,
+            )
+        first.setdefault(clip.digest, clip.name)
+
+
+def held_out_scores(
+    parts: Sequence[Part], recipe: Recipe, windows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the held-out score of every clip, source first, float64 (clips,).
+
+    Parameters
+    ----------
+    windows : sequence of int
+        How many members each clip has, in the members' order.
+
+    Raises
+    ------
+    DatasetError
+        There are too few clips, or too few different ones, to leave any out.
+    """
+    groups, folds = _groups(parts[0].bank, windows)
+    try:
+        rows = np.mean([_held_out(part, recipe, folds, windows) for part in parts], axis=0)
+    except DatasetError as error:
+        least = max(_NEEDED.get(recipe.normalizer, 3), 2 if recipe.transform == "none" else 3)
+        raise DatasetError(
+            f"{groups[-1] + 1} normal clips are too few, or too alike, to score each without "
+            f"itself, which the threshold needs; give at least {least} different ones ({error})"
+        ) from error
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    return np.asarray(np.maximum.reduceat(rows, starts), dtype=np.float64)
+
+
+def _groups(
+    bank: MemoryBank, windows: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return per member (members,) the number of what is left out as one, and of its fold."""
+    clips = np.repeat(np.arange(len(windows)), windows)
+    groups, blocks = clips.copy(), np.full(len(clips), -1)
+    for domain in DOMAINS:
+        rows = bank.rows(domain)
+        own = len(set(clips[rows].tolist()))
+        if own < FEWEST_CLIPS and own < len(rows):
+            warnings.warn(
+                f"{own} {domain} recording{'s' if own > 1 else ''} cut into {len(rows)} windows: "
+                "the threshold is of windows, not of clips, and clips of many windows will score "
+                f"above it more often; give {FEWEST_CLIPS} recordings or more",
+                FirstshotWarning,
+                stacklevel=5,
+            )
+            # Windows may overlap the next one, so those of a fold lie side by side.
+            groups[rows] = len(clips) + rows
+            blocks[rows] = np.arange(len(rows)) * min(FOLDS, len(rows)) // len(rows)
+    groups = np.cumsum(np.diff(groups, prepend=groups[0]) != 0)
+    folds = np.where(blocks < 0, groups % min(FOLDS, groups[-1] + 1), blocks)
+    return groups, folds
+
+
+def _held_out(
+    part: Part, recipe: Recipe, folds: NDArray[np.int64], windows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return every member's score by what was fitted without its fold, (members,)."""
+    plain = part.transform.name == "none" and not recipe.memmixup and max(windows) == 1
+    if plain or recipe.normalizer == "test_zscore":
+        normalizer = part.normalizer
+        if recipe.memmixup:
+            normalizer = recipe.unfitted_normalizer().fit(part.moved.arrays(), part.moved.names())
+        scores = normalizer.leave_one_out()
+        return np.concatenate([scores[domain] for domain in DOMAINS if domain in scores])
+    held_out = np.empty(len(part.bank))
+    lone: set[str] = set()
+    with warnings.catch_warnings():
+        # What is said of a fold (too few members, say) was said of the whole bank before.
+        warnings.simplefilter("ignore", FirstshotWarning)
+        for fold in np.unique(folds):
+            left_out = folds == fold
+            kept = keep_rows(part.bank, np.flatnonzero(~left_out))
+            transform, normalizer = _fit_fold(kept, recipe, lone)
+            held_out[left_out] = normalizer.score(transform(part.bank.embeddings[left_out]))
+    for domain in sorted(lone):
+        warnings.warn(
+            f"{recipe.normalizer}: the {domain} holds too few clips to leave one out; the other "
+            "domain alone then gives the held-out scores",
+            FirstshotWarning,
+            stacklevel=5,
+        )
+    return held_out
+
+
+def _fit_fold(kept: MemoryBank, recipe: Recipe, lone: set[str]) -> tuple[Transform, Normalizer]:
+    """Fit transform and normaliser; a domain that has no density any more is added to `lone`."""
+    if not len(kept):
+        raise DatasetError("no clip is left to score the others by")
+    transform = make_transform(recipe.transform).fit(kept.embeddings)
+    bank = MemoryBank(transform(kept.embeddings), kept.members)
+    if recipe.memmixup and len(bank.rows("target")) and len(bank.rows("source")):
+        bank = memmixup(bank)
+    banks = bank.arrays()
+    if recipe.normalizer == "domain_local_density":
+        bare = [domain for domain, rows in banks.items() if len(rows) and _all_alike(rows)]
+        if len(bare) == 1 and all(len(rows) for rows in banks.values()):
+            banks[bare[0]] = banks[bare[0]][:0]
+            lone.update(bare)
+    return transform, recipe.unfitted_normalizer().fit(banks)
+
+
+def _all_alike(rows: NDArray[np.float32]) -> bool:
+    return not (rows[1:] != rows[0]).any()

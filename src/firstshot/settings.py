@@ -1,0 +1,47 @@
+"""A detector's settings, as a user writes them, become how it hears and how its parts are built.
+
+Input: the constructor's arguments of `Detector`. Output: a `Hearing` and a `Recipe`. Every value
+that can be refused before a clip is read is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firstshot.errors import ParameterError
+from firstshot.hearing import Hearing, make_hearing
+from firstshot.parts import Recipe
+from firstshot.scoring.threshold import METHODS
+
+
+def read_settings(settings: Mapping[str, Any]) -> tuple[Hearing, Recipe]:
+    """Check the settings and load the encoder.
+
+    Raises
+    ------
+    ParameterError
+        A setting has a value that cannot be used; the message names both.
+    """
+    if settings["threshold"] not in METHODS:
+        raise ParameterError(
+            f"threshold {settings['threshold']!r}: choose one of {', '.join(METHODS)}"
+        )
+    rate = settings["false_alarm_rate"]
+    if not 0 < rate < 1:
+        raise ParameterError(f"false_alarm_rate {rate}: it must lie between 0 and 1, as 0.05")
+    hearing = make_hearing(
+        settings["encoder"],
+        settings["encoder_settings"],
+        **{name: settings[name] for name in ("layers", "pooling", "length", "channel")},
+    )
+    recipe = Recipe(
+        settings["transform"] or getattr(hearing.encoder, "default_transform", "none"),
+        settings["normalizer"],
+        settings["metric"],
+        settings["normalizer_settings"] or {},
+        settings["memmixup"],
+        settings["combine"],
+    )
+    recipe.check()
+    return hearing, recipe
