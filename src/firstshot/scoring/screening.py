@@ -26,10 +26,10 @@ Precision: TypeAlias = type[np.floating[Any]]
 Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 QUERY_BLOCK = 1024
-MEMBER_BLOCK = 2048
+MEMBER_BLOCK = 8192
 OPERAND_VALUES = 1 << 22
 """Values per operand of a product: clips of very many values come in smaller blocks."""
-GROUPS = 128
+GROUPS = 256
 """Members of a block fall into this many groups (more for large k); see `_Screening.add`."""
 
 
@@ -122,7 +122,10 @@ def screen(
     weights = _weights(scale, index.points.metric)
     most = 4 * k + 16 + min(len(index) // 128, 256)
     widest = max(64, OPERAND_VALUES // max(1, index.points.dim))
-    query_step, member_step = min(QUERY_BLOCK, widest), min(MEMBER_BLOCK, widest)
+    query_step = _even_step(len(rows), min(QUERY_BLOCK, widest))
+    # In float32 a block of members is a view; only the float64 operand has to be made.
+    largest = MEMBER_BLOCK if precision is np.float32 else min(MEMBER_BLOCK, widest)
+    member_step = _even_step(len(index), largest)
     for start in range(0, len(rows), query_step):
         block = rows[start : start + query_step]
         screening = _Screening(queries, index, block, k, weights, precision)
@@ -186,8 +189,11 @@ class _Screening:
         smallest = stacked.min(axis=1)
         near, far = self._group_errors(members, groups)
         upper = smallest + 2 * self.margin * (self.squares[:, None] * far + near) + 2 * self.tiny
-        self.upper = np.concatenate([self.upper, upper], axis=1)
-        self.upper = np.partition(self.upper, self.k - 1, axis=1)[:, : self.k]
+        if self.k == 1:  # many times faster than partition
+            self.upper = np.minimum(self.upper, upper.min(axis=1, keepdims=True))
+        else:
+            upper = np.concatenate([self.upper, upper], axis=1)
+            self.upper = np.partition(upper, self.k - 1, axis=1)[:, : self.k]
         hit = smallest <= self._limit()[:, None]
         self.hits += np.count_nonzero(hit, axis=1)
         self.hard |= self.hits > 4 * most  # the first blocks' limits are loose: some spare room
@@ -248,6 +254,12 @@ class _Screening:
         padded[1, : len(squares)] = weights
         near, far = padded.reshape(2, -1, groups).max(axis=1)
         return near, far
+
+
+def _even_step(count: int, largest: int) -> int:
+    """Return a step of at most `largest` that leaves no small last block: products run faster."""
+    blocks = max(1, -(-count // largest))
+    return max(1, -(-count // blocks))
 
 
 def _with_norms(
