@@ -20,7 +20,8 @@ class Hub:
     `files` are contents by "repo/file". `cuts` are how many bytes each of the next GETs gives
     before the connection is closed. `statuses` are the answers to the next GETs. `served` is what
     is really sent instead of the announced content. `through_redirect` sends content from another
-    path, as the hub's storage does; `announce_digest` is off for small files on the hub.
+    path, as the hub's storage does; `announce_digest` is off for small files on the hub;
+    `claimed_commit` is another commit than the one asked for.
     """
 
     files: dict[str, bytes]
@@ -32,6 +33,7 @@ class Hub:
     announce_digest: bool = True
     ranges: bool = True
     login_page: bool = False
+    claimed_commit: str = ""
     url: str = ""
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     tokens: list[tuple[str, str | None]] = field(default_factory=list)
@@ -89,12 +91,12 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.through_redirect and not stored:
             headers = {
                 "Location": f"{hub.url}/storage/{name}",
-                "X-Repo-Commit": hub.commit,
+                "X-Repo-Commit": hub.claimed_commit or hub.commit,
                 "X-Linked-ETag": f'"{tag}"',
                 "X-Linked-Size": str(len(content)),
             }
             return self._send(302, b"", method, headers)
-        headers = {"ETag": f'"{tag}"', "X-Repo-Commit": hub.commit}
+        headers = {"ETag": f'"{tag}"', "X-Repo-Commit": hub.claimed_commit or hub.commit}
         return self._content(method, content if hub.served is None else hub.served, headers)
 
     def _find(self) -> tuple[str, bytes] | None:
