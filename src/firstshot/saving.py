@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +140,7 @@ def _self_check(detector: Detector) -> float | None:
     """Score one second of seeded noise; None where the normaliser refuses a single clip."""
     if detector.normalizer == "test_zscore":
         return None
-    hearing = detector.hear()
+    hearing = replace(detector.hear(), channel="mean")  # the noise has one channel
     samples = max(hearing.encoder.sample_rate, hearing.encoder.minimum_samples)
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
     (clip,) = embed_clips([Clip("self-check", noise, hearing.encoder.sample_rate)], hearing)

@@ -6,6 +6,7 @@ that rate. Files are read a block at a time, so an hour of many channels needs t
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -40,7 +41,7 @@ def read_audio_file(path: Path, channel: Channel) -> tuple[Waveform, int]:
         kind = "is a folder, not an audio file" if path.is_dir() else "does not exist"
         raise SoundError(f"{path}: {kind}; name an audio file (WAV, FLAC, OGG or MP3)")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             rate, promised = int(file.samplerate), _frames_promised(path, file)
             samples = _read_channel(file, channel, str(path))
     except PermissionError as error:
