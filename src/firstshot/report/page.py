@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -23,6 +23,9 @@ from firstshot.report import example_plots
 from firstshot.report.table import called_anomalous, overall_metrics, percent, versions
 from firstshot.report.views import flat_settings, hertz, number, scored_sections, section_views
 from firstshot.results import Interval, SectionResult
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 EXAMPLES_ON_PAGE = 40  # about 0.2 MB each
 
@@ -78,35 +81,49 @@ def render_page(
     overall_interval: Interval | None = None,
 ) -> str:
     """Return the page that `write_page` writes; the parameters are the same."""
-    from jinja2 import Environment, StrictUndefined
-
     if not sections:
         raise ParameterError("a report needs the results of one section or more; got none")
     settings = dict(settings or {})
     script = _packaged("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return (
+        page_environment()
+        .from_string(_packaged("page.html.jinja"))
+        .render(
+            title=title,
+            views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
+            overall=overall_metrics(sections) if overall is None else overall,
+            overall_interval=overall_interval,
+            clips=sum(len(section.clips) for section in sections),
+            anomalous=sum(map(called_anomalous, sections)),
+            scored=scored_sections(sections),
+            called_anomalous=called_anomalous,
+            settings=flat_settings(settings),
+            normalizer=settings.get("normalizer"),
+            looks_at_test_clips=settings.get("normalizer") == "test_zscore",
+            versions=versions(),
+            style=Markup(page_style()),
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",
+            time_axis=(example_plots.LEFT, example_plots.RIGHT),
+        )
+    )
+
+
+def page_environment() -> Environment:
+    """Return what renders a page's template: everything escaped, nothing undefined let pass."""
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "number": number, "hertz": hertz}
-    return environment.from_string(_packaged("page.html.jinja")).render(
-        title=title,
-        views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
-        overall=overall_metrics(sections) if overall is None else overall,
-        overall_interval=overall_interval,
-        clips=sum(len(section.clips) for section in sections),
-        anomalous=sum(map(called_anomalous, sections)),
-        scored=scored_sections(sections),
-        called_anomalous=called_anomalous,
-        settings=flat_settings(settings),
-        normalizer=settings.get("normalizer"),
-        looks_at_test_clips=settings.get("normalizer") == "test_zscore",
-        versions=versions(),
-        style=Markup(_packaged("page.css")),
-        script=Markup(script),
-        script_hash=f"sha256-{digest}",
-        time_axis=(example_plots.LEFT, example_plots.RIGHT),
-    )
+    return environment
+
+
+def page_style() -> str:
+    """Return the style sheet of every page."""
+    return _packaged("page.css")
 
 
 def _packaged(name: str) -> str:

@@ -1,0 +1,74 @@
+"""`firstshot dcase compare`: the results of runs beside the published tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstshot.cli.options import Overwrite
+from firstshot.cli.tables import print_rows
+
+if TYPE_CHECKING:
+    from firstshot.dcase.compare import Comparison
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs on clips with labels.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="A published system to set beside every run: baseline_mse, baseline_mahala, "
+            "system1 to system4. Default: the one that the run's system is named after."
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write all values here, one per row, as CSV.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the comparison here as a page.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Set runs beside the published results: differences in points, bootstrap intervals, readings.
+
+    Example: firstshot dcase compare runs/dev-system4 --csv compare.csv --page compare.html
+    """
+    from firstshot.dcase.compare import compare_runs
+    from firstshot.errors import OutputError
+    from firstshot.files import write_result
+
+    for path in (csv, page):
+        if path is not None and path.exists() and not overwrite:
+            raise OutputError(f"{path}: is there already; choose another name, or add --overwrite")
+    comparisons = compare_runs(runs, against)
+    for comparison in comparisons:
+        _print(comparison)
+    if csv is not None:
+        from firstshot.dcase.comparison_table import comparison_csv
+
+        typer.echo(f"the values: {write_result(csv, comparison_csv(comparisons))}")
+    if page is not None:
+        from firstshot.dcase.comparison_page import render_comparison
+
+        typer.echo(f"the page: {write_result(page, render_comparison(comparisons))}")
+
+
+def _print(comparison: Comparison) -> None:
+    from firstshot.dcase.compare import METRICS
+    from firstshot.dcase.comparison_table import comparison_rows, heading, standing_rows
+
+    typer.echo(heading(comparison))
+    print_rows(("Machine", "", *METRICS.values()), comparison_rows(comparison))
+    standings = standing_rows(comparison)
+    if standings:
+        typer.echo("official scores of all published systems over these machines")
+        print_rows(("System", "From", "Official", "This run"), standings)
+    for note in comparison.notes:
+        typer.echo(f"note: {note}")
+    for text in comparison.departures:
+        typer.echo(f"differs from the packaged {comparison.published}: {text}")
+    if comparison.readings:
+        typer.echo("readings of what the report leaves open:")
+    for reading in comparison.readings:
+        typer.echo(f"  {reading.setting}: {reading.reading} ({reading.silence})")
+    typer.echo("")
