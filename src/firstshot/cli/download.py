@@ -13,6 +13,7 @@ import typer
 from firstshot.cli.options import Quiet
 
 _DEFAULT_API = "https://zenodo.org/api/records"
+_Step = Callable[[int, int], None]
 
 
 def download(
@@ -70,7 +71,7 @@ def download(
 @contextmanager
 def _byte_bars(
     quiet: bool,
-) -> Iterator[tuple[Callable[[str], Callable[[int, int], None]], Callable[[str], None]]]:
+) -> Iterator[tuple[Callable[[str], _Step], Callable[[str], None]]]:
     """Give a maker of progress bars in bytes and a way to say a line beside them.
 
     Without a terminal each archive gets a line when it is begun; with `quiet`, none.
@@ -90,7 +91,7 @@ def _byte_bars(
 
     if quiet or not sys.stderr.isatty():
 
-        def announce(title: str) -> Callable[[int, int], None]:
+        def announce(title: str) -> _Step:
             if not quiet:
                 tell(title)
             return lambda done, total: None
@@ -106,7 +107,7 @@ def _byte_bars(
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
 
-        def start(title: str) -> Callable[[int, int], None]:
+        def start(title: str) -> _Step:
             for done_before in bars.task_ids:
                 bars.remove_task(done_before)
             task = bars.add_task(title, total=None)

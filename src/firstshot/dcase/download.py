@@ -87,19 +87,21 @@ def download(
         return Download(root, (), tuple(archive.name for archive in archives))
     files = _look_up(wanted, connection, tell)
     _make_folder(root / "downloads")
-    _check_space(root, [files[archive] for archive in wanted], keep_archives)
+    _check_space(root, list(files.values()), keep_archives)
     fetched = []
-    for number, archive in enumerate(wanted, start=1):
+    for number, (archive, file) in enumerate(files.items(), start=1):
+        start = _number_titles(progress, f" ({number} of {len(files)})")
         with _lock(root, archive.folder, tell):
             # Another process may have brought it while this one waited for its turn.
-            if _is_whole(root, archive, _say_nothing):
-                continue
-            count = f" ({number} of {len(wanted)})"
-            start = (lambda title, count=count: progress(title + count)) if progress else None
-            _bring(root, archive, files[archive], keep_archives, connection, start, tell)
-            fetched.append(archive.name)
+            if not _is_whole(root, archive, _say_nothing):
+                _bring(root, archive, file, keep_archives, connection, start, tell)
+                fetched.append(archive.name)
     present = tuple(archive.name for archive in archives if archive.name not in fetched)
     return Download(root, tuple(fetched), present)
+
+
+def _number_titles(progress: Progress | None, number: str) -> Progress | None:
+    return None if progress is None else lambda title: progress(title + number)
 
 
 def _bring(
@@ -187,9 +189,9 @@ def _check_space(root: Path, files: Sequence[RecordFile], keep_archives: bool) -
     free = shutil.disk_usage(root).free
     if archives + unpacked > free + there:
         raise OutputError(
-            f"{root}: {free / 1e9:.1f} GB are free, but {len(files)} archives need about "
-            f"{(archives + unpacked - there) / 1e9:.1f} GB (archives {archives / 1e9:.1f}, unpacked"
-            f" about {unpacked / 1e9:.1f}); make room, or choose --machine, --part or another --out"
+            f"{root}: {free / 1e9:.3g} GB are free, but {len(files)} archives need about "
+            f"{(archives + unpacked - there) / 1e9:.3g} GB (archives {archives / 1e9:.3g}, unpacked"
+            f" about {unpacked / 1e9:.3g}); make room, or choose --machine, --part or another --out"
         )
 
 

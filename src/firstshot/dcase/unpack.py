@@ -133,7 +133,7 @@ def _check_space(path: Path, members: Members, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder}: {path.name} unpacks to {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
+            f"{folder}: {path.name} unpacks to {needed / 1e9:.3g} GB and {free / 1e9:.3g} GB are "
             "free; make room, then run the same command again"
         )
 
