@@ -86,27 +86,24 @@ def render_page(
     settings = dict(settings or {})
     script = _packaged("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return (
-        page_environment()
-        .from_string(_packaged("page.html.jinja"))
-        .render(
-            title=title,
-            views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
-            overall=overall_metrics(sections) if overall is None else overall,
-            overall_interval=overall_interval,
-            clips=sum(len(section.clips) for section in sections),
-            anomalous=sum(map(called_anomalous, sections)),
-            scored=scored_sections(sections),
-            called_anomalous=called_anomalous,
-            settings=flat_settings(settings),
-            normalizer=settings.get("normalizer"),
-            looks_at_test_clips=settings.get("normalizer") == "test_zscore",
-            versions=versions(),
-            style=Markup(page_style()),
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",
-            time_axis=(example_plots.LEFT, example_plots.RIGHT),
-        )
+    template = page_environment().from_string(_packaged("page.html.jinja"))
+    return template.render(
+        title=title,
+        views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
+        overall=overall_metrics(sections) if overall is None else overall,
+        overall_interval=overall_interval,
+        clips=sum(len(section.clips) for section in sections),
+        anomalous=sum(map(called_anomalous, sections)),
+        scored=scored_sections(sections),
+        called_anomalous=called_anomalous,
+        settings=flat_settings(settings),
+        normalizer=settings.get("normalizer"),
+        looks_at_test_clips=settings.get("normalizer") == "test_zscore",
+        versions=versions(),
+        style=Markup(page_style()),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        time_axis=(example_plots.LEFT, example_plots.RIGHT),
     )
 
 
