@@ -1,0 +1,231 @@
+"""What was computed once is kept, found again, and never half there."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firstshot.embedding import Clip, embed_clips
+from firstshot.encoders.logmel import LogMel
+from firstshot.errors import OutputError, ParameterError
+from firstshot.hearing import Hearing, make_hearing
+from firstshot.store import EmbeddingStore, default_store_folder, entry_key, hash_samples
+
+ARRAYS = {"layer_1": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
+KEY = entry_key("ab" * 32, {"encoder": "logmel"})
+
+
+class CountingLogMel:
+    """The embedded encoder, with a tally of the clips it was given."""
+
+    def __init__(self):
+        self._inner = LogMel()
+        self.encoded = 0
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    @property
+    def fingerprint(self):
+        return "counting"
+
+    def embed(self, waveforms, *rest):
+        self.encoded += len(waveforms)
+        return self._inner.embed(waveforms, *rest)
+
+
+def clips(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [Clip(f"clip {i}", 0.1 * rng.standard_normal(3200), 16000) for i in range(count)]
+
+
+def layers_of(embedded):
+    return [np.concatenate([*clip.layers, clip.spectrum], axis=1) for clip in embedded]
+
+
+def entries(store):
+    return sorted(store.folder.glob("float*/??/*.safetensors"))
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_kept_clip_is_not_encoded_again(tmp_path):
+    encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
+    hearing = Hearing(encoder, (1,))
+    first = layers_of(embed_clips(clips(5), hearing, store=store))
+    assert encoder.encoded == 5
+    again = layers_of(embed_clips(clips(7), hearing, store=store))
+    assert encoder.encoded == 7
+    assert same(first, again[:5])
+    assert same(again, layers_of(embed_clips(clips(7), hearing)))
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path):
+    encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
+    run = embed_clips(clips(40), Hearing(encoder, (1,)), store=store)
+    for _ in range(20):
+        next(run)
+    run.close()
+    kept = encoder.encoded
+    assert 20 <= kept < 40
+    assert len(list(embed_clips(clips(40), Hearing(encoder, (1,)), store=store))) == 40
+    assert encoder.encoded == 40
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 100, "cut", "foreign"])
+def test_a_damaged_entry_is_computed_again(tmp_path, damage):
+    encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
+    hearing = Hearing(encoder, (1,))
+    expected = layers_of(embed_clips(clips(1), hearing, store=store))
+    (path,) = entries(store)
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[:-10], "foreign": b"{}" * 50}.get(damage, damage))
+    assert same(layers_of(embed_clips(clips(1), hearing, store=store)), expected)
+    assert encoder.encoded == 2
+    assert path.read_bytes() == content
+
+
+def test_a_layer_that_is_missing_is_added_beside_those_that_are_there(tmp_path):
+    encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
+    list(embed_clips(clips(2), Hearing(encoder, (1,)), store=store))
+    list(embed_clips(clips(2), Hearing(encoder, (2,)), store=store))
+    assert encoder.encoded == 4
+    both = layers_of(embed_clips(clips(2), Hearing(encoder, (1, 2)), store=store))
+    assert encoder.encoded == 4
+    assert len(entries(store)) == 2
+    assert same(both, layers_of(embed_clips(clips(2), Hearing(encoder, (1, 2)))))
+
+
+def test_the_key_depends_on_the_samples_and_on_every_part_of_the_recipe():
+    samples = np.arange(5, dtype=np.float32)
+    hearings = [
+        make_hearing("logmel"),
+        make_hearing("logmel", {"keep_level": True}),
+        make_hearing("logmel", pooling="all"),
+        make_hearing("logmel", length="fixed:10"),
+        make_hearing("logmel", length="windows:10"),
+        make_hearing("logmel", length="windows:10:5"),
+        make_hearing("logmel", length="windows:10:5.0000001"),
+    ]
+    keys = [entry_key(hash_samples(samples), hearing.recipe()) for hearing in hearings]
+    keys.append(entry_key(hash_samples(samples + 1), hearings[0].recipe()))
+    keys.append(entry_key(hash_samples(samples), {**hearings[0].recipe(), "encoder": "other"}))
+    assert len(set(keys)) == len(keys)
+    assert entry_key(hash_samples(samples), make_hearing("logmel").recipe()) == keys[0]
+
+
+def test_the_chosen_channel_is_told_apart_by_its_samples(tmp_path):
+    stereo = 0.1 * np.random.default_rng(0).standard_normal((3200, 2))
+    store = EmbeddingStore(tmp_path)
+    for channel in (0, 1, "mean"):
+        list(
+            embed_clips([Clip("x", stereo)], Hearing(LogMel(), (1,), channel=channel), store=store)
+        )
+    assert store.summary().entries == 3
+
+
+def test_float16_halves_the_values_and_gives_the_same_on_the_first_run_as_on_the_second(tmp_path):
+    store = EmbeddingStore(tmp_path, "float16")
+    first = store.save(KEY, ARRAYS)
+    second = store.load(KEY)
+    assert first["layer_1"].dtype == second["layer_1"].dtype == np.float32
+    assert np.array_equal(first["layer_1"], second["layer_1"])
+    assert np.array_equal(first["layer_1"], ARRAYS["layer_1"].astype(np.float16))
+    assert EmbeddingStore(tmp_path).load(KEY) is None
+
+
+def test_a_value_that_float16_cannot_hold_is_refused_not_made_infinite(tmp_path):
+    with pytest.raises(ParameterError, match=r"float16 cannot hold .*layer_1 up to 1e\+05"):
+        EmbeddingStore(tmp_path, "float16").save(KEY, {"layer_1": np.full(3, 1e5, np.float32)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_precision_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="'float64': choose one of float32, float16"):
+        EmbeddingStore(tmp_path, "float64")
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    store = EmbeddingStore(tmp_path / "store")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match=r"embedding store \(No space left on device\); free"):
+        list(embed_clips(clips(1), Hearing(LogMel(), (1,)), store=store))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_store_that_cannot_be_made_or_read_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file: cannot write to the embedding store"):
+        EmbeddingStore(tmp_path / "file").save(KEY, ARRAYS)
+    store = EmbeddingStore(tmp_path / "store")
+    store.save(KEY, ARRAYS)
+    (path,) = entries(store)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OutputError, match="cannot be read"):
+        store.load(KEY)
+
+
+def _fill(folder, seed, results):
+    hearing = Hearing(LogMel(), (1, 2))
+    store = EmbeddingStore(Path(folder))
+    found = [layers_of(embed_clips(clips(12), hearing, store=store)) for _ in range(3)]
+    results.put((seed, [np.concatenate(x).tobytes() for x in found]))
+
+
+def test_two_processes_may_fill_one_store_at_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    workers = [context.Process(target=_fill, args=(str(tmp_path), i, results)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    answers = [results.get(timeout=60)[1] for _ in workers]
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    assert len({content for answer in answers for content in answer}) == 1
+    assert EmbeddingStore(tmp_path).summary().entries == 12
+    assert not list(tmp_path.rglob(".*.part"))
+
+
+def test_info_counts_and_prune_deletes_by_age_and_clears_what_kills_left(tmp_path):
+    store = EmbeddingStore(tmp_path)
+    assert store.summary().entries == 0
+    keys = [entry_key(str(i), {}) for i in range(3)]
+    for key in keys:
+        store.save(key, ARRAYS)
+    sizes = [path.stat().st_size for path in entries(store)]
+    assert (store.summary().entries, store.summary().size) == (3, sum(sizes))
+    old = entries(store)[0]
+    long_ago = time.time() - 10 * 86400
+    os.utime(old, (long_ago, long_ago))
+    stale, fresh = old.parent / ".x.abc.part", old.parent / ".y.abc.part"
+    for path in (stale, fresh):
+        path.write_bytes(b"half")
+    os.utime(stale, (long_ago, long_ago))
+    pruned = store.prune(older_than_days=7)
+    assert (pruned.entries, pruned.size) == (1, sizes[0])
+    assert not old.exists()
+    assert not stale.exists()
+    assert fresh.exists()
+    assert store.prune().entries == 2
+    assert store.summary().entries == 0
+    assert EmbeddingStore(tmp_path / "never made").prune().entries == 0
+
+
+def test_the_default_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "a"))
+    assert default_store_folder() == tmp_path / "a" / "embeddings"
+    monkeypatch.delenv("FIRSTSHOT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+    assert default_store_folder() == tmp_path / "b" / "firstshot" / "embeddings"
