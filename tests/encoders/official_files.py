@@ -69,14 +69,14 @@ def _manifest(file: str, key: str) -> dict[str, list[int]]:
 
 
 @cache
-def ced_zenodo() -> dict[str, torch.Tensor]:
-    return ced_m2d_recipe.checkpoint(_manifest("ced_manifest_zenodo", "ced_ci_d2"))
+def ced_zenodo(model: str = "ced_ci_d2") -> dict[str, torch.Tensor]:
+    return ced_m2d_recipe.checkpoint(_manifest("ced_manifest_zenodo", model))
 
 
-def ced_hub() -> dict[str, torch.Tensor]:
+def ced_hub(model: str = "ced_ci_d2") -> dict[str, torch.Tensor]:
     """The hub's names: all but the head under `encoder.`, no front-end tables."""
     renamed = {}
-    for name, tensor in ced_zenodo().items():
+    for name, tensor in ced_zenodo(model).items():
         if not name.startswith("front_end."):
             plain = name.replace("init_bn.1.", "init_bn.")
             renamed[plain if name.startswith("outputlayer.") else f"encoder.{plain}"] = tensor
