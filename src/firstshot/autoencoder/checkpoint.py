@@ -63,7 +63,7 @@ def read_checkpoint(path: Path) -> Arrays | None:
 
     try:
         arrays: Arrays = load(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (SafetensorError, OSError) as error:
         warnings.warn(

@@ -87,11 +87,14 @@ class TrainingFrames:
         First frame of each vector; no vector reaches from one clip into the next.
     is_target : bool (vectors,)
         Whether the vector's clip is of the target domain.
+    clips : int
+        Number of clips.
     """
 
     frames: NDArray[np.float32]
     starts: NDArray[np.int64]
     is_target: NDArray[np.bool_]
+    clips: int
 
 
 def join_frames(
@@ -123,4 +126,5 @@ def join_frames(
         frames=np.concatenate(spectrograms),
         starts=np.concatenate(starts),
         is_target=np.repeat(np.asarray(is_target, dtype=np.bool_), counts),
+        clips=len(spectrograms),
     )

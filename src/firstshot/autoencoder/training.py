@@ -14,7 +14,7 @@ many cores there are. Other clips than the normal ones are never seen here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +31,6 @@ from firstshot.autoencoder.scores import DOMAINS, ScoreName, residual_covariance
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.errors import ParameterError
 
-Precisions = tuple[NDArray[np.float64], ...]
-
 
 class TrainingStoppedError(Exception):
     """Another training of the same run failed, or the user stopped the run."""
@@ -44,6 +42,8 @@ class TrainedAutoencoder:
 
     Attributes
     ----------
+    seed, settings
+        What it was trained from.
     network : Autoencoder
         In evaluation mode.
     covariances : dict of str to float64 (128, 128)
@@ -55,6 +55,8 @@ class TrainedAutoencoder:
         each validation batch: what the release fits the threshold of the MSE score to.
     """
 
+    seed: int
+    settings: TrainingSettings
     network: Autoencoder
     covariances: dict[str, NDArray[np.float64]]
     losses: NDArray[np.float64]
@@ -63,6 +65,26 @@ class TrainedAutoencoder:
     def residuals(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return reconstruction minus vector (frames - 4, 640) of one clip's frames."""
         return _residuals(self.network, torch.tensor(stack_frames(frames)))
+
+    def score_batches(
+        self, data: TrainingFrames, score: ScoreName, precisions: Sequence[NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """Return the scores of mini-batches (batches,) that the release sets its threshold on.
+
+        Of the MSE score they are the last epoch's losses; of the others the score of each shuffled
+        batch of training and validation vectors, as though it were a clip. `data` is what the
+        network was trained on.
+        """
+        if score == "mse":
+            return self.batch_losses
+        vectors, settings = _as_vectors(data), self.settings
+        fitted, kept = split_vectors(len(data.starts), self.seed, settings.validation_share)
+        batches = [
+            *_shuffled_batches(fitted, self.seed, settings.epochs + 1, settings.batch),
+            *_cut(kept, settings.batch),
+        ]
+        residuals = (_residuals(self.network, vectors.gather(rows)) for rows in batches)
+        return np.array([score_residuals(errors, score, precisions) for errors in residuals])
 
 
 @dataclass
@@ -137,40 +159,14 @@ def train(
             on_epoch(len(state.losses))
     network = state.network.eval()
     if covariances is None:
-        batches = _batches(fitted, seed, settings.epochs + 1, settings.batch)
+        batches = _shuffled_batches(fitted, seed, settings.epochs + 1, settings.batch)
         covariances = residual_covariances(
             (_residuals(network, vectors.gather(rows)), data.is_target[rows]) for rows in batches
         )
         if checkpoint:
             write_checkpoint(checkpoint, _kept_arrays(state, covariances))
-    return TrainedAutoencoder(network, covariances, np.array(state.losses), state.batch_losses)
-
-
-def score_batches(
-    trained: TrainedAutoencoder,
-    data: TrainingFrames,
-    seed: int,
-    score: ScoreName,
-    precisions: Precisions,
-    settings: TrainingSettings | None = None,
-) -> NDArray[np.float64]:
-    """Return the scores of mini-batches (batches,) that the released threshold is fitted to.
-
-    Of the MSE score they are the last epoch's losses; of the others, the score of each shuffled
-    batch of training and of validation vectors, as though it were a clip.
-    """
-    if score == "mse":
-        return trained.batch_losses
-    settings = settings or TrainingSettings()
-    vectors = _as_vectors(data)
-    fitted, kept = split_vectors(len(data.starts), seed, settings.validation_share)
-    batches = [*_batches(fitted, seed, settings.epochs + 1, settings.batch)]
-    batches += np.split(kept, range(settings.batch, len(kept), settings.batch))
-    return np.array(
-        [
-            score_residuals(_residuals(trained.network, vectors.gather(rows)), score, precisions)
-            for rows in batches
-        ]
+    return TrainedAutoencoder(
+        seed, settings, network, covariances, np.array(state.losses), state.batch_losses
     )
 
 
@@ -199,14 +195,16 @@ def _as_vectors(data: TrainingFrames) -> _Vectors:
     return _Vectors(flat, torch.from_numpy(data.starts * data.frames.shape[1]), data.is_target)
 
 
-def _batches(
+def _shuffled_batches(
     rows: NDArray[np.int64], seed: int, epoch: int, size: int
-) -> Iterator[NDArray[np.int64]]:
-    """Yield an epoch's shuffled batches; a last one of a single row has no batch statistics."""
+) -> list[NDArray[np.int64]]:
+    """Return an epoch's batches; a last one of a single row, which has no variance, is left out."""
     shuffled = np.random.default_rng((seed, epoch)).permutation(rows)
-    for start in range(0, len(rows), size):
-        if len(batch := shuffled[start : start + size]) > 1:
-            yield batch
+    return [batch for batch in _cut(shuffled, size) if len(batch) > 1]
+
+
+def _cut(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return np.split(rows, range(size, len(rows), size))
 
 
 def _train_epoch(
@@ -221,7 +219,7 @@ def _train_epoch(
     epoch = len(state.losses) + 1
     state.network.train()
     losses = []
-    for rows in _batches(fitted, seed, epoch, settings.batch):
+    for rows in _shuffled_batches(fitted, seed, epoch, settings.batch):
         if stop is not None and stop.is_set():
             raise TrainingStoppedError
         batch = vectors.gather(rows)
@@ -232,7 +230,7 @@ def _train_epoch(
         losses.append(loss.item())
     state.network.eval()
     validation = []
-    for rows in np.split(kept, range(settings.batch, len(kept), settings.batch)):
+    for rows in _cut(kept, settings.batch):
         residuals = _residuals(state.network, vectors.gather(rows))
         validation.append(float(np.square(residuals, dtype=np.float64).mean()))
     if not np.isfinite([*losses, *validation]).all():
