@@ -76,7 +76,7 @@ def test_training_takes_the_course_of_the_published_code(golden):
     batch_scores = trained.score_batches(data, "mahala", precisions)
     assert len(batch_scores) == 5 + 1
     shape, location, scale = stored["gamma_mahala"]
-    assert batch_scores.mean() == pytest.approx(location + shape * scale, rel=0.05)
+    assert batch_scores.mean() == pytest.approx(location + shape * scale, rel=0.1)
 
 
 def test_the_first_step_is_adams_on_the_mean_squared_error_of_the_batch():
