@@ -44,8 +44,7 @@ def download(
 ) -> None:
     """Fetch a year's data into the official layout, checked against the records' checksums.
 
-    A download that was stopped goes on when the same command is given again; what is whole already
-    is left alone.
+    A download that was stopped goes on when the same command is given again.
 
     Example: firstshot dcase download --year 2025 --part dev --machine fan
     """
@@ -63,8 +62,8 @@ def download(
             progress=progress,
             tell=tell,
         )
-    before = f", {len(done.present)} were there" if done.present else ""
-    typer.echo(f"{done.root}: {len(done.fetched)} archives fetched{before}")
+    counts = f"archives fetched: {len(done.fetched)}, there before: {len(done.present)}"
+    typer.echo(f"{done.root}: {counts}")
     typer.echo(f"next: firstshot dcase check {done.root}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from firstshot.errors import OutputError
 from firstshot.files import write_result
 
 _SCHEMA = 1
-# Deflate shrank recordings of four machines to between 1/1.08 and 1/1.52 of their size; how much an
+# Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; how much an
 # archive really unpacks to is known when it is there, and checked again then.
 _UNPACKED = 1.5
 
@@ -60,7 +60,7 @@ def download(
     out : Path
         Folder that holds the years' roots.
     parts, machines : sequence of str or None
-        Only these ("dev", "train", "eval"; the challenge's names); None for all.
+        Only these; None for all.
     keep_archives : bool
         Leave the zip files in <root>/downloads when they are unpacked.
     connection : Connection or None
@@ -68,26 +68,38 @@ def download(
     progress : callable or None
         Called with a title, gives what is called with (bytes done, total).
     tell : callable or None
-        Called with a line for people where something is waited for or done again.
+        Called with a line for people: how much there is to bring, what is waited for.
 
     Raises
     ------
-    ParameterError
-        No such year, part or machine.
-    DatasetError
-        The service cannot be reached, or what it has is not what its record lists.
-    OutputError
-        Not enough free space, or the folder cannot be written to.
+    ParameterError, DatasetError, OutputError
+        No such year, part or machine; the service cannot be reached or has not what its record
+        lists; not enough free space, or the folder cannot be written to.
     """
     connection, tell = connection or Connection(), tell or _say_nothing
     archives = select_archives(year, parts, machines)
     root = out / f"dcase{year}t2"
     wanted = [archive for archive in archives if not _is_whole(root, archive, tell)]
     if not wanted:
-        return Download(root, (), tuple(archive.name for archive in archives))
+        return Download(root, (), tuple(a.name for a in archives))
     files = _look_up(wanted, connection, tell)
     _make_folder(root / "downloads")
     _check_space(root, list(files.values()), keep_archives)
+    size = sum(file.size for file in files.values())
+    tell(f"{root}: archives to bring: {len(files)}, {size / 1e9:.3g} GB")
+    fetched = _bring_all(root, files, keep_archives, connection, progress, tell)
+    return Download(root, fetched, tuple(a.name for a in archives if a.name not in fetched))
+
+
+def _bring_all(
+    root: Path,
+    files: Mapping[Archive, RecordFile],
+    keep_archives: bool,
+    connection: Connection,
+    progress: Progress | None,
+    tell: Tell,
+) -> tuple[str, ...]:
+    """Bring archive after archive; returns the names of those that this process brought."""
     fetched = []
     for number, (archive, file) in enumerate(files.items(), start=1):
         start = _number_titles(progress, f" ({number} of {len(files)})")
@@ -96,8 +108,7 @@ def download(
             if not _is_whole(root, archive, _say_nothing):
                 _bring(root, archive, file, keep_archives, connection, start, tell)
                 fetched.append(archive.name)
-    present = tuple(archive.name for archive in archives if archive.name not in fetched)
-    return Download(root, tuple(fetched), present)
+    return tuple(fetched)
 
 
 def _number_titles(progress: Progress | None, number: str) -> Progress | None:
@@ -189,7 +200,7 @@ def _check_space(root: Path, files: Sequence[RecordFile], keep_archives: bool) -
     free = shutil.disk_usage(root).free
     if archives + unpacked > free + there:
         raise OutputError(
-            f"{root}: {free / 1e9:.3g} GB are free, but {len(files)} archives need about "
+            f"{root}: {free / 1e9:.3g} GB are free, but what is to be fetched needs about "
             f"{(archives + unpacked - there) / 1e9:.3g} GB (archives {archives / 1e9:.3g}, unpacked"
             f" about {unpacked / 1e9:.3g}); make room, or choose --machine, --part or another --out"
         )
