@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Run, check and evaluate data sets in the layout of DCASE Task 2.", no_args_is_help=True
 )
+WARNINGS_SHOWN = 3
 Root = Annotated[Path, typer.Argument(help="Folder with <machine>/train and <machine>/test in it.")]
 
 
@@ -80,9 +81,13 @@ def print_run(run: Run, out: Path) -> None:
     from firstshot.report.table import terminal_table
 
     print_table(terminal_table(run.results))
-    for note, names in run.warnings().items():
+    warnings = list(run.warnings().items())
+    for note, names in warnings[:WARNINGS_SHOWN]:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         typer.echo(f"warning: {names[0]}{more}: {note}", err=True)
+    if len(warnings) > WARNINGS_SHOWN:
+        rest = len(warnings) - WARNINGS_SHOWN
+        typer.echo(f"warning: {rest} more such notes are in {out / 'results.json'}", err=True)
     for name, fault in run.failures.items():
         typer.echo(f"error: {name} was left out: {fault}", err=True)
     typer.echo(f"scores, decisions and tables: {out}")

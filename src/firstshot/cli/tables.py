@@ -44,7 +44,7 @@ def print_rows(
     needed = 2
     for i, heading in enumerate(header):
         widest = max(map(len, [*heading.split(), *(row[i] for row in rows)]))
-        needed += widest + 2
+        needed += widest + 3
         table.add_column(heading, justify="right" if i else "left", min_width=widest)
     for i, row in enumerate(rows):
         last = bold_last and i == len(rows) - 1

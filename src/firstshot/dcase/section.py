@@ -81,6 +81,8 @@ def join_section(
     scores = np.mean([[r.score for r in s.results] for s in by_encoder], axis=0)
     training = np.mean([s.training_scores for s in by_encoder], axis=0)
     notes = [note for s in by_encoder for note in s.notes]
+    if {clip.domain for clip in section.train} == {"source"}:
+        notes.insert(0, "no target training clips; every clip is judged by the source ones")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FirstshotWarning)
         threshold = fit_threshold(training, system.threshold, system.false_alarm_rate)

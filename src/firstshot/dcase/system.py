@@ -89,7 +89,7 @@ def load_system(name_or_path: str) -> System:
         path = Path(name_or_path)
         if not path.is_file():
             raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
-        text = path.read_text(encoding="utf-8")
+        text = _read(path)
     elif name_or_path in list_systems():
         folder = resources.files("firstshot.dcase") / "systems"
         text = (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
@@ -108,6 +108,15 @@ def load_system(name_or_path: str) -> System:
         raise ParameterError(
             f"{name_or_path}: field {field!r}: {first['msg'].lower()}; see the packaged systems"
         ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{path}: not a text file in UTF-8; save it as one") from error
+    except OSError as error:
+        raise ParameterError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _packaged_names() -> str:

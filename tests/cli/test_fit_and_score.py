@@ -1,0 +1,243 @@
+"""`firstshot fit | score | explain | calibrate` as a person and as a script use them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+
+def one_line(stderr: str) -> str:
+    """The only line of an error message."""
+    lines = [line for line in stderr.splitlines() if not line.startswith("warning:")]
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_fit_says_what_it_learned_and_how_to_go_on(firstshot, normal, tmp_path):
+    out = tmp_path / "new folder" / "fan.firstshot"
+    done = firstshot("fit", normal["source"], "--target", normal["target"], "-o", out)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "learned 20 source and 10 target clips with logmel" in done.stdout
+    assert f"firstshot score {out} NEW_CLIPS" in done.stdout
+    assert out.is_file()
+
+
+def test_fit_never_overwrites_a_detector_unasked(firstshot, normal, detector):
+    before = detector.read_bytes()
+    done = firstshot("fit", normal["source"], "-o", detector)
+    assert done.returncode == 2
+    assert "is there already" in one_line(done.stderr)
+    assert "--overwrite" in done.stderr
+    assert detector.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["{missing}"], "missing: does not exist"),
+        (["{empty}"], "empty: no audio"),
+        (["{one}"], "at least 2 normal clips"),
+        (["{source}", "--target", "{missing}"], "missing: does not exist"),
+        (["{source}", "--layers", "a,b"], "layers 'a,b'"),
+        (["{source}", "--layers", "9"], "layer 9 does not exist"),
+        (["{source}", "--channel", "3"], "channel 3"),
+        (["{source}", "--length", "windows"], "length policy windows"),
+        (["{source}", "--normalizer", "zscore"], "normaliser 'zscore' is not known"),
+        (["{source}", "--false-alarm-rate", "7"], "7.0: it must lie between 0 and 1"),
+    ],
+)
+def test_fit_refuses_in_one_line(firstshot, normal, tmp_path, words, named):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one").mkdir()
+    shutil.copy(min(normal["source"].iterdir()), tmp_path / "one")
+    places = {name: tmp_path / name for name in ("missing", "empty", "one")}
+    arguments = [word.format(**normal, **places) for word in words]
+    done = firstshot("fit", *arguments, "-o", tmp_path / "x.firstshot")
+    assert done.returncode == 2
+    assert named in one_line(done.stderr)
+    assert done.stdout == ""
+    assert not (tmp_path / "x.firstshot").exists()
+
+
+@pytest.mark.parametrize("out", ["folder", "file/x.firstshot", "/dev/null"])
+def test_fit_writes_only_where_a_file_can_be(firstshot, normal, tmp_path, out):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("not a folder")
+    done = firstshot("fit", normal["source"], "-o", tmp_path / out, "--overwrite", "--no-store")
+    assert done.returncode == 2
+    assert str(tmp_path / out) in one_line(done.stderr)
+    assert Path("/dev/null").is_char_device()
+
+
+def test_layers_channel_and_windows_are_heard(firstshot, tmp_path):
+    """A whistle in channel 1 alone: a detector of channel 0 must not hear it."""
+    rng = np.random.default_rng(0)
+    times = np.arange(32000) / 16000
+    (tmp_path / "normal").mkdir()
+    for i in range(12):
+        hum = 0.1 * np.sin(2 * np.pi * 120 * times + i) + 0.001 * rng.normal(size=times.size)
+        both = np.stack([hum, 0.1 * rng.normal(size=times.size)], axis=1)
+        soundfile.write(tmp_path / "normal" / f"{i}.wav", both, 16000)
+    both[:, 1] += 0.3 * np.sin(2 * np.pi * 2000 * times)
+    soundfile.write(tmp_path / "new.wav", both, 16000)
+    options = ["--layers", "1,-1", "--length", "windows:1", "--normalizer", "none"]
+    fit = ["fit", tmp_path / "normal", *options, "--no-store"]
+    found = {}
+    for channel in ("0", "1"):
+        out = tmp_path / f"{channel}.firstshot"
+        done = firstshot(*fit, "--channel", channel, "-o", out)
+        assert "learned 24 source" in done.stdout, done.stderr
+        scored = firstshot("score", out, tmp_path / "new.wav", "--format", "json")
+        (found[channel],) = json.loads(scored.stdout)
+    assert set(found["0"]["parts"]) == {"layer 1", "layer 2"}
+    assert len(found["0"]["window_scores"]) == 2
+    assert found["0"]["score"] == pytest.approx(max(found["0"]["window_scores"]))
+    assert (found["0"]["is_anomaly"], found["1"]["is_anomaly"]) == (False, True)
+
+
+def test_three_formats_say_the_same(firstshot, detector, test_clips):
+    by_format = {}
+    for form in ("table", "csv", "json"):
+        done = firstshot("score", detector, test_clips, "--format", form)
+        assert done.returncode == 0
+        assert done.stderr == ""
+        by_format[form] = done.stdout
+    rows = list(csv.DictReader(io.StringIO(by_format["csv"])))
+    records = json.loads(by_format["json"])
+    assert len(rows) == len(records) == 16
+    for row, record in zip(rows, records, strict=True):
+        assert Path(row["clip"]).is_file()
+        assert row["clip"] == record["clip"]
+        assert float(row["score"]) == record["score"]
+        assert float(row["p_value"]) == record["p_value"]
+        assert bool(int(row["is_anomaly"])) == record["is_anomaly"]
+        assert record["is_anomaly"] == (record["score"] > record["threshold"])
+        assert row["nearest"] == record["nearest"][0]["clip"]
+    anomalies = sum(record["is_anomaly"] for record in records)
+    assert by_format["table"].count("ANOMALY") == anomalies
+    assert f"{anomalies} of 16 clips anomalous" in by_format["table"]
+    for record in records:
+        assert f"{record['score']:.4f}" in by_format["table"]
+
+
+def test_the_table_names_the_folder_once_and_the_clips_within_it(firstshot, detector, test_clips):
+    done = firstshot("score", detector, test_clips)
+    joined = "".join(done.stdout.split())
+    assert joined.count(str(test_clips).replace(" ", "")) == 1
+    clip = min(test_clips.iterdir())
+    assert sum(clip.name[:20] in line for line in done.stdout.splitlines()) >= 1
+
+
+def test_a_bad_file_does_not_lose_the_others(firstshot, detector, test_clips, tmp_path):
+    good = min(test_clips.iterdir())
+    (tmp_path / "bad.wav").write_bytes(b"this is not sound")
+    (tmp_path / "cut.wav").write_bytes(good.read_bytes()[:9000])
+    (tmp_path / "none").mkdir()
+    places = [tmp_path / "bad.wav", tmp_path / "cut.wav", tmp_path / "gone.wav", tmp_path / "none"]
+    done = firstshot("score", detector, *places, good, "--format", "csv", "--fail-on-anomaly")
+    assert done.returncode == 2
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert row["clip"] == str(good)
+    errors = done.stderr.splitlines()
+    assert len(errors) == 4
+    for place in places:
+        assert any(line.startswith(f"error: {place}: ") for line in errors), place
+
+
+def test_only_bad_files_still_give_output_that_parses(firstshot, detector, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"")
+    as_json = firstshot("score", detector, tmp_path, "--format", "json")
+    as_csv = firstshot("score", detector, tmp_path, "--format", "csv")
+    assert (as_json.returncode, as_csv.returncode) == (2, 2)
+    assert json.loads(as_json.stdout) == []
+    assert as_csv.stdout.splitlines() == ["clip,score,p_value,threshold,is_anomaly,domain,nearest"]
+
+
+def test_exit_status_tells_an_anomaly_only_where_asked(firstshot, detector, test_clips):
+    done = firstshot("score", detector, test_clips, "--format", "json", "--fail-on-anomaly")
+    records = json.loads(done.stdout)
+    assert done.returncode == 1
+    calm = next(record["clip"] for record in records if not record["is_anomaly"])
+    loud = next(record["clip"] for record in records if record["is_anomaly"])
+    assert firstshot("score", detector, calm, "--fail-on-anomaly").returncode == 0
+    assert firstshot("score", detector, loud).returncode == 0
+
+
+def test_a_file_that_is_no_detector_is_refused(firstshot, test_clips, tmp_path):
+    missing = firstshot("score", tmp_path / "gone.firstshot", test_clips)
+    other = firstshot("score", min(test_clips.iterdir()), test_clips)
+    assert (missing.returncode, other.returncode) == (2, 2)
+    assert "firstshot fit NORMAL_DIR" in one_line(missing.stderr)
+    assert "not a whole detector file" in one_line(other.stderr)
+
+
+def test_explain_says_why_in_words_and_in_json(firstshot, detector, test_clips):
+    clip = next(iter(sorted(test_clips.glob("*anomaly_0002*"))))
+    text = firstshot("explain", detector, clip)
+    record = json.loads(firstshot("explain", detector, clip, "--format", "json").stdout)
+    assert text.returncode == 0
+    assert record["words"] in text.stdout
+    assert f"score {record['result']['score']:.4f}" in text.stdout
+    assert record["result"]["nearest"][0]["clip"] in text.stdout
+    shares = [share for _, _, share in record["rows"]]
+    assert math.isclose(sum(shares), 1.0, rel_tol=1e-6)
+    assert firstshot("explain", detector, clip, "--format", "csv").returncode == 2
+
+
+def test_explain_wants_one_clip(firstshot, detector, test_clips):
+    done = firstshot("explain", detector, test_clips)
+    assert done.returncode == 2
+    assert "name one clip" in one_line(done.stderr)
+
+
+def test_calibrate_moves_the_threshold_and_not_the_scores(
+    firstshot, detector, test_clips, tmp_path
+):
+    out = tmp_path / "careful.firstshot"
+    words = ["--false-alarm-rate", "0.05", "--method", "conformal", "-o", out]
+    done = firstshot("calibrate", detector, *words)
+    assert done.returncode == 0
+    assert "promised by 30 normal clips" in done.stdout
+    again = firstshot("calibrate", detector, *words)
+    assert again.returncode == 2
+    assert "--overwrite" in one_line(again.stderr)
+    before, after = (
+        json.loads(firstshot("score", file, test_clips, "--format", "json").stdout)
+        for file in (detector, out)
+    )
+    assert [r["score"] for r in before] == [r["score"] for r in after]
+    assert {r["threshold"] for r in before}.isdisjoint({r["threshold"] for r in after})
+
+
+def test_calibrate_refuses_to_promise_what_so_few_clips_cannot(firstshot, detector):
+    before = detector.read_bytes()
+    done = firstshot("calibrate", detector, "--false-alarm-rate", "0.001", "--method", "conformal")
+    assert done.returncode == 2
+    assert "0.0323 or more" in one_line(done.stderr)  # 1 / 31
+    assert detector.read_bytes() == before
+
+
+def test_file_names_of_any_bytes_come_back_as_they_are(firstshot, detector, test_clips, tmp_path):
+    """Names are bytes: not UTF-8, with commas, quotes, line breaks, or `rich`'s own markup."""
+    names = [b"caf\xe9.wav", 'ü [red]x, "y".wav'.encode(), b"two\nlines.wav"]
+    for name in names:
+        shutil.copy(min(test_clips.iterdir()), tmp_path / os.fsdecode(name))
+    done = firstshot("score", detector, tmp_path, "--format", "csv", text=False)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode("utf-8", "surrogateescape")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert {os.fsencode(Path(row["clip"]).name) for row in rows} == set(names)
+    table = firstshot("score", detector, tmp_path, text=False)
+    assert table.returncode == 0, table.stderr
+    assert b"[red]x" in table.stdout

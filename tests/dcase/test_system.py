@@ -1,0 +1,80 @@
+"""Systems are files: packaged ones load, a copy may be changed, a mistake is named in one line."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+
+from firstshot.dcase.system import list_systems, load_system
+from firstshot.errors import FirstshotError, ParameterError
+
+
+def packaged(name: str) -> str:
+    return (resources.files("firstshot.dcase") / "systems" / f"{name}.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", list_systems())
+def test_every_packaged_system_loads_under_its_own_name(name):
+    assert load_system(name).name == name
+
+
+def test_a_copied_and_changed_file_is_a_system(tmp_path):
+    text = packaged("embedded").replace("k_target = 9", "k_target = 3")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('name = "embedded"', 'name = "mine"'))
+    system = load_system(str(path))
+    assert system.name == "mine"
+    assert system.normalizer_settings == {"k_source": 16, "k_target": 3}
+    assert system.encoders == load_system("embedded").encoders
+
+
+def test_another_normaliser_comes_with_its_own_defaults():
+    system = load_system("embedded").with_normalizer("none")
+    assert (system.normalizer, system.normalizer_settings) == ("none", {})
+    assert system.detector(system.encoders[0]).hear().encoder.name == "logmel"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('metric = "sqeuclidean"', 'metirc = "sqeuclidean"', "'metirc'"),
+        ('metric = "sqeuclidean"', 'metric = "cosin"', "'cosin'"),
+        ('transform = "standardize"', 'transform = "standardise"', "'standardise'"),
+        ("k_source = 16", "k_sorce = 16", "'k_sorce'"),
+        ("k_source = 16", "k_source = 0", "k_source"),
+        ('length = "native"', "length = 10", "'length'"),
+        ('length = "native"', 'length = "10s"', "10s"),
+        ('threshold = "gamma"', 'threshold = "gama"', "'threshold'"),
+        ("false_alarm_rate = 0.1", "false_alarm_rate = 2", "'false_alarm_rate'"),
+        ("layers = [1]", "layers = [3]", "layer 3"),
+        ("layers = [1]", 'layers = ["a"]', "encoders.0.layers.0"),
+        ('name = "logmel"', 'name = "logmle"', "'logmle'"),
+        ('metric = "sqeuclidean"', "metric = ", "not valid TOML"),
+        ("[[encoders]]", "[[encoder]]", "'encoder"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line_before_a_clip_is_read(tmp_path, old, new, named):
+    text = packaged("embedded")
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(FirstshotError) as caught:
+        system = load_system(str(path))
+        system.detector(system.encoders[0]).hear()
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_system_is_answered_with_those_there_are(tmp_path):
+    with pytest.raises(ParameterError, match="embedded"):
+        load_system("embeded")
+    with pytest.raises(ParameterError, match=r"gone\.toml: no such system file"):
+        load_system(str(tmp_path / "gone.toml"))
+
+
+def test_a_system_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "bytes.toml"
+    path.write_bytes(b"name = \xff\xfe")
+    with pytest.raises(ParameterError, match=r"bytes\.toml: .*UTF-8"):
+        load_system(str(path))
