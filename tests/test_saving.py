@@ -1,0 +1,302 @@
+"""A saved detector is the same detector, and anything else is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firstshot.detector import Detector
+from firstshot.detector_file import SCHEMA, MemberRow, read_detector_file, write_detector_file
+from firstshot.encoders.logmel import LogMel
+from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
+from firstshot.scoring.normalizers import NORMALIZERS
+from firstshot.scoring.transform import TRANSFORMS
+
+FILES = Path(__file__).parent / "files"
+MEMBERS = ("manifest.json", "bank.safetensors", "members.csv")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*take the place of the K nearest"),
+    pytest.mark.filterwarnings("ignore:test_zscore is transductive"),
+]
+
+
+def sounds(count, first=0, samples=4800):
+    return [np.random.default_rng(first + i).random(samples) - 0.5 for i in range(count)]
+
+
+def stored_detector():
+    """Make the detector of tests/files/schema_1.firstshot: `.save(...)` of it is that file."""
+    return Detector(normalizer="local_density", normalizer_settings={"k": 2}, layers=[1, 2]).fit(
+        sounds(7), sounds(4, 50)
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FirstshotWarning)
+        detector = Detector().fit(sounds(14), sounds(5, 50))
+    path = tmp_path_factory.mktemp("saved") / "fan.firstshot"
+    detector.save(path)
+    return path
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    path = tmp_path / "copy.firstshot"
+    path.write_bytes(saved.read_bytes())
+    return path
+
+
+def contents(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rezip(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def refused(path, match, **how):
+    with pytest.raises(DetectorFileError, match=match) as error:
+        Detector.load(path, **how)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def digest_of(manifest):
+    digests = {k: v for k, v in manifest["sha256"].items() if k != "manifest"}
+    text = json.dumps({**manifest, "sha256": digests}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_a_loaded_detector_gives_the_same_bits(tmp_path, normalizer, transform):
+    source, target, new = sounds(14), sounds(5, 50), sounds(4, 90)
+    detector = Detector(normalizer=normalizer, transform=transform, layers=[1, 2])
+    detector.fit(source, target)
+    detector.save(tmp_path / "x.firstshot")
+    loaded = Detector.load(tmp_path / "x.firstshot")
+    assert np.array_equal(loaded.score(new), detector.score(new))
+    assert loaded.predict(new) == detector.predict(new)
+    assert loaded.threshold_ == detector.threshold_
+    assert np.array_equal(loaded.training_scores_, detector.training_scores_)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"combine": "concat", "layers": [-1, 1], "metric": "cosine"},
+        {"memmixup": True, "normalizer_settings": {"k_source": np.int64(3)}},
+        {"length": "windows:0.123456789:0.1", "channel": 0},
+        {"encoder_settings": {"keep_level": True}, "pooling": "all"},
+        {"layers": np.array([2]), "false_alarm_rate": np.float64(0.2), "metric": "euclidean"},
+    ],
+)
+def test_every_setting_comes_back(tmp_path, settings):
+    detector = Detector(**settings).fit(sounds(12), sounds(4, 50))
+    detector.save(tmp_path / "x.firstshot")
+    loaded = Detector.load(tmp_path / "x.firstshot")
+    assert loaded.hear().recipe() == detector.hear().recipe()
+    assert loaded.recipe_ == detector.recipe_
+    assert loaded.predict(sounds(3, 90)) == detector.predict(sounds(3, 90))
+    assert loaded.explain(sounds(1, 91)[0]) == detector.explain(sounds(1, 91)[0])
+    if detector.hear().length.kind == "native":
+        again = loaded.fit(sounds(12), sounds(4, 50))
+        assert np.array_equal(again.training_scores_, detector.training_scores_)
+
+
+def test_a_loaded_detector_calibrates_and_saves_like_the_one_that_was_saved(saved, tmp_path):
+    loaded = Detector.load(saved)
+    loaded.calibrate(0.2, "conformal").save(tmp_path / "again.firstshot")
+    again = Detector.load(tmp_path / "again.firstshot")
+    assert again.threshold_ == loaded.threshold_
+    assert again.threshold_.method == "conformal"
+    Detector.load(saved).save(tmp_path / "same.firstshot")
+    assert (tmp_path / "same.firstshot").read_bytes() == saved.read_bytes()
+
+
+def test_equal_detectors_are_equal_files_without_code(tmp_path):
+    for name in ("a", "b"):
+        Detector().fit(sounds(8), sounds(4, 50)).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert tuple(contents(tmp_path / "a")) == MEMBERS
+    table = contents(tmp_path / "a")["members.csv"].decode().splitlines()
+    assert table[0] == "clip,domain,samples_sha256"
+    assert [row.split(",")[:2] for row in table[1:3]] == [
+        ["array 0", "source"],
+        ["array 1", "source"],
+    ]
+
+
+def test_loading_warns_of_nothing(saved):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Detector.load(saved)
+
+
+def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path):
+    rows = [MemberRow('a,"b"\n.wav', "source", "0"), MemberRow("größe.wav", "target", "1")]
+    write_detector_file(tmp_path / "x", {}, {"a": np.arange(3.0)}, rows)
+    manifest, arrays, found = read_detector_file(tmp_path / "x")
+    assert found == rows
+    assert manifest["schema"] == SCHEMA
+    assert np.array_equal(arrays["a"], np.arange(3.0))
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path):
+    refused(tmp_path / "none.firstshot", "no such detector file; `firstshot fit NORMAL_DIR")
+
+
+@pytest.mark.parametrize("kept", [0, 10, 0.3, 0.9, -1])
+def test_a_truncated_file_is_refused(copy, kept):
+    content = copy.read_bytes()
+    copy.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    refused(copy, "not a whole detector file")
+
+
+def test_any_flipped_byte_is_refused_or_changes_no_score(copy):
+    content, new = copy.read_bytes(), sounds(1, 90)
+    expected = Detector.load(copy).score(new)
+    for place in np.random.default_rng(0).integers(0, len(content), 60):
+        flipped = bytearray(content)
+        flipped[place] ^= 0x55
+        copy.write_bytes(flipped)
+        try:
+            loaded = Detector.load(copy)
+        except DetectorFileError as error:
+            assert "\n" not in str(error)
+        else:
+            assert np.array_equal(loaded.score(new), expected)
+
+
+@pytest.mark.parametrize("member", ["bank.safetensors", "members.csv"])
+def test_an_altered_member_is_named(copy, member):
+    members = contents(copy)
+    altered = bytearray(members[member])
+    altered[-2] ^= 1
+    rezip(copy, {**members, member: bytes(altered)})
+    refused(copy, f"{member} was altered after the file was written")
+
+
+def test_a_threshold_edited_by_hand_is_refused(copy):
+    members = contents(copy)
+    manifest = json.loads(members["manifest.json"])
+    manifest["threshold"]["value"] *= 2
+    rezip(copy, {**members, "manifest.json": json.dumps(manifest)})
+    refused(copy, "manifest was altered after the file was written")
+    manifest["sha256"] = None
+    rezip(copy, {**members, "manifest.json": json.dumps(manifest)})
+    refused(copy, "lacks the digests")
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_missing_member_is_refused(copy, member):
+    members = contents(copy)
+    del members[member]
+    rezip(copy, members)
+    refused(copy, f"not a whole detector file .*{member}")
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 0, "2", None])
+def test_a_newer_schema_is_refused_with_the_way_out(copy, schema):
+    members = contents(copy)
+    manifest = {**json.loads(members["manifest.json"]), "schema": schema}
+    rezip(copy, {**members, "manifest.json": json.dumps(manifest)})
+    refused(copy, "update firstshot or fit anew")
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", '"text"', "{}", "not json", "[" * 5000])
+def test_a_manifest_that_is_none_is_refused(copy, content):
+    rezip(copy, {**contents(copy), "manifest.json": content})
+    refused(copy, "not a whole detector file")
+
+
+def test_any_other_zip_file_and_folder_are_refused(tmp_path):
+    rezip(tmp_path / "other.zip", {"letter.txt": "hello"})
+    (tmp_path / "text").write_text("hello")
+    for path in (tmp_path / "other.zip", tmp_path / "text", tmp_path):
+        refused(path, "not a whole detector file")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("encoder", {}),
+        ("settings", {"colour": "red"}),
+        ("layers", [9]),
+        ("transform", "whiten"),
+        ("threshold", {}),
+        ("length", None),
+    ],
+)
+def test_a_whole_file_that_makes_no_detector_is_refused(copy, field, value):
+    members = contents(copy)
+    manifest = {**json.loads(members["manifest.json"]), field: value}
+    manifest["sha256"]["manifest"] = digest_of(manifest)
+    rezip(copy, {**members, "manifest.json": json.dumps(manifest)})
+    refused(copy, "not a detector that this firstshot can make again")
+
+
+def test_another_encoder_or_other_settings_of_it_are_refused(saved, tmp_path):
+    refused(saved, "made with logmel of other weights or settings", encoder=LogMel(keep_level=True))
+    detector = Detector(LogMel(keep_level=True)).fit(sounds(8), sounds(4, 50))
+    detector.save(tmp_path / "x.firstshot")
+    refused(tmp_path / "x.firstshot", "other weights or settings")
+    loaded = Detector.load(tmp_path / "x.firstshot", encoder=LogMel(keep_level=True))
+    assert np.array_equal(loaded.score(sounds(2, 90)), detector.score(sounds(2, 90)))
+
+
+def test_an_encoder_that_is_not_installed_here_is_named(copy):
+    members = contents(copy)
+    manifest = json.loads(members["manifest.json"])
+    manifest["encoder"]["name"] = "my_plugin"
+    manifest["sha256"]["manifest"] = digest_of(manifest)
+    rezip(copy, {**members, "manifest.json": json.dumps(manifest)})
+    refused(copy, r"made with the encoder 'my_plugin', which is not known here; install it")
+
+
+def test_an_installation_that_computes_other_numbers_is_refused(saved, monkeypatch):
+    plain = LogMel._log_energies
+    monkeypatch.setattr(LogMel, "_log_energies", lambda self, clip: 1.1 * plain(self, clip))
+    refused(saved, "its self-check clip scores .* here and .* where made")
+
+
+def test_a_place_that_cannot_be_written_is_an_output_error_and_keeps_the_old_file(
+    saved, tmp_path, monkeypatch
+):
+    detector = Detector.load(saved)
+    with pytest.raises(OutputError, match="cannot be written"):
+        detector.save(tmp_path)
+    path = tmp_path / "fan.firstshot"
+    detector.save(str(path))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        detector.calibrate(0.3).save(path)
+    assert path.read_bytes() == saved.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["fan.firstshot"]
+
+
+def test_a_file_of_schema_1_still_loads_and_scores_as_recorded():
+    recorded = json.loads((FILES / "schema_1.json").read_text())
+    detector = Detector.load(FILES / "schema_1.firstshot")
+    results = detector.predict(sounds(4, 90))
+    np.testing.assert_allclose([r.score for r in results], recorded["scores"], rtol=1e-5)
+    assert [r.nearest[0].clip for r in results] == recorded["nearest"]
+    assert [r.p_value for r in results] == recorded["p_values"]
+    assert detector.threshold_.value == recorded["threshold"]
+    fresh = stored_detector()
+    np.testing.assert_allclose(fresh.score(sounds(4, 90)), recorded["scores"], rtol=1e-5)
