@@ -1,0 +1,110 @@
+"""`firstshot dcase sweep`: encoders x layers x normalisers x metrics, ranked by the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from firstshot.cli.options import (
+    Channel,
+    Length,
+    NoStore,
+    Overwrite,
+    Quiet,
+    Store,
+    open_store,
+    parse_channel,
+)
+from firstshot.cli.progress import progress_bars
+from firstshot.cli.tables import print_rows
+
+
+def sweep(
+    root: Annotated[Path, typer.Argument(help="A data set with labels, in the usual layout.")],
+    encoder: Annotated[
+        list[str],
+        typer.Option(help="May be repeated; NAME=PATH gives a pre-trained encoder's weights."),
+    ],
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="all: each layer alone; or a list such as 7,10,7+10,-1, where 7+10 is the mean of "
+            "two layers' scores and -1 the last layer."
+        ),
+    ] = "all",
+    normalizer: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated. Default: all but test_zscore, which is transductive."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="May be repeated. Default: all three.")
+    ] = None,
+    transform: Annotated[
+        str | None, typer.Option(help="none, standardize or whiten. Default: the encoder's own.")
+    ] = None,
+    pooling: Annotated[str, typer.Option(help="temporal, spectral or all.")] = "temporal",
+    length: Length = "native",
+    channel: Channel = "mean",
+    machine: Annotated[
+        list[str] | None, typer.Option(help="A machine to try; may be repeated. Default: all.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the table. Default: runs/<data>-sweep.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Rows to print; the CSV holds all.")] = 20,
+    store: Store = None,
+    no_store: NoStore = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try settings on labelled data and rank them: to understand, not to choose a submission by.
+
+    Every encoder hears every clip once; each combination then takes seconds. A sweep that was
+    stopped goes on when the same command is given again.
+
+    Example: firstshot dcase sweep data/dcase2025t2/dev_data --encoder ced_tiny --length fixed:10
+    """
+    from firstshot.dcase.sweep import run_sweep
+    from firstshot.dcase.sweep_grid import NORMALIZERS, Grid
+    from firstshot.dcase.sweep_table import (
+        TERMINAL_COLUMNS,
+        sweep_rows,
+        warning_lines,
+        write_sweep_csv,
+    )
+    from firstshot.scoring.points import METRICS
+
+    grid = Grid(
+        encoders=tuple(dict.fromkeys(encoder)),
+        layers=tuple(part.strip() for part in layers.split(",")),
+        normalizers=tuple(normalizer or NORMALIZERS),
+        metrics=tuple(metric or METRICS),
+        pooling=pooling,
+        length=length,
+        channel=parse_channel(channel),
+        transform=transform,
+    )
+    out = out or Path("runs") / f"{root.resolve().name}-sweep"
+    with progress_bars(quiet) as bars:
+        found = run_sweep(
+            root,
+            grid,
+            out,
+            machines=machine or None,
+            store=open_store(store, no_store),
+            overwrite=overwrite,
+            progress=bars,
+        )
+    table = write_sweep_csv(out, found)
+    print_rows(TERMINAL_COLUMNS, sweep_rows(found, top))
+    for line in warning_lines(found):
+        typer.echo(line)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"all {len(found.rows)} combinations: {table}")
+    for name, fault in found.failures.items():
+        typer.echo(f"error: {name} was left out: {fault}", err=True)
+    if found.failures:
+        raise typer.Exit(2)

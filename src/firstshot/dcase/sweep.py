@@ -1,0 +1,245 @@
+"""A grid of settings is tried on labelled data and ranked: to understand, never to choose.
+
+Input: a data set in the challenge's layout with labels, and a `Grid`. Output: `Sweep`, and in the
+output folder `sweep.csv`, best first. Ranking looks at the labels of the test clips, so the best
+row is flattered by the choice itself; the challenge forbids to set a submission by it.
+
+Every encoder is loaded once and hears every clip once; what a killed sweep had finished is found
+again in `scored/`, and a wider grid in the same folder computes only what is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from firstshot.dcase.layout import MachineSection, read_layout
+from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
+from firstshot.dcase.sweep_section import Outcome, hear_section, score_combinations, section_key
+from firstshot.embedding import Progress
+from firstshot.errors import DatasetError, FirstshotError, OutputError
+from firstshot.files import write_result
+from firstshot.hearing import Hearing, make_hearing
+from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
+from firstshot.store import EmbeddingStore
+
+IDENTITY = "sweep.json"
+TABLE = "sweep.csv"
+SCORED = "scored"
+
+Titled = Callable[[str], Progress]
+"""Given a title, returns what is called with (done, in all)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination over all sections: harmonic means and the official score, fractions of 1.
+
+    `sections` holds the official score of each.
+    """
+
+    encoder: str
+    combination: Combination
+    auc_source: float
+    auc_target: float
+    pauc: float
+    official_score: float
+    sections: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All combinations, best first, and what was left out and why."""
+
+    rows: tuple[Row, ...]
+    sections: tuple[str, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def run_sweep(
+    root: Path,
+    grid: Grid,
+    out: Path,
+    *,
+    machines: Sequence[str] | None = None,
+    store: EmbeddingStore | None = None,
+    overwrite: bool = False,
+    progress: Titled | None = None,
+) -> Sweep:
+    """Try every combination of a grid on every section under `root` and rank them.
+
+    Parameters
+    ----------
+    root, machines
+        The data set, and the machines of it (None: all).
+    grid : Grid
+        What is tried.
+    out : Path
+        A folder for the table and for what is finished.
+    store : EmbeddingStore, optional
+        Where embeddings are kept.
+    overwrite : bool
+        Replace the table of another sweep; scores in the folder that still hold are used again.
+    progress : callable, optional
+        Given a title, returns what is called with (done, in all).
+
+    Raises
+    ------
+    DatasetError
+        No labels, or not one section could be scored.
+    ParameterError, OutputError
+        A setting that cannot be used; `out` is another's.
+    """
+    grid.check()
+    sections, notes = _labelled(root, read_layout(root, machines))
+    _claim(out, root, sections, grid, overwrite)
+    failures: dict[str, str] = {}
+    found = {}
+    for encoder in dict.fromkeys(grid.encoders):
+        hearing = _hearing(encoder, grid)
+        for section in sections:
+            if section.name not in failures:
+                task = _Task(section, hearing, grid, out / SCORED, store, progress)
+                try:
+                    found[encoder, section.name] = task.run(notes)
+                except OutputError:
+                    raise
+                except FirstshotError as error:
+                    failures[section.name] = str(error)
+    kept = [section.name for section in sections if section.name not in failures]
+    if not kept:
+        raise DatasetError("; ".join(dict.fromkeys(failures.values())))
+    rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
+    return Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
+
+
+def _hearing(encoder: str, grid: Grid) -> Hearing:
+    """Load an encoder."""
+    name, settings = weights_of(encoder)
+    return make_hearing(
+        name, settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
+    )
+
+
+def _labelled(
+    root: Path, sections: Sequence[MachineSection]
+) -> tuple[list[MachineSection], list[str]]:
+    """Return the sections with normal clips of both domains and anomalous ones, all labelled."""
+    kept, notes = [], []
+    for section in sections:
+        groups = {(clip.domain, clip.label) for clip in section.test}
+        known = all(clip.label is not None and clip.domain for clip in section.test)
+        if known and {("source", 0), ("target", 0)} <= groups and any(y for _, y in groups):
+            kept.append(section)
+        else:
+            notes.append(f"{section.name}: lacks labels, domains or a class of clips; left out")
+    if not kept:
+        raise DatasetError(
+            f"{root}: a sweep ranks by labels and domains, and no section's test clips tell both; "
+            "name a development set"
+        )
+    return kept, notes
+
+
+def _claim(
+    out: Path, root: Path, sections: Sequence[MachineSection], grid: Grid, overwrite: bool
+) -> None:
+    """Make `out` this sweep's folder, or raise OutputError."""
+    identity = {
+        "data": str(root.resolve()),
+        "sections": [section.name for section in sections],
+        "grid": grid.to_json(),
+    }
+    way_out = "choose another folder, or add --overwrite"
+    try:
+        others = [p.name for p in out.iterdir() if not p.name.startswith(".")]
+    except FileNotFoundError:
+        others = []
+    except OSError as error:
+        raise OutputError(f"{out}: is no folder for results ({error.strerror})") from error
+    if others and IDENTITY not in others:
+        raise OutputError(f"{out}: holds {min(others)}, not a sweep; choose another folder")
+    if others and not overwrite and _read_json(out / IDENTITY) != json.loads(json.dumps(identity)):
+        raise OutputError(f"{out}: holds a sweep of other data or of another grid; {way_out}")
+    write_result(out / IDENTITY, json.dumps(identity, indent=2) + "\n")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One section under one encoder: what is known already, and the rest."""
+
+    section: MachineSection
+    hearing: Hearing
+    grid: Grid
+    folder: Path
+    store: EmbeddingStore | None
+    progress: Titled | None
+
+    def run(self, notes: list[str]) -> dict[Combination, Outcome]:
+        encoder = self.hearing.encoder
+        transform = str(self.grid.transform or getattr(encoder, "default_transform", "none"))
+        key = section_key(self.section, self.hearing, transform)
+        path = self.folder / f"{self.section.name}-{encoder.name}-{key[:12]}.json"
+        wanted = self.grid.combinations(encoder.name, encoder.depth)
+        stored = _read_json(path)
+        known: dict[str, Outcome] = stored if isinstance(stored, dict) else {}
+        missing = [c for c in wanted if str(c) not in known]
+        if missing:
+            layers = tuple(sorted({layer for c in missing for layer in c.layers}))
+            hearing = replace(self.hearing, layers=layers)
+            heard = hear_section(self.section, hearing, self.store, self._step("clips"))
+            step = self._step("layers")
+            found = score_combinations(self.section, heard, missing, transform, notes.append)
+            for done, outcomes in enumerate(found, start=1):
+                known |= {str(c): outcome for c, outcome in outcomes.items()}
+                write_result(path, json.dumps(known, indent=1) + "\n")
+                if step is not None:
+                    step(done, len(layers))
+        return {c: known[str(c)] for c in wanted}
+
+    def _step(self, what: str) -> Progress | None:
+        title = f"{self.section.name} {self.hearing.encoder.name} {what}"
+        return self.progress(title) if self.progress else None
+
+
+def _rank(
+    encoders: Iterable[str],
+    sections: Sequence[str],
+    outcomes: Mapping[tuple[str, str], Mapping[Combination, Outcome]],
+    notes: list[str],
+) -> list[Row]:
+    """Return a row per encoder and combination, best first; the same sections in every row."""
+    rows = []
+    for encoder in encoders:
+        for combination in outcomes[encoder, sections[0]]:
+            found = {name: outcomes[encoder, name][combination] for name in sections}
+            faults = [f"{name}: {o}" for name, o in found.items() if isinstance(o, str)]
+            if faults:
+                notes.append(f"{encoder} {combination} is left out: {faults[0]}")
+                continue
+            rows.append(_row(encoder, combination, found))
+    if not rows:
+        raise DatasetError(f"no combination could be scored: {notes[-1]}")
+    return sorted(rows, key=lambda row: -row.official_score)
+
+
+def _row(encoder: str, combination: Combination, found: dict[str, Any]) -> Row:
+    means = {name: harmonic_mean(o[name] for o in found.values()) for name in OFFICIAL_METRICS}
+    return Row(
+        encoder=encoder,
+        combination=combination,
+        official_score=harmonic_mean(o[n] for o in found.values() for n in OFFICIAL_METRICS),
+        sections={name: harmonic_mean(o[n] for n in OFFICIAL_METRICS) for name, o in found.items()},
+        **means,
+    )

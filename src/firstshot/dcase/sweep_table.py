@@ -1,0 +1,73 @@
+"""A sweep becomes a CSV with its warning on top, and rows for the terminal; percent.
+
+Input: a `Sweep`. Output: text. Whoever opens the table reads first that it was ranked by labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from firstshot.dcase.sweep import TABLE, Sweep
+from firstshot.dcase.sweep_grid import show_layers
+from firstshot.files import write_result
+
+TERMINAL_COLUMNS = ("Encoder", "Layers", "Normaliser", "Metric", "Official", "Src", "Tgt", "pAUC")
+
+
+def warning_lines(sweep: Sweep) -> tuple[str, ...]:
+    """Say what a ranking by labels is worth.
+
+    >>> warning_lines(Sweep((), ("fan_section_00",)))[0]
+    'Ranked by the labels of the test clips of fan_section_00: to understand, not to choose.'
+    """
+    tried = len(sweep.rows)
+    return (
+        f"Ranked by the labels of the test clips of {', '.join(sweep.sections)}: to understand, "
+        "not to choose.",
+        f"The best of {tried} combinations is the best by chance too, so its score is too high; "
+        "other data will not reach it.",
+        "The challenge forbids to set a submission by test labels, and a machine in the field has "
+        "none.",
+    )
+
+
+def sweep_csv(sweep: Sweep) -> str:
+    """Return the whole ranking as CSV; the lines in front begin with #."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    text.writelines(f"# {line}\n" for line in warning_lines(sweep))
+    columns = ("rank", "encoder", "layers", "normalizer", "metric", "transductive")
+    means = ("official score", "AUC (source)", "AUC (target)", "pAUC")
+    writer.writerow([*columns, *means, *(f"official score {name}" for name in sweep.sections)])
+    for rank, row in enumerate(sweep.rows, start=1):
+        c = row.combination
+        values = (row.official_score, row.auc_source, row.auc_target, row.pauc)
+        numbers = [f"{100 * v:.4f}" for v in (*values, *row.sections.values())]
+        transductive = "yes" if c.normalizer == "test_zscore" else "no"
+        ways = (row.encoder, show_layers(c.layers), c.normalizer, c.metric, transductive)
+        writer.writerow([rank, *ways, *numbers])
+    return text.getvalue()
+
+
+def write_sweep_csv(folder: Path, sweep: Sweep) -> Path:
+    """Write the ranking to the sweep's folder and return its path."""
+    return write_result(folder / TABLE, sweep_csv(sweep))
+
+
+def sweep_rows(sweep: Sweep, top: int) -> list[list[str]]:
+    """Return the best `top` rows under `TERMINAL_COLUMNS`."""
+    return [
+        [
+            row.encoder,
+            show_layers(row.combination.layers),
+            row.combination.normalizer,
+            row.combination.metric,
+            *(
+                f"{100 * value:.2f}"
+                for value in (row.official_score, row.auc_source, row.auc_target, row.pauc)
+            ),
+        ]
+        for row in sweep.rows[:top]
+    ]
