@@ -258,6 +258,22 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, expected, tmp_path):
     part_of(tmp_path).parent.mkdir(parents=True)
     part_of(tmp_path).write_bytes(bytes(BIG * 2))
     assert tree(bring(server, tmp_path).root) == expected
+    assert [asked.range for asked in server.asked_for("content")] == [None]
+
+
+def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, tmp_path):
+    size = len(server.records[DEV]["dev_fan.zip"])
+    elsewhere = {"Content-Range": f"bytes 5-9/{size}"}
+    server.faults["dev_fan.zip"] = [
+        Fault(cut_after=1000),
+        Fault(status=206, headers=elsewhere, body=b"wrong"),
+        Fault(status=206, body=b"wrong"),
+    ]
+    told = []
+    assert tree(bring(server, tmp_path, tell=told.append).root) == expected
+    assert "sent bytes from 5 on instead of 1000" in told[2]
+    assert "does not say which bytes it sends" in told[3]
+    assert server.asked_for("content")[-1].range == "bytes=1000-"
 
 
 def test_a_part_that_is_whole_is_not_asked_for_again(server, expected, tmp_path):

@@ -24,7 +24,7 @@ from firstshot.errors import OutputError
 from firstshot.files import write_result
 
 _SCHEMA = 1
-# Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; how much an
+# Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; what an
 # archive really unpacks to is known when it is there, and checked again then.
 _UNPACKED = 1.5
 
