@@ -20,7 +20,8 @@ class Hub:
     `files` are contents by "repo/file". `cuts` are how many bytes each of the next GETs gives
     before the connection is closed. `statuses` are the answers to the next GETs. `served` is what
     is really sent instead of the announced content. `through_redirect` sends content from another
-    path, as the hub's storage does; `announce_digest` is off for small files on the hub;
+    path, as the hub's storage does; `announce_digest` is off for small files on the hub,
+    `announce_size` for some mirrors;
     `claimed_commit` is another commit than the one asked for.
     """
 
@@ -32,6 +33,7 @@ class Hub:
     through_redirect: bool = True
     announce_digest: bool = True
     ranges: bool = True
+    announce_size: bool = True
     login_page: bool = False
     claimed_commit: str = ""
     url: str = ""
@@ -135,7 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": kind, **headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if method == "GET" or self.hub.announce_size:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if method == "GET":
             self.wfile.write(body if cut is None else body[:cut])

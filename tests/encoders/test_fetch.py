@@ -204,6 +204,14 @@ def test_a_server_that_cannot_resume_is_asked_for_all_of_it_again(hub: Hub, tmp_
     assert len(hub.gets()) == 2
 
 
+def test_a_mirror_that_announces_no_size_is_asked_for_all_of_it(hub: Hub, tmp_path: Path) -> None:
+    hub.through_redirect = hub.announce_size = False
+    hub.cuts = [100_000]
+    assert fetched(tmp_path).path.read_bytes() == noise(0)
+    assert hub.gets() == [None, None]
+    assert fetched(tmp_path).path.read_bytes() == noise(0)
+
+
 def test_what_was_begun_of_an_older_file_is_not_gone_on_with(hub: Hub, tmp_path: Path) -> None:
     hub.cuts = [100_000] + [0] * fetch.ATTEMPTS
     with pytest.raises(WeightsError, match="broke off"):

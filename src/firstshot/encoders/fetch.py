@@ -209,12 +209,14 @@ def _receive(
     have = file.tell()
     if size is not None and have == size:
         return None
-    wanted = {"Range": f"bytes={have}-"} if have and (size is None or have < size) else {}
+    # Without a size nobody can say whether the part is not the whole already.
+    wanted = {"Range": f"bytes={have}-"} if size is not None and 0 < have < size else {}
     try:
         with _answer(url, advice, **wanted) as answer:
             given = answer.headers.get("Content-Range", "")
             if not (answer.status == 206 and given.startswith(f"bytes {have}-")):
                 file.truncate(0)
+                size = size or int(answer.headers.get("Content-Length") or 0) or None
             while chunk := answer.read(CHUNK):
                 _append(file, chunk)
                 if progress is not None:
