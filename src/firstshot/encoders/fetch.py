@@ -62,7 +62,7 @@ class Announced:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A whole, checked file; its address with the commit; and whether it may be deleted."""
+    """A whole, checked file, its address with the commit, and whether it may be deleted."""
 
     path: Path
     source: str
@@ -72,11 +72,6 @@ class Fetched:
 def is_offline() -> bool:
     """Return whether the environment forbids the network."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def endpoint() -> str:
-    """Return the hub's address, or that of a mirror."""
-    return (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
 
 
 def fetch_file(
@@ -105,7 +100,8 @@ def fetch_file(
     kept = find_in_hub_cache(file)
     if kept is not None:
         return kept
-    url = f"{endpoint()}/{file.repo}/resolve/{file.revision or 'main'}/{file.file}"
+    endpoint = (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+    url = f"{endpoint}/{file.repo}/resolve/{file.revision or 'main'}/{file.file}"
     if is_offline():
         raise WeightsError(
             f"{file.repo}/{file.file} is not on this machine and HF_HUB_OFFLINE forbids to fetch "
