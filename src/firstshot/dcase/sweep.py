@@ -118,11 +118,13 @@ def run_sweep(
 
 
 def _hearing(encoder: str, grid: Grid) -> Hearing:
-    """Load an encoder."""
+    """Load an encoder, and refuse layers that it lacks."""
     name, settings = weights_of(encoder)
-    return make_hearing(
+    hearing = make_hearing(
         name, settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
     )
+    grid.combinations(name, hearing.encoder.depth)
+    return hearing
 
 
 def _labelled(
