@@ -42,15 +42,19 @@ def check_clips(source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip]) 
             "policy windows:SECONDS"
         )
     first: dict[str, str] = {}
+    copies = []
     for clip in (*source, *target):
         if clip.digest in first:
-            warnings.warn(
-                f"{clip.name}: the same samples as {first[clip.digest]}, both normal clips; a copy "
-                "makes the other look too normal, leave it out",
-                FirstshotWarning,
-                stacklevel=4,
-            )
+            copies.append(f"{clip.name} of {first[clip.digest]}")
         first.setdefault(clip.digest, clip.name)
+    if copies:
+        more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
+        warnings.warn(
+            f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "
+            "normal than it is, leave it out",
+            FirstshotWarning,
+            stacklevel=4,
+        )
 
 
 def held_out_scores(
