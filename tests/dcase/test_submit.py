@@ -324,6 +324,9 @@ def test_the_command_names_every_system_and_the_zip(tmp_path):
     result = CliRunner().invoke(app, [str(run), "--out", str(out), "--team", "Curie_IdR"])
     assert result.exit_code == 0, result.output
     assert "Curie_IdR_task2_1: 2 sections, 16 clips" in result.output
+    assert "--team" not in result.output
+    again = CliRunner().invoke(app, [str(run), "--out", str(out), "--overwrite"])
+    assert "give --team Lastname_Institute, your own" in again.output
     assert out.is_file()
     shutil.rmtree(run)
-    assert check_submission(out)[0].label == "Curie_IdR_task2_1"
+    assert check_submission(out)[0].label == "Lastname_Institute_task2_1"

@@ -76,6 +76,8 @@ def test_a_packaged_file_can_be_copied_and_changed(tmp_path):
 
 @pytest.mark.parametrize("name", list_systems())
 def test_every_packaged_system_is_described_in_the_documentation(name):
+    if not DOCS.is_file():
+        pytest.skip("the documentation is not part of this copy")
     assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
     assert load_system(name).name == name
     assert load_system(name).description

@@ -9,6 +9,8 @@ import typer
 
 from firstshot.cli.options import Overwrite
 
+PLACEHOLDER = "Lastname_Institute"
+
 
 def submit(
     runs: Annotated[
@@ -17,7 +19,7 @@ def submit(
     out: Annotated[Path, typer.Option("--out", "-o", help="The zip to write.")],
     team: Annotated[
         str, typer.Option(help="Lastname_Institute of the corresponding author.")
-    ] = "Lastname_Institute",
+    ] = PLACEHOLDER,
     author: Annotated[
         list[str] | None,
         typer.Option(help="Firstname Lastname; may be repeated, the corresponding author first."),
@@ -42,4 +44,6 @@ def submit(
     for system in systems:
         typer.echo(f"{system.label}: {len(system.scores)} sections, {system.clips} clips")
     typer.echo(f"the submission: {out}")
-    typer.echo("before you send it: fill in what the meta files mark, and add your report")
+    typer.echo("before you send it: fill in what its meta files mark, and add your report")
+    if team == PLACEHOLDER:
+        typer.echo(f"its labels say {PLACEHOLDER}: give --team Lastname_Institute, your own")
