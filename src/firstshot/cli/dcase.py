@@ -182,5 +182,5 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     means = {heading: harmonic_mean(found[heading]) for heading in headings}
     means["Official score"] = evaluation.official_score
     rows.append(("all", *(percent(means[heading]) for heading in headings)))
-    print_rows(("Machine", *headings), rows, bold_last=True)
+    print_rows(("Machine", *headings), rows, last_apart=True)
     typer.echo(f"official score {100 * evaluation.official_score:.2f}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import typer
@@ -33,23 +34,18 @@ def print_table(table: Table, width: int | None = None) -> None:
 
 
 def print_rows(
-    header: Sequence[str], rows: Sequence[Sequence[str]], bold_last: bool = False
+    header: Sequence[str], rows: Sequence[Sequence[str]], last_apart: bool = False
 ) -> None:
-    """Write rows of text as a table, numbers to the right; headings break, words do not."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    needed = 2
-    for i, heading in enumerate(header):
-        widest = max(map(len, [*heading.split(), *(row[i] for row in rows)]))
-        needed += widest + 3
-        table.add_column(heading, justify="right" if i else "left", min_width=widest)
-    for i, row in enumerate(rows):
-        last = bold_last and i == len(rows) - 1
-        if last:
-            table.add_section()
-        table.add_row(*map(Text, row), style="bold" if last else None)
-    # Folded words are harder to read than a line that is too long.
-    print_table(table, max(table_width(), needed))
+    """Write rows of text in columns, numbers to the right; headings break, words never do."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, [*heading.split(), *cells])) for heading, *cells in columns]
+    broken = [wrap(heading, width) for heading, width in zip(header, widths, strict=True)]
+    height = max(map(len, broken))
+    lines = [*zip(*([""] * (height - len(words)) + words for words in broken), strict=True), *rows]
+    rule = "  ".join("-" * width for width in widths)
+    for i, line in enumerate(lines):
+        if i == height or (last_apart and i == len(lines) - 1):
+            typer.echo(rule)
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        typer.echo("  ".join(cells).rstrip())

@@ -1,0 +1,220 @@
+"""How the program ends: killed, interrupted, out of space, unread; and what it then leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = [sys.executable, "-m", "firstshot"]
+
+
+def start(words, environment, **settings):
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
+    return subprocess.Popen([*PROGRAM, *map(str, words)], env=environment, **streams)
+
+
+def wait_for_entries(store: Path, count: int, process) -> None:
+    """Wait until the store holds entries, so that the run is surely in its middle."""
+    for _ in range(6000):
+        if len(list(store.rglob("*.safetensors"))) >= count:
+            return
+        assert process.poll() is None, "the run was over before it could be stopped"
+        time.sleep(0.005)
+    raise AssertionError("no entries after 30 s")
+
+
+def score_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*_section_*.csv")}
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_numbers(
+    firstshot, environment, dataset, finished, tmp_path
+):
+    store, out = tmp_path / "store", tmp_path / "out"
+    words = ["dcase", "run", dataset, "--out", out, "--store", store]
+    process = start(words, environment)
+    wait_for_entries(store, 16, process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert not score_files(out)
+    kept = {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")}
+    done = firstshot(*words)
+    assert done.returncode == 0, done.stderr
+    assert score_files(out) == score_files(finished)
+    assert (
+        json.loads((out / "results.json").read_text())["machines"]
+        == (json.loads((finished / "results.json").read_text())["machines"])
+    )
+    # What was there was not written again, so it was not computed again.
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_ctrl_c_is_one_line_and_130(environment, dataset, tmp_path):
+    store, out = tmp_path / "store", tmp_path / "out"
+    process = start(["dcase", "run", dataset, "--out", out, "--store", store], environment)
+    wait_for_entries(store, 1, process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stdout == ""
+    assert stderr.splitlines() == ["interrupted; what the store of embeddings holds is used again"]
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+
+
+def small_disk(size: int):
+    """Let no file of the process grow beyond a size: writing fails as on a full disk."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(firstshot, dataset, tmp_path):
+    out = tmp_path / "out"
+    done = firstshot(
+        "dcase", "run", dataset, "--out", out, "--no-store", preexec_fn=small_disk(2500)
+    )
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
+    assert line.startswith(f"error: {out}")
+    assert "File too large" in line
+    for path in out.iterdir():
+        assert path.suffix in (".csv", ".json"), path
+        assert path.name.endswith(".csv") or json.loads(path.read_text())
+        assert path.read_bytes().endswith(b"\n")
+    again = firstshot("dcase", "run", dataset, "--out", out)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_full_disk_under_the_store_is_one_line_and_leaves_no_half_entry(
+    firstshot, normal, tmp_path
+):
+    store, out = tmp_path / "store", tmp_path / "fan.firstshot"
+    words = ["fit", normal["source"], "-o", out, "--store", store]
+    done = firstshot(*words, preexec_fn=small_disk(500))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {store}: cannot write to the embedding store")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_under_a_detector_keeps_the_old_one(firstshot, normal, tmp_path):
+    out = tmp_path / "fan.firstshot"
+    out.write_bytes(b"the old one")
+    words = ["fit", normal["source"], "-o", out, "--overwrite", "--no-store"]
+    done = firstshot(*words, preexec_fn=small_disk(4000))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {out}: cannot be written (File too large)")
+    assert out.read_bytes() == b"the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["fan.firstshot"]
+
+
+def test_results_that_cannot_be_written_are_an_error(firstshot, detector, test_clips, tmp_path):
+    with (tmp_path / "results.csv").open("w") as file:
+        done = firstshot(
+            "score",
+            detector,
+            test_clips,
+            *["--format", "csv"],
+            capture_output=False,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            preexec_fn=small_disk(600),
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output: File too large")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_reader_that_goes_away_is_no_anomaly(environment, detector, test_clips, form):
+    process = start(["score", detector, test_clips, "--format", form], environment)
+    process.stdout.close()
+    assert process.wait() == 141
+    assert process.stderr.read() == ""
+
+
+WORK = """
+import sys, time
+from firstshot.cli.progress import progress_bars
+steps, quiet = int(sys.argv[1]), sys.argv[2] == "quiet"
+with progress_bars(quiet) as bars:
+    for title in ("first machine", "second machine"):
+        step = bars(title)
+        for done in range(1, steps + 1):
+            time.sleep(0.25)
+            step(done, steps)
+print("result")
+"""
+
+
+def in_terminal(command, environment, **settings) -> tuple[int, str]:
+    """Run with standard error in a terminal of its own; return status and what it showed."""
+    ours, theirs = pty.openpty()
+    streams = {"stdout": subprocess.DEVNULL, "stderr": theirs, **settings}
+    process = subprocess.Popen(
+        list(map(str, command)), env={**environment, "TERM": "xterm"}, **streams
+    )
+    os.close(theirs)
+    shown, end = b"", time.monotonic() + 60
+    while time.monotonic() < end:
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the other end was closed: the program is over
+                break
+    os.close(ours)
+    return process.wait(), shown.decode()
+
+
+def test_a_terminal_is_shown_progress_once_work_takes_over_two_seconds(environment, tmp_path):
+    with (tmp_path / "results").open("w") as file:
+        status, shown = in_terminal(
+            [sys.executable, "-c", WORK, "6", "-"], environment, stdout=file
+        )
+    assert status == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert "second machine" in shown
+    assert "6/6 clips" in shown
+    assert "first machine" not in shown  # over before two seconds had passed
+    assert (tmp_path / "results").read_text() == "result\n"
+
+
+def test_quick_work_and_quiet_work_show_nothing(environment):
+    for steps, quiet in (("1", "-"), ("6", "quiet")):
+        assert in_terminal([sys.executable, "-c", WORK, steps, quiet], environment) == (0, "")
+
+
+def test_a_command_in_a_terminal_says_nothing_there_while_it_is_quick(
+    environment, detector, test_clips
+):
+    words = ["score", detector, min(test_clips.iterdir())]
+    assert in_terminal([*PROGRAM, *words], environment) == (0, "")
+
+
+def test_a_fault_of_the_program_is_not_an_anomaly(firstshot, monkeypatch, capsys):
+    """Status 1 is an anomaly's alone, so Python's own status for a crash must not come through."""
+    from firstshot import cli
+
+    def crash() -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(cli, "app", crash)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert "error: a fault in firstshot itself (ZeroDivisionError)" in capsys.readouterr().err
