@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.encoders.graph_names import INPUT
 from firstshot.errors import WeightsError
 
 OPSET = 23
 IR_VERSION = 11
-INPUT = "spectrogram"
-FROM_START, TO_END = 0, 2**31
+TO_END = 2**31
 
 Array = NDArray[Any]
 Weights = dict[str, NDArray[np.float32]]
@@ -28,11 +28,10 @@ Weights = dict[str, NDArray[np.float32]]
 class Graph:
     """Operators and constants as they are added; names of values are made up.
 
-    Examples
-    --------
-    >>> graph = Graph(mels=2)  # doctest: +SKIP
-    >>> doubled = graph.add(INPUT, INPUT)  # doctest: +SKIP
-    >>> model = graph.finish({"layer_1": doubled})  # doctest: +SKIP
+    Raises
+    ------
+    WeightsError
+        onnx is missing.
     """
 
     def __init__(self, mels: int) -> None:
@@ -41,27 +40,32 @@ class Graph:
         except ImportError as error:
             raise WeightsError(
                 f"writing an encoder as a graph needs onnx ({error}); run "
-                "`pip install 'firstshot[openvino]'` or `pip install 'firstshot[export]'`"
+                "`pip install 'firstshot[onnx]'`"
             ) from error
         self._onnx = onnx
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
         self._mels = mels
+        # Everything is written into the model itself: its parts copy what they are made of, and
+        # weights are large.
+        self._model = onnx.ModelProto(ir_version=IR_VERSION)
+        self._model.opset_import.add(domain="", version=OPSET)
+        self._model.graph.name = "encoder"
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> list[str]:
         """Add an operator and return the names of its outputs."""
-        names = [f"value_{len(self._nodes)}_{i}" for i in range(outputs)]
-        self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), names, **attributes))
+        nodes = self._model.graph.node
+        names = [f"value_{len(nodes)}_{i}" for i in range(outputs)]
+        nodes.append(self._onnx.helper.make_node(kind, list(inputs), names, **attributes))
         return names
 
     def constant(self, values: Array | Sequence[int] | float) -> str:
         """Add a constant: float32 for floats, int64 for whole numbers."""
         array = np.asarray(values)
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64, copy=False)
-        name = f"constant_{len(self._constants)}"
-        tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
-        self._constants.append(tensor)
-        return name
+        floats, kinds = array.dtype.kind == "f", self._onnx.TensorProto
+        constants = self._model.graph.initializer
+        tensor = constants.add(name=f"constant_{len(constants)}", dims=array.shape)
+        tensor.data_type = kinds.FLOAT if floats else kinds.INT64
+        tensor.raw_data = array.astype("<f4" if floats else "<i8", copy=False).tobytes()
+        return str(tensor.name)
 
     def add(self, a: str, b: str) -> str:
         """Return a + b."""
@@ -101,7 +105,7 @@ class Graph:
 
     def linear(self, x: str, weight: Array, bias: Array) -> str:
         """Return x W^T + b."""
-        product = self.op("MatMul", x, self.constant(np.ascontiguousarray(weight.T)))[0]
+        product = self.op("MatMul", x, self.constant(weight.T))[0]
         return self.add(product, self.constant(bias))
 
     def norm(self, x: str, weights: Weights, name: str, eps: float) -> str:
@@ -135,15 +139,12 @@ class Graph:
     def finish(self, outputs: dict[str, str]) -> bytes:
         """Return the model: name of an output -> name of its value (clips, time, freq, dim)."""
         helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
+        graph = self._model.graph
         for name, value in outputs.items():
-            self._nodes.append(helper.make_node("Identity", [value], [name]))
-        spectrogram = helper.make_tensor_value_info(INPUT, kind, ["clips", "frames", self._mels])
-        values = [
-            helper.make_tensor_value_info(name, kind, ["clips", "time", "freq", "dim"])
-            for name in outputs
-        ]
-        graph = helper.make_graph(self._nodes, "encoder", [spectrogram], values, self._constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
-        data: bytes = model.SerializeToString()
+            graph.node.append(helper.make_node("Identity", [value], [name]))
+            axes = ["clips", "time", "freq", "dim"]
+            graph.output.append(helper.make_tensor_value_info(name, kind, axes))
+        axes = ["clips", "frames", self._mels]
+        graph.input.append(helper.make_tensor_value_info(INPUT, kind, axes))
+        data: bytes = self._model.SerializeToString()
         return data

@@ -5,7 +5,7 @@ maps a spectrogram (clips, frames, mels) to `layer_7` and so on, (clips, time, f
 CLS dropped, what `tokens_by_layer` of the torch module gives. Sources: those of beats.py, ced.py,
 eat.py and m2d.py.
 
-M2D's graph takes one piece of up to `piece_frames`; see `firstshot.encoders.runtime.cut`.
+M2D's graph takes one piece of up to `piece_frames`; `runtime_encoder` cuts longer clips.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from firstshot.encoders.geometry import (
     EatGeometry,
     M2dGeometry,
 )
-from firstshot.encoders.graph import INPUT, Graph, Weights
+from firstshot.encoders.graph import Graph, Weights
+from firstshot.encoders.graph_names import INPUT, output_name
 
 PRE_NORM_EPS = EAT_EPS = 1e-6
 BEATS_EPS = INPUT_NORM_EPS = 1e-5
@@ -57,7 +58,7 @@ def build_graph(spec: Any, weights: Weights, layers: Layers, last_layer: str = "
     outputs = writers[type(geometry)](graph, spec, weights, tuple(sorted(set(layers))))
     if last_layer == "normed" and geometry.depth in outputs:
         outputs[geometry.depth] = graph.norm(outputs[geometry.depth], weights, "norm", PRE_NORM_EPS)
-    return graph.finish({f"layer_{layer}": value for layer, value in outputs.items()})
+    return graph.finish({output_name(layer): value for layer, value in outputs.items()})
 
 
 def _attend(graph: Graph, x: str, weights: Weights, name: str, heads: int) -> str:

@@ -1,0 +1,117 @@
+"""What this processor computes in by itself, and how many threads are there to compute with.
+
+Input: the flags the system tells of. Output: names of precisions. A precision that the processor
+lacks is emulated, which is slower than fp32 and less exact: nothing picks one unasked.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+from firstshot.errors import ParameterError
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+"""What an encoder can be run in; float32 goes in and comes out always."""
+
+# Intel's and AMD's names, then those of ARM under Linux and macOS.
+_FLAGS = {
+    "fp16": ("avx512_fp16", "amx_fp16", "asimdhp", "hw.optional.arm.FEAT_FP16"),
+    "bf16": ("amx_bf16", "avx512_bf16", "bf16", "hw.optional.arm.FEAT_BF16"),
+}
+TOLD = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16", "asimdhp", "bf16")
+
+
+@lru_cache(maxsize=1)
+def processor_flags() -> frozenset[str]:
+    """Return the instruction sets that the system names; none where it does not say.
+
+    >>> isinstance(processor_flags(), frozenset)
+    True
+    """
+    if platform.system() == "Darwin":
+        return _flags_of_sysctl(_sysctl())
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    return flags_of_cpuinfo(text)
+
+
+def flags_of_cpuinfo(text: str) -> frozenset[str]:
+    """Return the flags in Linux' /proc/cpuinfo.
+
+    >>> sorted(flags_of_cpuinfo("model name : A\\nflags : avx2 amx_bf16\\n"))
+    ['amx_bf16', 'avx2']
+    """
+    for line in text.splitlines():
+        name, _, values = line.partition(":")
+        if name.strip().lower() in ("flags", "features"):
+            return frozenset(values.split())
+    return frozenset()
+
+
+def _flags_of_sysctl(text: str) -> frozenset[str]:
+    pairs = (line.rpartition(":") for line in text.splitlines())
+    return frozenset(name.strip() for name, _, value in pairs if value.strip() == "1")
+
+
+def _sysctl() -> str:
+    try:
+        return subprocess.run(
+            ["/usr/sbin/sysctl", "hw.optional"], capture_output=True, text=True, check=False
+        ).stdout
+    except OSError:
+        return ""
+
+
+def native_precisions(flags: frozenset[str] | None = None) -> tuple[str, ...]:
+    """Return the precisions that a processor with these flags has instructions for.
+
+    >>> native_precisions(frozenset({"avx2"})), native_precisions(frozenset({"avx512_bf16"}))
+    (('fp32',), ('fp32', 'bf16'))
+    """
+    known = processor_flags() if flags is None else flags
+    return tuple(p for p in PRECISIONS if p == "fp32" or known & set(_FLAGS[p]))
+
+
+def describe_processor() -> str:
+    """Name the processor and those of its instruction sets that matter here."""
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    told = [flag for flag in TOLD if flag in processor_flags()]
+    return f"{model} ({', '.join(told) or 'instruction sets unknown'})"
+
+
+def count_threads(threads: int | None = None) -> int:
+    """Return how many threads to compute with: as asked, else OMP_NUM_THREADS, else the cores.
+
+    Raises
+    ------
+    ParameterError
+        Fewer than one thread is asked for.
+
+    Examples
+    --------
+    >>> count_threads(3)
+    3
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ParameterError(f"threads {threads}: expected at least one, or None for all cores")
+        return threads
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
