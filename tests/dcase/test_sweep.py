@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from firstshot.cli.sweep import sweep as command
 from firstshot.dcase import sweep_section
 from firstshot.dcase.layout import read_layout
-from firstshot.dcase.sweep import run_sweep
+from firstshot.dcase.sweep import Row, Sweep, run_sweep
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_table import sweep_csv, sweep_rows, warning_lines
 from firstshot.detector import Detector
@@ -209,6 +209,7 @@ def test_sets_without_labels_cannot_be_ranked(data, tmp_path):
         ({"layers": ("7-10",)}, r"layers '7-10': write all, 7, -1 or 7\+10"),
         ({"layers": ("3",)}, "layer 3 does not exist: logmel has layers 1 to 2"),
         ({"encoders": ("ced_tiny",), "layers": ("13",)}, "ced_tiny has layers 1 to 12"),
+        ({"encoders": ("ced_tiny", "logmel"), "layers": ("7",)}, "logmel has layers 1 to 2"),
         ({"normalizers": ("softmax",)}, "'softmax' is not known"),
         ({"metrics": ("manhattan",)}, "'manhattan' is not known"),
         ({"transform": "pca"}, "pca"),
@@ -275,3 +276,11 @@ def test_the_command_prints_the_best_and_the_warning(data, tmp_path):
 
 def test_weights_of_a_pre_trained_encoder_are_named_with_it():
     assert weights_of("ced_tiny=/a=b/ced.pt") == ("ced_tiny", {"weights": "/a=b/ced.pt"})
+
+
+def test_the_terminal_names_weights_only_where_the_encoders_name_is_not_enough():
+    way = Combination((1,), "none", "euclidean")
+    encoders = ("ced_tiny=a.pt", "ced_tiny=b.pt", "ced_base=c.pt")
+    found = Sweep(tuple(Row(name, way, 0.9, 0.8, 0.7, 0.8, {}) for name in encoders), ())
+    shown = [row[0] for row in sweep_rows(found, 3)]
+    assert shown == ["ced_tiny=a.pt", "ced_tiny=b.pt", "ced_base"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from firstshot.encoders import list_encoders
 from firstshot.encoders.catalog import ENCODERS
+from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
@@ -83,6 +84,8 @@ class Grid:
             name, _ = weights_of(encoder)
             if name in ENCODERS:
                 self.combinations(name, ENCODERS[name].geometry.depth)
+            elif name == LogMel.name:
+                self.combinations(name, LogMel.depth)
         for normalizer, metric in product(self.normalizers, self.metrics):
             make_normalizer(normalizer, metric=metric)
         if self.transform is not None:

@@ -10,7 +10,7 @@ import io
 from pathlib import Path
 
 from firstshot.dcase.sweep import TABLE, Sweep
-from firstshot.dcase.sweep_grid import show_layers
+from firstshot.dcase.sweep_grid import show_layers, weights_of
 from firstshot.files import write_result
 
 TERMINAL_COLUMNS = ("Encoder", "Layers", "Normaliser", "Metric", "Official", "Src", "Tgt", "pAUC")
@@ -57,10 +57,16 @@ def write_sweep_csv(folder: Path, sweep: Sweep) -> Path:
 
 
 def sweep_rows(sweep: Sweep, top: int) -> list[list[str]]:
-    """Return the best `top` rows under `TERMINAL_COLUMNS`."""
+    """Return the best `top` rows under `TERMINAL_COLUMNS`.
+
+    A weights file is left out of an encoder's name where the name alone tells it from the others.
+    """
+    tried = {row.encoder for row in sweep.rows}
+    names = [weights_of(encoder)[0] for encoder in tried]
+    short = {e: n if names.count(n) == 1 else e for e, n in zip(tried, names, strict=True)}
     return [
         [
-            row.encoder,
+            short[row.encoder],
             show_layers(row.combination.layers),
             row.combination.normalizer,
             row.combination.metric,
