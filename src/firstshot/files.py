@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +16,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Text is written as UTF-8. Raises the `OSError` of the file system; see `write_result` for the
     form that users see.
     """
+    if path.exists() and not path.is_file():
+        # A rename would put a plain file in the place of a folder's entry or a device.
+        raise OSError(errno.EINVAL, "not a plain file")
     data = content.encode("utf-8") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part"

@@ -113,12 +113,19 @@ def _empty_detector(
             f"{path}: made with the encoder {name!r}, which is not known here; install it, or give "
             "the object: Detector.load(path, encoder=...)"
         )
+    settings = dict(manifest["settings"])
+    told = dict(settings.get("encoder_settings") or {})
+    if "weights" in told and not Path(told["weights"]).is_file():
+        # The path is of the machine that fitted it; the cache or the hub may have the same weights,
+        # which the fingerprint tells.
+        told.pop("weights")
+        settings["encoder_settings"] = told
     detector = kind(
         encoder or name,
         layers=manifest["layers"],
         length=manifest["length"],
         transform=manifest["transform"],
-        **manifest["settings"],
+        **settings,
     )
     found = detector.hear().encoder
     if found.fingerprint != fingerprint:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -56,19 +55,21 @@ def test_writing_replaces_an_old_file_whole_and_leaves_nothing_else(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
     path = write_scores(tmp_path, "fan", "00", ["a.wav"], [1.0])
 
-    def no_space(descriptor: int) -> None:
+    def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", no_space)
+    monkeypatch.setattr(Path, "replace", no_space)
     with pytest.raises(OutputError, match="No space left on device"):
         write_scores(tmp_path, "fan", "00", ["a.wav"], [2.0])
     assert path.read_text() == "a.wav,1.0\n"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_output_folder_is_named(tmp_path):
-    with pytest.raises(OutputError, match=r"absent.*No such file"):
-        write_scores(tmp_path / "absent", "fan", "00", ["a.wav"], [1.0])
+def test_an_output_folder_is_made_and_a_file_in_its_place_is_named(tmp_path):
+    assert write_scores(tmp_path / "absent", "fan", "00", ["a.wav"], [1.0]).is_file()
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OutputError, match=r"file.*cannot be written"):
+        write_scores(tmp_path / "file", "fan", "00", ["a.wav"], [1.0])
 
 
 def test_what_cannot_be_submitted_is_not_written(tmp_path):

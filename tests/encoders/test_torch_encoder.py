@@ -113,10 +113,10 @@ def test_layers_come_in_the_order_asked_for(encoder: TorchEncoder) -> None:
     every = encoder.layers(clip)
     assert len(every) == 2
     assert every[0].dtype == np.float32
-    asked = encoder.layers(clip, layers=(-1, 1, 2, -2))
-    for found, number in zip(asked, (1, 0, 1, 0), strict=True):
+    asked = encoder.layers(clip, layers=(-1, 1))
+    for found, number in zip(asked, (1, 0), strict=True):
         np.testing.assert_array_equal(found, every[number])
-    for layers in ((0,), (3,), (-3,), ()):
+    for layers in ((0,), (3,), (-3,), (), (1, -2)):
         with pytest.raises(ParameterError, match="layer"):
             encoder.embed(clip, layers=layers)
 

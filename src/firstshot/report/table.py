@@ -55,7 +55,8 @@ def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
     -------
     dict
         Fractions of 1 under the names of `SectionResult.metrics`; a metric that no section has is
-        missing. `official_score` is taken over every AUC source, AUC target and pAUC.
+        missing. `official_score` is taken over every AUC source, AUC target and pAUC, and is
+        missing where one of the three is (2020 tells no domains).
 
     Examples
     --------
@@ -69,9 +70,8 @@ def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
         values = _values(sections, (name,))
         if values and name != "official_score":
             overall[name] = float(harmonic_mean(values))
-    official = _values(sections, OFFICIAL_METRICS)
-    if official:
-        overall["official_score"] = float(harmonic_mean(official))
+    if all(name in overall for name in OFFICIAL_METRICS):
+        overall["official_score"] = float(harmonic_mean(_values(sections, OFFICIAL_METRICS)))
     return overall
 
 

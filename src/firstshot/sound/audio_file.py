@@ -39,7 +39,9 @@ def read_audio_file(path: Path, channel: Channel) -> tuple[Waveform, int]:
 
     if not path.is_file():
         kind = "is a folder, not an audio file" if path.is_dir() else "does not exist"
-        raise SoundError(f"{path}: {kind}; name an audio file (WAV, FLAC, OGG or MP3)")
+        raise SoundError(
+            f"{path}: {kind}; name an audio file (WAV, FLAC, OGG or MP3), or a folder of them"
+        )
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             rate, promised = int(file.samplerate), _frames_promised(path, file)
