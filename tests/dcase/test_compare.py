@@ -148,6 +148,7 @@ def test_a_system_of_another_name_is_set_beside_the_one_asked_for(tmp_path):
     assert (cell.published, cell.deviation) == (77.99, 0.23)
     assert comparison_rows(found)[0][:2] == ["fan", "here"]
     assert "77.99 ±0.23" in comparison_rows(found)[2]
+    assert any("five trainings" in note for note in found.notes)
     with pytest.raises(ParameterError, match=r"of 'system9'; choose one of baseline_mse"):
         compare_run(run, "system9")
 

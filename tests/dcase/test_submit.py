@@ -113,7 +113,8 @@ def test_the_meta_file_holds_the_complexity_of_the_runs_encoders(tmp_path):
 
 
 def test_a_baseline_costs_what_the_autoencoder_costs():
-    assert system_complexity({"name": "baseline_mse"}).macs == complexity("autoencoder").macs
+    for system in ({"name": "baseline_mse"}, {"name": "mine", "baseline": {"score": "mse"}}):
+        assert system_complexity(system).macs == complexity("autoencoder").macs
     with pytest.raises(ParameterError, match="names no encoder"):
         system_complexity({"name": "mine", "encoders": []})
 

@@ -251,6 +251,8 @@ def _notes(
                     f"{section.machine}: {section.clips} test clips here, {TEST_CLIPS} in the "
                     f"published tables: not the same data"
                 )
+        if published in ("baseline_mse", "baseline_mahala"):
+            yield "published baseline values are means and standard deviations of five trainings"
         if published is None:
             yield f"nothing is published of a system named {run.name!r}"
     unlabelled = [s.name for s in run.sections if not s.metrics]

@@ -73,7 +73,8 @@ def system_complexity(system: Mapping[str, Any]) -> Complexity:
     """
     name = str(system.get("name", ""))
     encoders = system.get("encoders") or ()
-    if not encoders and name.startswith("baseline"):
+    told = (name, *(key for key, value in system.items() if value))
+    if not encoders and any("baseline" in text or AUTOENCODER in text for text in told):
         return complexity(AUTOENCODER)
     if not encoders:
         raise ParameterError(f"system {name!r} names no encoder, so its complexity is not known")
