@@ -16,6 +16,7 @@ from firstshot.dcase.baseline import (
 from firstshot.dcase.layout import read_layout
 from firstshot.errors import ParameterError, SoundError, WeightsError
 from firstshot.scoring.metrics import section_metrics
+from firstshot.scoring.threshold import fit_threshold
 
 QUICK = BaselineSettings(seeds=(1, 2), training=TrainingSettings(epochs=3, batch=64))
 
@@ -65,9 +66,20 @@ def test_every_trial_scores_every_clip(section, scored):
     for trial in scored.trials:
         assert trial.scores.shape == (len(section.test),)
         assert trial.training_scores.shape == (len(section.train),)
-        assert trial.released_threshold() == released_threshold(trial.batch_scores)
     assert not np.array_equal(scored.trials[0].scores, scored.trials[1].scores)
     assert "nine tenths" in scored.notes[0]
+
+
+def test_a_threshold_is_set_as_released_or_on_clips(scored):
+    for trial in scored.trials:
+        released = trial.threshold()
+        assert released.value == released_threshold(trial.batch_scores, 0.9)
+        assert released.false_alarm_rate == 0.1
+        assert "mini-batches" in released.promise
+        of_clips = trial.threshold("quantile", 0.25)
+        assert of_clips == fit_threshold(trial.training_scores, "quantile", 0.25)
+    with pytest.raises(ParameterError, match="threshold method 'half' is not known"):
+        trial.threshold("half")
 
 
 @pytest.mark.parametrize("score", ["mse", "mahala", "mahala_per_frame"])

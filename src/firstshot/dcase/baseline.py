@@ -32,15 +32,17 @@ from firstshot.dcase.layout import ClipRecord, MachineSection
 from firstshot.embedding import Progress
 from firstshot.encoders.weights import check_torch
 from firstshot.errors import FirstshotWarning, ParameterError, SoundError
+from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
 from firstshot.sound.audio import Channel, load_waveform
 from firstshot.store import hash_samples
 
 if TYPE_CHECKING:
     from firstshot.autoencoder.training import TrainedAutoencoder
 
+RELEASED = "released"
 SEEN = (
-    "the threshold is set on the training clips' own scores; the autoencoder has seen nine tenths "
-    "of their vectors, so unheard normal clips score a little higher"
+    "p-values and clip-level thresholds rest on the training clips' own scores; the autoencoder "
+    "has seen nine tenths of their vectors, so new normal clips score higher"
 )
 
 
@@ -98,17 +100,33 @@ class TrialScores:
     training_scores: NDArray[np.float64]
     batch_scores: NDArray[np.float64]
 
-    def released_threshold(self) -> float:
-        """Return the release's threshold: the 0.9 quantile of a gamma law of the batch scores."""
-        return released_threshold(self.batch_scores)
+    def threshold(
+        self, method: str = RELEASED, false_alarm_rate: float = CHALLENGE_RATE
+    ) -> Threshold:
+        """Return the trial's threshold.
+
+        `released` is the release's way: a gamma law with free location over the mini-batches'
+        scores. The methods of `fit_threshold` take the training clips' own scores.
+        """
+        if method != RELEASED:
+            return fit_threshold(self.training_scores, method, false_alarm_rate)
+        return Threshold(
+            value=released_threshold(self.batch_scores, 1.0 - false_alarm_rate),
+            method=RELEASED,
+            false_alarm_rate=false_alarm_rate,
+            clips=len(self.training_scores),
+            promised_false_alarm_rate=None,
+            promise=f"set as released: a gamma law of {len(self.batch_scores)} mini-batches that "
+            "many clips share, which says little of the false alarms of clips",
+        )
 
 
 @dataclass(frozen=True)
 class BaselineScores:
-    """What all trials say of a section, and what a careful user would want to know."""
+    """What all trials say of a section, and what a careful user would want to know of it."""
 
     trials: tuple[TrialScores, ...]
-    notes: tuple[str, ...] = (SEEN,)
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -172,18 +190,11 @@ def score_section_with_autoencoder(
         normal = heard[: len(section.train)]
         is_target = [clip.domain == "target" for clip in section.train]
         data = join_frames([clip.frames for clip in normal], is_target)
-        paths = None
-        if checkpoints is not None:
-            digests = [clip.digest for clip in normal]
-            names = [
-                checkpoint_name(digests, is_target, s, settings.training) for s in settings.seeds
-            ]
-            paths = [checkpoints / name for name in names]
         trained = train_trials(
             data,
             settings.seeds,
             settings.training,
-            checkpoints=paths,
+            checkpoints=_places(checkpoints, normal, is_target, settings),
             progress=_bar(progress, section, "epochs"),
             workers=workers,
         )
@@ -219,6 +230,20 @@ def _bar(
     progress: Callable[[str], Progress] | None, section: MachineSection, what: str
 ) -> Progress | None:
     return progress(f"{section.name} autoencoder, {what}") if progress else None
+
+
+def _places(
+    folder: Path | None,
+    normal: Sequence[_Heard],
+    is_target: Sequence[bool],
+    settings: BaselineSettings,
+) -> list[Path] | None:
+    """Return the file of each trial's checkpoint."""
+    if folder is None:
+        return None
+    digests = [clip.digest for clip in normal]
+    names = [checkpoint_name(digests, is_target, s, settings.training) for s in settings.seeds]
+    return [folder / name for name in names]
 
 
 def _hear(clips: Sequence[ClipRecord], channel: Channel, step: Progress | None) -> list[_Heard]:
