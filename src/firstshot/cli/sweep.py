@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from firstshot.cli.options import (
 )
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.tables import print_rows
+
+if TYPE_CHECKING:
+    from firstshot.dcase.sweep import Sweep
 
 
 def sweep(
@@ -68,12 +71,6 @@ def sweep(
     """
     from firstshot.dcase.sweep import run_sweep
     from firstshot.dcase.sweep_grid import NORMALIZERS, Grid
-    from firstshot.dcase.sweep_table import (
-        TERMINAL_COLUMNS,
-        sweep_rows,
-        warning_lines,
-        write_sweep_csv,
-    )
     from firstshot.scoring.points import METRICS
 
     grid = Grid(
@@ -97,6 +94,20 @@ def sweep(
             overwrite=overwrite,
             progress=bars,
         )
+    _print(found, out, top)
+    if found.failures:
+        raise typer.Exit(2)
+
+
+def _print(found: Sweep, out: Path, top: int) -> None:
+    """Write the table, print its best rows, and say what they are worth."""
+    from firstshot.dcase.sweep_table import (
+        TERMINAL_COLUMNS,
+        sweep_rows,
+        warning_lines,
+        write_sweep_csv,
+    )
+
     table = write_sweep_csv(out, found)
     print_rows(TERMINAL_COLUMNS, sweep_rows(found, top))
     for line in warning_lines(found):
@@ -106,5 +117,3 @@ def sweep(
     typer.echo(f"all {len(found.rows)} combinations: {table}")
     for name, fault in found.failures.items():
         typer.echo(f"error: {name} was left out: {fault}", err=True)
-    if found.failures:
-        raise typer.Exit(2)

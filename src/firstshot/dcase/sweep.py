@@ -97,24 +97,37 @@ def run_sweep(
     grid.check()
     sections, notes = _labelled(root, read_layout(root, machines))
     _claim(out, root, sections, grid, overwrite)
+    found, failures = _try_all(sections, grid, out / SCORED, store, progress, notes)
+    kept = [section.name for section in sections if section.name not in failures]
+    if not kept:
+        raise DatasetError("; ".join(dict.fromkeys(failures.values())))
+    rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
+    return Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
+
+
+def _try_all(
+    sections: Sequence[MachineSection],
+    grid: Grid,
+    folder: Path,
+    store: EmbeddingStore | None,
+    progress: Titled | None,
+    notes: list[str],
+) -> tuple[dict[tuple[str, str], dict[Combination, Outcome]], dict[str, str]]:
+    """Return the outcomes by encoder and section, and what stopped which section."""
+    found: dict[tuple[str, str], dict[Combination, Outcome]] = {}
     failures: dict[str, str] = {}
-    found = {}
     for encoder in dict.fromkeys(grid.encoders):
         hearing = _hearing(encoder, grid)
         for section in sections:
             if section.name not in failures:
-                task = _Task(section, hearing, grid, out / SCORED, store, progress)
+                task = _Task(section, hearing, grid, folder, store, progress)
                 try:
                     found[encoder, section.name] = task.run(notes)
                 except OutputError:
                     raise
                 except FirstshotError as error:
                     failures[section.name] = str(error)
-    kept = [section.name for section in sections if section.name not in failures]
-    if not kept:
-        raise DatasetError("; ".join(dict.fromkeys(failures.values())))
-    rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
-    return Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
+    return found, failures
 
 
 def _hearing(encoder: str, grid: Grid) -> Hearing:
