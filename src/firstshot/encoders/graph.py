@@ -9,6 +9,7 @@ that Python computed from a length, such as positions and cuts. Operators are th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Graph:
 
     def __init__(self, mels: int) -> None:
         try:
-            import onnx
+            onnx: Any = import_module("onnx")
         except ImportError as error:
             raise WeightsError(
                 f"writing an encoder as a graph needs onnx ({error}); run "
@@ -144,7 +145,7 @@ class Graph:
             graph.node.append(helper.make_node("Identity", [value], [name]))
             axes = ["clips", "time", "freq", "dim"]
             graph.output.append(helper.make_tensor_value_info(name, kind, axes))
-        axes = ["clips", "frames", self._mels]
-        graph.input.append(helper.make_tensor_value_info(INPUT, kind, axes))
+        given: list[str | int] = ["clips", "frames", self._mels]
+        graph.input.append(helper.make_tensor_value_info(INPUT, kind, given))
         data: bytes = self._model.SerializeToString()
         return data

@@ -207,7 +207,7 @@ def _beats(graph: Graph, spec: Any, weights: Weights, layers: Layers) -> Outputs
 
 
 def _positions(graph: Graph, tokens: str, weights: Weights, geometry: BeatsGeometry) -> str:
-    """The grouped convolution over tokens, its kernel normalised tap by tap beforehand."""
+    """Convolve over tokens in groups, the kernel normalised tap by tap beforehand."""
     name, kernel = "encoder.pos_conv.0", geometry.kernel
     direction = weights[f"{name}.weight_v"].astype(np.float64)
     norm = np.sqrt((direction**2).sum(axis=(0, 1), keepdims=True))
@@ -234,12 +234,12 @@ def _distance_bias(graph: Graph, tokens: str, weights: Weights, spec: Any) -> st
     farthest = spec.max_distance
     by_distance = table[distance_buckets(farthest + 1, len(table), farthest)]
     count = graph.op("Squeeze", tokens)[0]
-    zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
+    zero, one = graph.constant(np.asarray(0)), graph.constant(np.asarray(1))
     place = graph.op("Range", zero, count, one)[0]
     row = graph.op("Unsqueeze", place, graph.constant([1]))[0]
     distance = graph.op("Sub", place, row)[0]
-    limits = graph.constant(np.int64(-farthest)), graph.constant(np.int64(farthest))
-    index = graph.add(graph.op("Clip", distance, *limits)[0], graph.constant(np.int64(farthest)))
+    limits = graph.constant(np.asarray(-farthest)), graph.constant(np.asarray(farthest))
+    index = graph.add(graph.op("Clip", distance, *limits)[0], limits[1])
     return graph.op("Gather", graph.constant(by_distance.T), index, axis=1)[0]
 
 

@@ -100,7 +100,9 @@ def probe(
 ) -> dict[Candidate, float]:
     """Return the seconds that the first layer takes by each candidate, the best of several runs."""
     noise = np.random.default_rng(0).standard_normal(10 * encoder.sample_rate)
-    spectrogram = encoder.spec.front_end((0.1 * noise).astype(np.float32), encoder.sample_rate)[None]
+    spectrogram = encoder.spec.front_end((0.1 * noise).astype(np.float32), encoder.sample_rate)[
+        None
+    ]
     runs = {c: _runner(encoder, c, threads, spectrogram) for c in candidates}
     for run in runs.values():
         run()
@@ -142,7 +144,9 @@ def pick(taken: Mapping[Candidate, float]) -> Choice:
     best = min(taken, key=lambda c: taken[c])
     chosen = best if taken[best] * WORTH_ITS_ERROR <= full[best_full] else best_full
     others = [c for c in taken if c != chosen]
-    beside = ("torch", "fp32") if ("torch", "fp32") in others else min(others, key=taken.__getitem__)
+    beside = (
+        ("torch", "fp32") if ("torch", "fp32") in others else min(others, key=taken.__getitem__)
+    )
     ratio = taken[beside] / taken[chosen]
     reason = f"{' '.join(chosen)}: {ratio:.1f} times as fast as {' '.join(beside)}"
     if best != chosen:

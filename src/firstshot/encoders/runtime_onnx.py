@@ -5,6 +5,7 @@ Input: an ONNX model, as bytes or as a file. Output: per output of the graph, a 
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,11 @@ class OnnxNetwork:
 def load_onnxruntime() -> Any:
     """Import ONNX Runtime, or raise WeightsError with what to install."""
     try:
-        import onnxruntime
+        return import_module("onnxruntime")
     except ImportError as error:
         raise WeightsError(
             f"the runtime onnx needs ONNX Runtime ({first_line(error)}); {INSTALL}"
         ) from error
-    return onnxruntime
 
 
 def first_line(error: Exception) -> str:

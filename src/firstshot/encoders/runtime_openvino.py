@@ -11,6 +11,7 @@ that know nothing of each other to the same ones: pinning is off.
 from __future__ import annotations
 
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,8 @@ def openvino_precisions() -> tuple[str, ...]:
 def load_openvino() -> Any:
     """Import OpenVINO, or raise WeightsError with what to install."""
     try:
-        import openvino
+        return import_module("openvino")
     except ImportError as error:
         raise WeightsError(
             f"the runtime openvino needs OpenVINO ({first_line(error)}); {INSTALL}"
         ) from error
-    return openvino
