@@ -92,6 +92,7 @@ def with_runtime(
         micro_batch=micro_batch or encoder.micro_batch,
         workers=workers,
         reason=reason,
+        source=encoder,
     )
     if layers is not None:
         wrapped.compile(resolve_layers(layers, encoder.depth, encoder.name))

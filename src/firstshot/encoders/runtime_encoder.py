@@ -12,7 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,8 @@ class RuntimeEncoder:
         Micro-batches that are worked on at once, each in a thread from front-end to embedding.
     reason : str
         Why this runtime and precision were picked, where `auto` was asked for.
+    source : TorchEncoder, optional
+        The encoder that the graph is made of, for whoever exports it.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class RuntimeEncoder:
         micro_batch: int = 1,
         workers: int = 1,
         reason: str = "",
+        source: Any = None,
     ) -> None:
         for setting, value in (("micro_batch", micro_batch), ("workers", workers)):
             if value < 1:
@@ -94,6 +97,7 @@ class RuntimeEncoder:
         self.parameters = parameters
         self.micro_batch, self.workers = micro_batch, workers
         self.reason = reason
+        self.source = source
         self._compile_layers = compile_layers
         self._compiled: tuple[Layers, Network] | None = None
         self._one_compiles = threading.Lock()
@@ -248,12 +252,14 @@ class RuntimeEncoder:
         wanted = tuple(sorted(set(layers)))
         with self._one_compiles:
             if self._compiled is not None:
-                made, network = self._compiled
-                if set(wanted) <= set(made) and wanted[-1] == made[-1]:
+                made, before = self._compiled
+                if set(wanted) <= set(made):
                     return self._compiled
-                self._compiled = None
-                network.close()
-            self._compiled = wanted, self._compile_layers(wanted)
+                network = self._compile_layers(wanted)
+                before.close()
+            else:
+                network = self._compile_layers(wanted)
+            self._compiled = wanted, network
             return self._compiled
 
 

@@ -1,0 +1,187 @@
+"""A detector becomes a bundle: a folder that scores with ONNX Runtime, torch absent.
+
+Input: a fitted detector with a pre-trained encoder. Output: the folder of `firstshot.bundle`. The
+bank is the detector's own, bit for bit; the encoder is written as a graph that stops at the deepest
+layer used. What was written is loaded and scored before the folder gets its name: a bundle that
+scores differently from its detector is never left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstshot.bundle import (
+    CLIP,
+    DESCRIPTION,
+    DETECTOR,
+    GRAPH,
+    SCHEMA,
+    TOLERANCE,
+    close,
+    load_bundle,
+    load_bundle_encoder,
+    self_check_score,
+    sha256_of,
+)
+from firstshot.detector import Detector
+from firstshot.encoders.exported_spec import write_spec
+from firstshot.encoders.runtime import encoder_graph
+from firstshot.encoders.runtime_encoder import RuntimeEncoder
+from firstshot.errors import OutputError, ParameterError, WeightsError
+from firstshot.files import write_result
+
+if TYPE_CHECKING:
+    from firstshot.encoders.torch_encoder import TorchEncoder
+
+SELF_CHECK_SECONDS, SELF_CHECK_SEED = 1.0, 2025
+PACKAGES = ("firstshot", "numpy", "onnx", "onnxruntime", "torch")
+
+
+def export_detector(detector: Detector, folder: str | Path, overwrite: bool = False) -> Path:
+    """Write a fitted detector as a bundle and return its folder.
+
+    Raises
+    ------
+    ParameterError
+        The detector's encoder needs no export (`logmel`) or cannot be exported (a plug-in), or its
+        bank was made in less than fp32.
+    OutputError
+        The folder is there already, or cannot be written.
+    WeightsError
+        onnx or ONNX Runtime is missing, or the bundle scores differently from the detector.
+    """
+    place = Path(folder)
+    encoder = _exportable(detector)
+    if not overwrite and place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise OutputError(f"{place}: is there already; choose another folder, or add --overwrite")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name[:40]}."))
+    except OSError as error:
+        raise OutputError(
+            f"{place}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error
+    try:
+        _write(detector, encoder, draft)
+        _compare(detector, draft)
+        _rename(draft, place)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return place
+
+
+def _exportable(detector: Detector) -> TorchEncoder:
+    """Return the torch encoder that the detector's numbers come from, in fp32."""
+    found = detector.hear().encoder
+    precision = getattr(found, "precision", "fp32")
+    source: Any = found.source if isinstance(found, RuntimeEncoder) else found
+    if source is None:
+        raise ParameterError("this detector comes from a bundle; copy that folder instead")
+    if found.name == "logmel":
+        raise ParameterError(
+            "encoder 'logmel' needs neither torch nor an export: the detector file scores as it is"
+        )
+    if not all(hasattr(source, name) for name in ("module", "spec", "weights_hash")):
+        raise ParameterError(
+            f"encoder {found.name!r} is a plug-in, which cannot be written as a graph; export "
+            "detectors of the pre-trained encoders"
+        )
+    if precision != "fp32" or str(source.dtype) != "torch.float32":
+        raise ParameterError(
+            f"the bank was made in {precision if precision != 'fp32' else source.dtype} and a "
+            "bundle computes in fp32; fit the detector with precision fp32 first"
+        )
+    return source  # type: ignore[no-any-return]
+
+
+def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
+    layers = tuple(sorted(detector.hear().layers))
+    write_result(draft / GRAPH, encoder_graph(encoder, layers))
+    described = {
+        **write_spec(encoder.spec),
+        "made_of": encoder.fingerprint,
+        "parameters": encoder.parameters,
+        "layers": list(layers),
+        "input": "float32 (clips, frames, mels), the front-end's spectrogram",
+        "outputs": [f"layer_{layer}: float32 (clips, time, freq, dim)" for layer in layers],
+    }
+    moved = _with_encoder(detector, load_bundle_encoder(draft, described))
+    moved.save(draft / DETECTOR)
+    _write_clip(encoder, draft / CLIP)
+    description = {
+        "schema": SCHEMA,
+        "encoder": described,
+        "sha256": {name: sha256_of(draft / name) for name in (GRAPH, DETECTOR, CLIP)},
+        "self_check": {"score": self_check_score(moved, draft / CLIP), "tolerance": TOLERANCE},
+        "versions": _versions(),
+    }
+    write_result(draft / DESCRIPTION, json.dumps(description, indent=2))
+
+
+def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
+    """Return the same bank, normaliser and threshold behind another encoder."""
+    settings = {**detector.settings_, "encoder": encoder, "encoder_settings": None}
+    moved = Detector(**{**settings, "layers": detector.hear().layers})
+    moved.hear()
+    moved.restore(
+        detector.rows_,
+        [part.bank.embeddings for part in detector.parts_],
+        detector.spectra_,
+        [part.transform for part in detector.parts_],
+    )
+    moved.training_scores_ = detector.training_scores_
+    moved.calibration_scores_ = detector.calibration_scores_
+    moved.threshold_ = detector.threshold_
+    return moved
+
+
+def _write_clip(encoder: TorchEncoder, path: Path) -> None:
+    """Write seeded noise as floats, so that no rounding comes between the two scores."""
+    import soundfile
+
+    samples = max(round(SELF_CHECK_SECONDS * encoder.sample_rate), encoder.minimum_samples)
+    noise = 0.1 * np.random.default_rng(SELF_CHECK_SEED).standard_normal(samples)
+    try:
+        soundfile.write(path, noise.astype(np.float32), encoder.sample_rate, subtype="FLOAT")
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{path}: cannot be written ({error}); free some space") from error
+
+
+def _compare(detector: Detector, draft: Path) -> None:
+    """Load what was written, and hold its score to the detector's own."""
+    expected = self_check_score(detector, draft / CLIP)
+    found = self_check_score(load_bundle(draft), draft / CLIP)
+    if expected is not None and found is not None and not close(found, expected):
+        raise WeightsError(
+            f"the bundle scores its self-check clip {found:.9g} and the detector {expected:.9g}; "
+            "this onnxruntime computes other numbers than torch, try another version"
+        )
+
+
+def _rename(draft: Path, place: Path) -> None:
+    try:
+        if place.is_dir():
+            shutil.rmtree(place)
+        draft.chmod(0o755)
+        draft.rename(place)
+    except OSError as error:
+        raise OutputError(
+            f"{place}: cannot be replaced ({error.strerror or error}); choose another folder"
+        ) from error
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

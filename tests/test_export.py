@@ -1,0 +1,247 @@
+"""A bundle scores what its detector scores, and needs no torch for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from tests.encoders import official_files as official  # noqa: E402
+
+from firstshot.bundle import load_bundle  # noqa: E402
+from firstshot.detector import Detector  # noqa: E402
+from firstshot.encoders import load_encoder  # noqa: E402
+from firstshot.encoders.exported_spec import read_spec, write_spec  # noqa: E402
+from firstshot.encoders.runtime import with_runtime  # noqa: E402
+from firstshot.errors import (  # noqa: E402
+    DetectorFileError,
+    OutputError,
+    ParameterError,
+    WeightsError,
+)
+from firstshot.export import export_detector  # noqa: E402
+
+FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
+pytestmark = pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    folder = tmp_path_factory.mktemp("weights")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        official.use_mini(monkeypatch, folder / "cache")
+        yield {name: official.write(name, folder) for name in official.MINI}
+
+
+def noise(seconds: float, count: int = 1, seed: int = 0) -> list[np.ndarray]:
+    draws = np.random.default_rng(seed)
+    shape = (count, round(16000 * seconds))
+    return list((0.1 * draws.standard_normal(shape)).astype(np.float32))
+
+
+def fitted(files: dict[str, Path], name: str, **settings: Any) -> Detector:
+    detector = Detector(name, encoder_settings={"weights": str(files[name])}, **settings)
+    return detector.fit(noise(2.0, 6), noise(2.0, 3, seed=1))
+
+
+@pytest.fixture(scope="module")
+def exported(
+    files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Detector, Path]]:
+    folder = tmp_path_factory.mktemp("bundles")
+    detectors = {name: fitted(files, name) for name in FAMILIES}
+    return {name: (d, export_detector(d, folder / name)) for name, d in detectors.items()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_scores_are_the_detectors_at_any_batch_size_and_length(
+    exported: dict[str, tuple[Detector, Path]], name: str
+) -> None:
+    detector, folder = exported[name]
+    bundle = load_bundle(folder)
+    for batch in range(1, 10):
+        clips = noise(3.0 + 1.5 * (batch - 1) + 0.013 * batch, batch, seed=batch)
+        found, expected = bundle.predict(clips), detector.predict(clips)
+        for one, other in zip(found, expected, strict=True):
+            assert one.score == pytest.approx(other.score, rel=1e-4)
+            assert (one.is_anomaly, one.domain) == (other.is_anomaly, other.domain)
+            assert [n.clip for n in one.nearest] == [n.clip for n in other.nearest]
+    assert bundle.threshold_ == detector.threshold_
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_front_end_is_the_encoders_bit_for_bit(files: dict[str, Path], name: str) -> None:
+    spec: Any = load_encoder(name, weights=files[name]).spec  # type: ignore[attr-defined]
+    kinds = [spec, replace(spec, fixed_samples=64000)]
+    kinds += [replace(spec, pooled="real")] if hasattr(spec, "pooled") else []
+    for original in kinds:
+        written = json.loads(json.dumps(write_spec(original)))
+        read = read_spec(written)
+        for samples in (original.minimum_samples, 16000, 79999, 160000, 161920, 196800, 240000):
+            (clip,) = noise(samples / 16000)
+            np.testing.assert_array_equal(read.front_end(clip), original.front_end(clip))
+            assert read.grid(samples) == original.grid(samples)
+            assert read.macs(samples) == original.macs(samples)
+            if hasattr(original, "pooled_time"):
+                assert read.pooled_time(samples) == original.pooled_time(samples)
+        for name_ in ("name", "depth", "dim", "default_layers", "minimum_samples"):
+            assert getattr(read, name_) == getattr(original, name_)
+        assert read.frequency_bands() == original.frequency_bands()
+
+
+def test_constants_of_another_front_end_are_refused(files: dict[str, Path]) -> None:
+    spec: Any = load_encoder("ced_tiny", weights=files["ced_tiny"]).spec  # type: ignore[attr-defined]
+    written = write_spec(spec)
+    written["front_end"] = {**written["front_end"], "top_db": 80.0}
+    with pytest.raises(WeightsError, match=r"top_db 80\.0 and this firstshot 120\.0"):
+        read_spec(written)
+    with pytest.raises(WeightsError, match="cannot be used"):
+        read_spec({**written, "geometry": {"dimension": 3}})
+
+
+def test_a_bundle_scores_where_torch_is_absent(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path
+) -> None:
+    import soundfile
+
+    detector, folder = exported["ced_tiny"]
+    (clip,) = noise(4.0, seed=9)
+    soundfile.write(tmp_path / "clip.wav", clip, 16000, subtype="FLOAT")
+    program = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['torch', 'onnx', 'huggingface_hub', 'openvino']))\n"
+        "from firstshot.bundle import load_bundle\n"
+        "print(repr(load_bundle(sys.argv[1]).predict(sys.argv[2]).score))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder), str(tmp_path / "clip.wav")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = detector.predict(tmp_path / "clip.wav").score
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("file", ["encoder.onnx", "detector.firstshot", "self_check.wav"])
+def test_an_altered_file_is_refused(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path, file: str
+) -> None:
+    import shutil
+
+    folder = shutil.copytree(exported["eat"][1], tmp_path / "copy")
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(DetectorFileError, match="altered after the export"):
+        load_bundle(folder)
+    (folder / file).unlink()
+    with pytest.raises(DetectorFileError, match="missing"):
+        load_bundle(folder)
+
+
+def test_the_self_check_runs_at_load(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = shutil.copytree(exported["eat"][1], tmp_path / "copy")
+    description = json.loads((folder / "bundle.json").read_text())
+    description["self_check"]["score"] *= 1.001
+    (folder / "bundle.json").write_text(json.dumps(description))
+    with pytest.raises(DetectorFileError, match="self-check clip scores"):
+        load_bundle(folder)
+
+
+def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DetectorFileError, match=r"no bundle, it has no bundle\.json"):
+        load_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text("{")
+    with pytest.raises(DetectorFileError, match="cannot be read"):
+        load_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text('{"schema": 9, "sha256": {}}')
+    with pytest.raises(DetectorFileError, match="schema 9"):
+        load_bundle(tmp_path)
+
+
+def test_layers_that_a_bundle_lacks_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
+    bundle = load_bundle(export_detector(fitted(files, "eat", layers=(1,)), tmp_path / "one"))
+    encoder = bundle.hear().encoder
+    assert encoder.embed(noise(1.0), layers=(1,))[0].shape == (1, 8 * 48)
+    for layers in ((2,), (1, 2), None):
+        with pytest.raises(ParameterError, match=r"holds layers \[1\] only"):
+            encoder.layers(noise(1.0), layers=layers)
+    assert encoder.embed(noise(1.0), layers=(1,))[0].shape == (1, 8 * 48)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"normalizer": "test_zscore"},
+        {"pooling": "all", "combine": "concat", "transform": "standardize"},
+        {"length": "windows:1:0.5", "metric": "cosine", "channel": 0},
+    ],
+)
+def test_settings_travel_with_the_bundle(
+    files: dict[str, Path], tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    detector = fitted(files, "ced_tiny", **settings)
+    bundle = load_bundle(export_detector(detector, tmp_path / "bundle"))
+    clips = noise(2.5, 4, seed=5)
+    np.testing.assert_allclose(bundle.score(clips), detector.score(clips), rtol=1e-4)
+
+
+def test_a_bank_is_exported_in_the_precision_it_was_made_in(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    source: Any = load_encoder("ced_tiny", weights=files["ced_tiny"])
+    detector = Detector(with_runtime(source, "openvino", "fp32")).fit(noise(2.0, 6))
+    bundle = load_bundle(export_detector(detector, tmp_path / "full"))
+    np.testing.assert_allclose(bundle.score(noise(3.0)), detector.score(noise(3.0)), rtol=1e-4)
+    half = Detector(with_runtime(source, "torch", "bf16")).fit(noise(2.0, 6))
+    with pytest.raises(ParameterError, match="fit the detector with precision fp32"):
+        export_detector(half, tmp_path / "half")
+    with pytest.raises(ParameterError, match="copy that folder"):
+        export_detector(bundle, tmp_path / "again")
+
+
+def test_what_cannot_be_exported_leaves_nothing_behind(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ParameterError, match="scores as it is"):
+        export_detector(Detector().fit(noise(1.0, 6)), tmp_path / "logmel")
+    detector = fitted(files, "ced_tiny")
+    monkeypatch.setattr("firstshot.export.close", lambda found, expected: False)
+    with pytest.raises(WeightsError, match="scores its self-check clip"):
+        export_detector(detector, tmp_path / "different")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_only_where_asked(files: dict[str, Path], tmp_path: Path) -> None:
+    detector = fitted(files, "ced_tiny")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "note.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is there already"):
+        export_detector(detector, tmp_path / "there")
+    assert (tmp_path / "there" / "note.txt").is_file()
+    export_detector(detector, tmp_path / "there", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
+        "bundle.json",
+        "detector.firstshot",
+        "encoder.onnx",
+        "self_check.wav",
+    ]
+    assert load_bundle(tmp_path / "there").score(noise(3.0)).shape == (1,)
