@@ -106,7 +106,8 @@ class SectionResult:
     set does not tell. `metrics` holds fractions of 1 under the official evaluator's names
     (`auc_source`, `auc_target`, `pauc`, `official_score`, `auc_all`, `precision_source`, ...), a
     name missing where it cannot be computed. `training_scores` are the leave-one-out scores of the
-    normal clips that the threshold was set on.
+    normal clips that the threshold was set on. For a system that is trained, `metrics` are means
+    over trials, `deviations` their standard deviations, and the rest is of the first trial.
     """
 
     machine: str
@@ -121,6 +122,7 @@ class SectionResult:
     training_scores: NDArray[np.float64]
     metrics: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
 

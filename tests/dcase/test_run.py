@@ -278,7 +278,7 @@ def test_a_full_store_stops_the_run_and_not_one_machine(synthetic, store, tmp_pa
     def full(*_: object) -> None:
         raise OutputError("no space")
 
-    monkeypatch.setattr("firstshot.dcase.run.score_section", full)
+    monkeypatch.setattr("firstshot.dcase.outcomes.score_section", full)
     with pytest.raises(OutputError, match="no space"):
         run_system(synthetic, EMBEDDED, tmp_path / "out", store=store)
 

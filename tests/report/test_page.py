@@ -83,7 +83,7 @@ def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeS
         "over the 1 of 2 machines where all three are known" in Outline(render_page(sections)).text
     )
     lacking = {name: v for name, v in sections[0].metrics.items() if name != "auc_target"}
-    text = Outline(render_page([replace(sections[0], metrics=lacking)])).text
+    text = Outline(render_page([sections[0], replace(sections[0], metrics=lacking)])).text
     assert "some with one or two of the three missing" in text
 
 

@@ -17,10 +17,10 @@ from firstshot.report.table import (
     overall_metrics,
     results_json,
     results_rows,
-    terminal_table,
     write_results_csv,
     write_results_json,
 )
+from firstshot.report.terminal import terminal_table
 from firstshot.results import SectionResult
 
 MakeSection = Callable[..., SectionResult]

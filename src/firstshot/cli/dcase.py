@@ -1,4 +1,4 @@
-"""`firstshot dcase run | check | evaluate`: data sets in the challenge's layout."""
+"""`firstshot dcase download | run | check | evaluate | compare | sweep | submit`: the challenge."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstshot.cli.compare import compare
+from firstshot.cli.download import download
 from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, open_store
 from firstshot.cli.progress import progress_bars
+from firstshot.cli.submit import submit
+from firstshot.cli.sweep import sweep
 from firstshot.cli.tables import print_rows, print_table
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Run, check and evaluate data sets in the layout of DCASE Task 2.", no_args_is_help=True
 )
+app.command()(download)
 WARNINGS_SHOWN = 3
 Root = Annotated[Path, typer.Argument(help="Folder with <machine>/train and <machine>/test in it.")]
 
@@ -78,7 +83,7 @@ def run(
 
 def print_run(run: Run, out: Path) -> None:
     """Print a run's table, what is odd, what stopped which machine, and where the page is."""
-    from firstshot.report.table import terminal_table
+    from firstshot.report.terminal import terminal_table
 
     print_table(terminal_table(run.results))
     warnings = list(run.warnings().items())
@@ -184,3 +189,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     rows.append(("all", *(percent(means[heading]) for heading in headings)))
     print_rows(("Machine", *headings), rows, last_apart=True)
     typer.echo(f"official score {100 * evaluation.official_score:.2f}")
+
+
+app.command()(compare)
+app.command()(sweep)
+app.command()(submit)

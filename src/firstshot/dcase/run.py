@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firstshot.dcase.layout import MachineSection, read_layout
-from firstshot.dcase.run_folder import claim_folder, remove_outputs, remove_section
-from firstshot.dcase.section import SectionScores, join_section, score_section
+from firstshot.dcase.layout import read_layout
+from firstshot.dcase.outcomes import outcomes
+from firstshot.dcase.run_folder import TRIALS, claim_folder, remove_outputs, remove_section
 from firstshot.dcase.submission import write_decisions, write_scores
-from firstshot.dcase.system import System
+from firstshot.dcase.system import AnySystem
 from firstshot.embedding import Progress
-from firstshot.errors import DatasetError, FirstshotError, OutputError
+from firstshot.errors import DatasetError, FirstshotError
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
@@ -43,7 +43,7 @@ class Run:
 
 def run_system(
     root: Path,
-    system: System,
+    system: AnySystem,
     out: Path,
     *,
     machines: Sequence[str] | None = None,
@@ -80,17 +80,15 @@ def run_system(
         "system": system.model_dump(mode="json"),
     }
     claim_folder(out, identity, overwrite)
-    scored, failures = _score_all(sections, system, store, progress)
-    results = []
-    for section in sections:
-        if section.name not in failures:
-            try:
-                results.append(join_section(section, system, scored[section.name]))
-            except FirstshotError as error:
-                failures[section.name] = str(error)
-    for result in results:
-        write_scores(out, result.machine, result.section, result.clips, result.scores)
-        write_decisions(out, result.machine, result.section, result.clips, result.decisions)
+    results, failures = [], {}
+    for name, outcome in outcomes(sections, system, store, progress):
+        if isinstance(outcome, FirstshotError):
+            failures[name] = str(outcome)
+            continue
+        results.append(outcome.result)
+        write_section(out, outcome.result)
+        for seed, trial in outcome.trials.items():
+            write_section(out / TRIALS / str(seed), trial)
     if not results:
         remove_outputs(out)
         raise DatasetError(_tell(failures))
@@ -101,6 +99,12 @@ def run_system(
     return Run(tuple(results), failures)
 
 
+def write_section(folder: Path, result: SectionResult) -> None:
+    """Write the challenge's two files of a section."""
+    write_scores(folder, result.machine, result.section, result.clips, result.scores)
+    write_decisions(folder, result.machine, result.section, result.clips, result.decisions)
+
+
 def _tell(failures: dict[str, str]) -> str:
     """Name the first fault in one line, and how many sections have another."""
     name, fault = next(iter(failures.items()))
@@ -108,39 +112,17 @@ def _tell(failures: dict[str, str]) -> str:
     return f"{name}: {fault}" + (f" (and {others} more could not be run)" if others else "")
 
 
-def _score_all(
-    sections: Sequence[MachineSection],
-    system: System,
-    store: EmbeddingStore | None,
-    progress: Callable[[str], Progress] | None,
-) -> tuple[dict[str, list[SectionScores]], dict[str, str]]:
-    scored: dict[str, list[SectionScores]] = {section.name: [] for section in sections}
-    failures: dict[str, str] = {}
-    for choice in system.encoders:
-        encoder = system.detector(choice).hear().encoder
-        for section in sections:
-            if section.name in failures:
-                continue
-            detector = system.detector(choice)
-            detector.encoder = encoder
-            step = progress(f"{section.name} {choice.name}") if progress else None
-            try:
-                scored[section.name].append(score_section(section, detector, store, step))
-            except OutputError:
-                raise
-            except FirstshotError as error:
-                failures[section.name] = str(error)
-    return scored, failures
-
-
-def _write_reports(out: Path, results: Sequence[SectionResult], system: System, root: Path) -> None:
+def _write_reports(
+    out: Path, results: Sequence[SectionResult], system: AnySystem, root: Path
+) -> None:
     settings = {"data": str(root), **system.model_dump(mode="json")}
     write_results_csv(out / "results.csv", results)
     write_results_json(out / "results.json", results, settings)
+    # The intervals are over clips; where there are trials, their deviations are told instead.
     labelled = [
         LabelledScores(result.labels, result.scores, result.domains)
         for result in results
-        if result.labels is not None and "official_score" in result.metrics
+        if result.labels is not None and "official_score" in result.intervals
     ]
     interval = None
     if labelled and len(labelled) == len(results):

@@ -17,12 +17,16 @@ from firstshot.errors import OutputError
 from firstshot.files import write_result
 
 IDENTITY = "run.json"
+TRIALS = "trials"
+"""Folder of the score files of each trial of a trained baseline, by its seed."""
 _OUTPUTS = (
     "results.csv",
     "results.json",
     "report.html",
     "anomaly_score_*.csv",
     "decision_result_*.csv",
+    f"{TRIALS}/*/anomaly_score_*.csv",
+    f"{TRIALS}/*/decision_result_*.csv",
 )
 
 

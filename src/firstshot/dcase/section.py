@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from firstshot.explanation import compare_spectra
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.metrics import section_metrics
-from firstshot.scoring.threshold import fit_threshold, p_value
-from firstshot.sound.audio import load_waveform
+from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
+from firstshot.sound.audio import Channel, load_waveform
 from firstshot.store import EmbeddingStore
 
 EXAMPLE_RATE = 16000
@@ -87,6 +87,20 @@ def join_section(
         warnings.simplefilter("always", FirstshotWarning)
         threshold = fit_threshold(training, system.threshold, system.false_alarm_rate)
     notes += [str(w.message) for w in caught]
+    result = judge_section(section, scores, training, threshold, notes)
+    return replace(
+        result, examples=show_examples(section, system.channel, by_encoder[0], result, examples)
+    )
+
+
+def judge_section(
+    section: MachineSection,
+    scores: NDArray[np.float64],
+    training: NDArray[np.float64],
+    threshold: Threshold,
+    notes: Sequence[str],
+) -> SectionResult:
+    """Judge the test clips' scores (clips,) with a threshold, and measure them where labels are."""
     decisions = (scores > threshold.value).astype(np.int64)
     domains = tuple(clip.domain for clip in section.test)
     known = tuple(d for d in domains if d) if all(domains) else None
@@ -99,13 +113,12 @@ def join_section(
         metrics = section_metrics(labels, scores, known, decisions)
         found = bootstrap_intervals(labels, scores, known)
         intervals = {name: Interval(low, high, 0.95) for name, (low, high) in found.items()}
-    p_values = p_value(scores, training)
     return SectionResult(
         machine=section.machine,
         section=section.section,
         clips=tuple(clip.path.name for clip in section.test),
         scores=scores,
-        p_values=p_values,
+        p_values=p_value(scores, training),
         threshold=threshold.value,
         decisions=decisions,
         labels=labels,
@@ -113,23 +126,21 @@ def join_section(
         training_scores=training,
         metrics=metrics,
         intervals=intervals,
-        examples=_examples(section, system, by_encoder[0], scores, p_values, examples),
         notes=tuple(dict.fromkeys([threshold.promise, *notes])),
     )
 
 
-def _examples(
+def show_examples(
     section: MachineSection,
-    system: System,
+    channel: Channel,
     heard: SectionScores,
-    scores: NDArray[np.float64],
-    p_values: NDArray[np.float64],
+    judged: SectionResult,
     count: int,
 ) -> tuple[Example, ...]:
     """Show the most anomalous clips beside their nearest normal clips."""
     normal = {(clip.path.name, clip.domain or "source"): clip for clip in section.train}
     found = []
-    for i in np.argsort(-scores, kind="stable")[:count]:
+    for i in np.argsort(-judged.scores, kind="stable")[:count]:
         clip, result = section.test[i], heard.results[i]
         nearest = result.nearest[0]
         row = heard.normal_names.index((nearest.clip, nearest.domain))
@@ -142,13 +153,13 @@ def _examples(
                 clip=clip.path.name,
                 domain=clip.domain or "",
                 label=clip.label,
-                score=float(scores[i]),
-                p_value=float(p_values[i]),
-                waveform=_hear(clip, system),
+                score=float(judged.scores[i]),
+                p_value=float(judged.p_values[i]),
+                waveform=_hear(clip, channel),
                 sample_rate=EXAMPLE_RATE,
                 nearest=nearest.clip,
                 nearest_domain=nearest.domain,
-                nearest_waveform=_hear(neighbor, system),
+                nearest_waveform=_hear(neighbor, channel),
                 bands=bands,
                 words=words,
             )
@@ -156,5 +167,5 @@ def _examples(
     return tuple(found)
 
 
-def _hear(clip: ClipRecord, system: System) -> NDArray[np.float32]:
-    return load_waveform(clip.path, EXAMPLE_RATE, channel=system.channel)
+def _hear(clip: ClipRecord, channel: Channel) -> NDArray[np.float32]:
+    return load_waveform(clip.path, EXAMPLE_RATE, channel=channel)

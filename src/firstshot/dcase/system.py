@@ -10,12 +10,14 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.errors import ParameterError
+from firstshot.scoring.normalizers import make_normalizer
 
 
 class _Strict(BaseModel):
@@ -31,7 +33,7 @@ class EncoderChoice(_Strict):
 
 
 class System(_Strict):
-    """Everything that decides a system's scores and decisions; see `Detector` for each field."""
+    """Everything that decides a nearest-neighbour system; see `Detector` for each field."""
 
     name: str
     description: str = ""
@@ -59,7 +61,35 @@ class System(_Strict):
 
     def with_normalizer(self, normalizer: str) -> System:
         """Return the system with another normaliser and that normaliser's default parameters."""
+        make_normalizer(normalizer)
         return self.model_copy(update={"normalizer": normalizer, "normalizer_settings": {}})
+
+
+class BaselineSystem(_Strict):
+    """Everything that decides an autoencoder baseline.
+
+    `score` is `mse`, `mahala` (as released), `mahala_per_frame` (the task paper's equation 6) or
+    `mahala_per_frame_root`; `threshold` also takes `released`; one trial is trained per seed.
+    """
+
+    name: str
+    description: str = ""
+    autoencoder: Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
+    seeds: tuple[int, ...] = SEEDS
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    channel: int | Literal["mean"] = 0
+    threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
+    false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
+
+    def with_normalizer(self, normalizer: str) -> BaselineSystem:
+        """Refuse: a baseline has no normaliser."""
+        raise ParameterError(
+            f"normaliser {normalizer!r} with {self.name}: an autoencoder baseline has none; leave "
+            "it out"
+        )
+
+
+AnySystem: TypeAlias = System | BaselineSystem
 
 
 def list_systems() -> tuple[str, ...]:
@@ -72,7 +102,7 @@ def list_systems() -> tuple[str, ...]:
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
-def load_system(name_or_path: str) -> System:
+def load_system(name_or_path: str) -> AnySystem:
     """Read a packaged system by name, or a system file by path (anything that ends in .toml).
 
     Raises
@@ -99,7 +129,9 @@ def load_system(name_or_path: str) -> System:
             ".toml file"
         )
     try:
-        return System.model_validate(tomllib.loads(text))
+        fields = tomllib.loads(text)
+        kind = BaselineSystem if "autoencoder" in fields else System
+        return kind.model_validate(fields)
     except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"{name_or_path}: not valid TOML ({error}); correct it") from error
     except ValidationError as error:

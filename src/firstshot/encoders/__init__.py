@@ -111,7 +111,7 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
     try:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
-        raise ParameterError(f"encoder {name!r}: {error}") from error
+        raise ParameterError(f"encoder {name!r} does not take this setting: {error}") from error
     encoder = factory(**settings)
     if not isinstance(encoder, Encoder):
         raise ParameterError(

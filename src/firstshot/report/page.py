@@ -20,7 +20,13 @@ from markupsafe import Markup
 from firstshot.errors import ParameterError
 from firstshot.files import write_result
 from firstshot.report import example_plots
-from firstshot.report.table import called_anomalous, overall_metrics, percent, versions
+from firstshot.report.table import (
+    called_anomalous,
+    overall_metrics,
+    percent,
+    shown_metrics,
+    versions,
+)
 from firstshot.report.views import flat_settings, hertz, number, scored_sections, section_views
 from firstshot.results import Interval, SectionResult
 
@@ -92,6 +98,7 @@ def render_page(
         views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
         overall=overall_metrics(sections) if overall is None else overall,
         overall_interval=overall_interval,
+        headings=shown_metrics(sections),
         clips=sum(len(section.clips) for section in sections),
         anomalous=sum(map(called_anomalous, sections)),
         scored=scored_sections(sections),

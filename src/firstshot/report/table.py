@@ -1,7 +1,7 @@
-"""Section results become the result tables: CSV, JSON, and one for the terminal.
+"""Section results become the result tables, CSV and JSON.
 
 Input: `SectionResult` records. Output: rows with the official evaluator's columns and their means,
-a JSON-ready dictionary, a `rich` table. The means clip every value at 2.2e-16 first and the overall
+a JSON-ready dictionary. The means clip every value at 2.2e-16 first and the overall
 official score is the harmonic mean of every AUC source, AUC target and pAUC over machines and
 sections, as the evaluator of DCASE 2022 to 2025 Task 2 computes it. A metric that a section lacks
 (no labels, or no clip of one domain) is left empty and left out of the means.
@@ -16,16 +16,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from firstshot.files import write_result
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.metrics import EPSILON, OFFICIAL_METRICS, harmonic_mean
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 METRIC_COLUMNS = {
     "AUC (all)": "auc_all",
@@ -129,7 +126,8 @@ def results_json(
     -------
     dict
         `official_score` (a fraction of 1, None without labels), `overall`, `machines` (one entry
-        per `SectionResult.name` with its metrics, counts, intervals and notes), `settings` and
+        per `SectionResult.name` with its metrics, counts, intervals, deviations over trials
+        and notes), `settings` and
         `versions`. Numbers that JSON cannot hold (nan, inf) become None.
     """
     overall = overall_metrics(sections)
@@ -161,40 +159,23 @@ def write_results_json(
     return write_result(Path(path), text + "\n")
 
 
-def terminal_table(sections: Sequence[SectionResult], title: str | None = None) -> Table:
-    """Lay the results out for a terminal, in percent; print it with `rich.console.Console`.
+def shown_metrics(sections: Sequence[SectionResult]) -> tuple[tuple[str, str], ...]:
+    """Choose the (name, heading) of the metrics that a short table shows.
 
-    One row per machine and section and an `all` row of harmonic means (official score: over every
-    AUC source, AUC target and pAUC). The section column appears when a machine has more than one.
+    The official score and what it is made of; AUC and pAUC over all clips where no section tells
+    its domains (2020); nothing where there are no labels.
     """
-    from rich.table import Table
-    from rich.text import Text
-
-    machines = [section.machine for section in sections]
-    several = len(set(machines)) < len(machines)
-    labelled = any(section.metrics for section in sections)
-    table = Table(title=title, title_justify="left")
-    table.add_column("Machine", overflow="fold")
-    if several:
-        table.add_column("Section")
-    if labelled:
-        for heading in ("AUC source", "AUC target", "pAUC", "Official score"):
-            table.add_column(heading, justify="right")
-    table.add_column("Called anomalous", justify="right")
-    names = (*OFFICIAL_METRICS, "official_score") if labelled else ()
-    for section in sections:
-        cells = [Text(section.machine)]
-        cells += [Text(section.section)] if several else []
-        cells += [Text(percent(section.metrics.get(name))) for name in names]
-        cells.append(Text(f"{called_anomalous(section)} of {len(section.clips)}"))
-        table.add_row(*cells)
-    table.add_section()
-    overall = overall_metrics(sections)
-    cells = [Text("all")] + ([Text("")] if several else [])
-    cells += [Text(percent(overall.get(name))) for name in names]
-    cells.append(Text(f"{sum(map(called_anomalous, sections))} of {_clip_count(sections)}"))
-    table.add_row(*cells, style="bold")
-    return table
+    known = {name for section in sections for name in section.metrics}
+    if not known:
+        return ()
+    if not known & {"auc_source", "auc_target"}:
+        return (("auc_all", "AUC"), ("pauc", "pAUC"))
+    return (
+        ("auc_source", "AUC source"),
+        ("auc_target", "AUC target"),
+        ("pauc", "pAUC"),
+        ("official_score", "Official score"),
+    )
 
 
 def percent(value: float | None, interval: Interval | None = None) -> str:
@@ -232,10 +213,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _clip_count(sections: Sequence[SectionResult]) -> int:
-    return sum(len(section.clips) for section in sections)
-
-
 def _values(sections: Sequence[SectionResult], names: Sequence[str]) -> list[float]:
     return [s.metrics[name] for s in sections for name in names if name in s.metrics]
 
@@ -251,7 +228,7 @@ def _mean_row(kind: str, sections: Sequence[SectionResult]) -> dict[str, str | i
             clipped = np.maximum(values, EPSILON)
             row[column] = float(np.mean(clipped)) if values else None
     row |= {
-        "clips": _clip_count(sections),
+        "clips": sum(len(section.clips) for section in sections),
         "called anomalous": sum(map(called_anomalous, sections)),
         "threshold": None,
     }
@@ -268,6 +245,7 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
             name: {"low": interval.low, "high": interval.high, "level": interval.level}
             for name, interval in section.intervals.items()
         },
+        "deviations": dict(section.deviations),
         "notes": list(section.notes),
     }
 

@@ -139,7 +139,8 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
     if beyond and not extrapolate:
         if rate < CHALLENGE_RATE:
             raise ParameterError(
-                _refusal(clips, rate) + ", or let the gamma law extrapolate (extrapolate=True)"
+                _refusal(clips, rate)
+                + ", or let the gamma law extrapolate (extrapolate=True, calibrate --extrapolate)"
             )
         warnings.warn(
             f"a false-alarm rate of {rate:g} from {clips} normal clips rests on the gamma law "
