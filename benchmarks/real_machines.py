@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from firstshot.dcase.layout import MachineSection, read_layout
 from firstshot.dcase.section import join_section, score_section
-from firstshot.dcase.system import load_system
+from firstshot.dcase.system import System, load_system
 from firstshot.errors import FirstshotWarning
 from firstshot.scoring import make_normalizer
 from firstshot.scoring.metrics import official_score, section_metrics
@@ -58,6 +58,7 @@ def plain_metrics(section: MachineSection) -> dict[str, dict[str, float]]:
 def embedded_metrics(section: MachineSection, normalizer: str) -> dict[str, float]:
     """Return the section's metrics with the embedded system and one normaliser."""
     system = load_system("embedded").with_normalizer(normalizer)
+    assert isinstance(system, System)
     scores = score_section(section, system.detector(system.encoders[0]))
     return join_section(section, system, [scores], examples=0).metrics
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstshot.embedding import Clip, embed_clips
+from firstshot.detector.embedding import Clip, embed_clips
+from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import OutputError, ParameterError
-from firstshot.hearing import Hearing, make_hearing
 from firstshot.store import EmbeddingStore, default_store_folder, entry_key, hash_samples
 
 ARRAYS = {"layer_1": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}

@@ -13,13 +13,12 @@ __version__ = "0.1.0"
 __all__ = ["Detector", "Ensemble", "__version__", "list_encoders", "load_encoder"]
 
 if TYPE_CHECKING:
-    from firstshot.detector import Detector
+    from firstshot.detector import Detector, Ensemble
     from firstshot.encoders import list_encoders, load_encoder
-    from firstshot.ensemble import Ensemble
 
 _HOME = {
     "Detector": "firstshot.detector",
-    "Ensemble": "firstshot.ensemble",
+    "Ensemble": "firstshot.detector",
     "list_encoders": "firstshot.encoders",
     "load_encoder": "firstshot.encoders",
 }

@@ -20,7 +20,7 @@ from firstshot.cli.tables import print_table, table_width
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
-    from firstshot.explanation import Explanation
+    from firstshot.detector.explanation import Explanation
     from firstshot.results import Result
 
 File = Annotated[Path, typer.Argument(help="A file written by `firstshot fit`.")]
@@ -78,7 +78,7 @@ def score(
 
 def _judge(detector: Detector, paths: Sequence[Path], quiet: bool) -> tuple[list[Result], int]:
     """Return the results of all clips that can be read, and the number of faults."""
-    from firstshot.embedding import Clip, embed_clips, list_clips
+    from firstshot.detector.embedding import Clip, embed_clips, list_clips
     from firstshot.errors import FirstshotError
 
     clips: list[Clip] = []

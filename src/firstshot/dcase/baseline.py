@@ -29,7 +29,7 @@ from firstshot.autoencoder.scores import (
 )
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.dcase.layout import ClipRecord, MachineSection
-from firstshot.embedding import Progress
+from firstshot.detector.embedding import Progress
 from firstshot.encoders.weights import check_torch
 from firstshot.errors import FirstshotWarning, ParameterError, SoundError
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold

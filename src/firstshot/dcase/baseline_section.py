@@ -21,7 +21,7 @@ from firstshot.dcase.layout import MachineSection
 from firstshot.dcase.section import judge_section, score_section, show_examples
 from firstshot.dcase.system import BaselineSystem
 from firstshot.detector import Detector
-from firstshot.embedding import Progress
+from firstshot.detector.embedding import Progress
 from firstshot.results import SectionResult
 from firstshot.store import EmbeddingStore
 

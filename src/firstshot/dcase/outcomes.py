@@ -17,7 +17,7 @@ from firstshot.dcase.baseline_section import run_baseline_section
 from firstshot.dcase.layout import MachineSection
 from firstshot.dcase.section import SectionScores, join_section, score_section
 from firstshot.dcase.system import AnySystem, BaselineSystem, System
-from firstshot.embedding import Progress
+from firstshot.detector.embedding import Progress
 from firstshot.errors import FirstshotError, OutputError, WeightsError
 from firstshot.results import SectionResult
 from firstshot.store import EmbeddingStore

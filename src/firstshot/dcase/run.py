@@ -16,7 +16,7 @@ from firstshot.dcase.outcomes import outcomes
 from firstshot.dcase.run_folder import TRIALS, claim_folder, remove_outputs, remove_section
 from firstshot.dcase.submission import write_decisions, write_scores
 from firstshot.dcase.system import AnySystem
-from firstshot.embedding import Progress
+from firstshot.detector.embedding import Progress
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from firstshot.dcase.layout import ClipRecord, MachineSection
 from firstshot.dcase.system import System
 from firstshot.detector import Detector
-from firstshot.embedding import Clip, EmbeddedClip, Progress, embed_clips
+from firstshot.detector.embedding import Clip, EmbeddedClip, Progress, embed_clips
+from firstshot.detector.explanation import compare_spectra
 from firstshot.errors import FirstshotWarning
-from firstshot.explanation import compare_spectra
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.metrics import section_metrics

@@ -19,10 +19,10 @@ from typing import Any
 from firstshot.dcase.layout import MachineSection, read_layout
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_section import Outcome, hear_section, score_combinations, section_key
-from firstshot.embedding import Progress
+from firstshot.detector.embedding import Progress
+from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.files import write_result
-from firstshot.hearing import Hearing, make_hearing
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from firstshot import __version__
 from firstshot.dcase.layout import MachineSection
 from firstshot.dcase.sweep_grid import Combination
-from firstshot.embedding import Progress, embed_clips
+from firstshot.detector.embedding import Progress, embed_clips
+from firstshot.detector.hearing import Clip, Hearing
 from firstshot.errors import FirstshotError, FirstshotWarning
-from firstshot.hearing import Clip, Hearing
 from firstshot.scoring.metrics import OFFICIAL_METRICS, section_metrics
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from firstshot.detector import Detector
+from firstshot.detector.explanation import compare_spectra
 from firstshot.errors import FirstshotWarning, ParameterError
-from firstshot.explanation import compare_spectra
 
 RATE = 16000
 

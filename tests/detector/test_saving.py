@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from firstshot.detector import Detector
-from firstshot.detector_file import SCHEMA, MemberRow, read_detector_file, write_detector_file
+from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write_detector_file
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
 from firstshot.scoring.normalizers import NORMALIZERS

@@ -15,9 +15,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.detector.hearing import Clip, Hearing
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, FirstshotError
-from firstshot.hearing import Clip, Hearing
 from firstshot.sound.audio import AUDIO_SUFFIXES, Waveform
 from firstshot.store import EmbeddingStore, entry_key, hash_samples
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector import Detector
-from firstshot.embedding import HasPath, Progress, Source
+from firstshot.detector.detector import Detector
+from firstshot.detector.embedding import HasPath, Progress, Source
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.detector.parts import Recipe
 from firstshot.errors import ParameterError
-from firstshot.hearing import Hearing, make_hearing
-from firstshot.parts import Recipe
 from firstshot.scoring.threshold import METHODS
 
 

@@ -13,7 +13,8 @@ import soundfile
 
 import firstshot
 from firstshot.detector import Detector
-from firstshot.embedding import Clip, EmbeddedClip, embed_clips
+from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
+from firstshot.detector.hearing import Hearing
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import (
     DatasetError,
@@ -22,7 +23,6 @@ from firstshot.errors import (
     ParameterError,
     SoundError,
 )
-from firstshot.hearing import Hearing
 from firstshot.scoring import make_normalizer, make_transform
 from firstshot.scoring.normalizers import NORMALIZERS
 from firstshot.scoring.points import METRICS

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector_file import read_detector_file, write_detector_file
-from firstshot.embedding import Clip, embed_clips
+from firstshot.detector.embedding import Clip, embed_clips
+from firstshot.detector.file import read_detector_file, write_detector_file
+from firstshot.detector.parts import score_parts
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import DatasetError, DetectorFileError, FirstshotWarning
-from firstshot.parts import score_parts
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
 
 if TYPE_CHECKING:
-    from firstshot.detector import Detector
+    from firstshot.detector.detector import Detector
 
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from firstshot.detector import Detector
-from firstshot.ensemble import Ensemble
+from firstshot.detector.ensemble import Ensemble
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.scoring.threshold import fit_threshold, p_value
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector_file import MemberRow
+from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import MemoryBank, make_bank, memmixup, merge

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.embedding import EmbeddedClip
+from firstshot.detector.embedding import EmbeddedClip
+from firstshot.detector.parts import Part, Recipe
 from firstshot.errors import DatasetError, FirstshotWarning
-from firstshot.parts import Part, Recipe
 from firstshot.scoring.bank import DOMAINS, MemoryBank, keep_rows, memmixup
 from firstshot.scoring.normalizers import Normalizer
 from firstshot.scoring.transform import Transform, make_transform

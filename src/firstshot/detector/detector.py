@@ -17,20 +17,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector_file import MemberRow
-from firstshot.embedding import EmbeddedClip, Progress, Source, embed_clips, list_clips
+from firstshot.detector.embedding import EmbeddedClip, Progress, Source, embed_clips, list_clips
+from firstshot.detector.explanation import Explanation, explain_clip
+from firstshot.detector.file import MemberRow
+from firstshot.detector.hearing import Hearing
+from firstshot.detector.held_out import check_clips, held_out_scores
+from firstshot.detector.parts import Part, Recipe, fit_parts
+from firstshot.detector.prediction import predict_clips, stack_layers
+from firstshot.detector.settings import read_settings
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import FirstshotError, ParameterError
-from firstshot.explanation import Explanation, explain_clip
-from firstshot.hearing import Hearing
-from firstshot.held_out import check_clips, held_out_scores
-from firstshot.parts import Part, Recipe, fit_parts
-from firstshot.prediction import predict_clips, stack_layers
 from firstshot.results import Result
 from firstshot.scoring.bank import DOMAINS
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.scoring.transform import Transform
-from firstshot.settings import read_settings
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
 
@@ -246,7 +246,7 @@ class Detector:
         return results[0] if one and not folder else results
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
-        """Say why one clip scores as it does; see `firstshot.explanation.Explanation`."""
+        """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
         self._check_fitted()
         clips = self.embed(source, sample_rate=sample_rate)
         if len(clips) != 1:
@@ -271,7 +271,7 @@ class Detector:
 
     def save(self, path: str | Path) -> None:
         """Write the detector to a `.firstshot` file, in one step."""
-        from firstshot.saving import save_detector
+        from firstshot.detector.saving import save_detector
 
         self._check_fitted()
         save_detector(self, Path(path))
@@ -291,7 +291,7 @@ class Detector:
         DetectorFileError
             The file is truncated, altered or newer, or the encoder gives other numbers.
         """
-        from firstshot.saving import load_detector
+        from firstshot.detector.saving import load_detector
 
         return load_detector(Path(path), cls, encoder)
 

@@ -19,8 +19,8 @@ from firstshot.encoders.logmel import LogMel
 from firstshot.results import BandDifference, Result
 
 if TYPE_CHECKING:
-    from firstshot.detector import Detector
-    from firstshot.embedding import EmbeddedClip
+    from firstshot.detector.detector import Detector
+    from firstshot.detector.embedding import EmbeddedClip
 
 DECIBELS_PER_NEPER = 10.0 / np.log(10.0)
 WORDED = 3

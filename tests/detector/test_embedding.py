@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from firstshot import embedding
-from firstshot.embedding import Clip, embed_clips, list_clips
+from firstshot.detector import embedding
+from firstshot.detector.embedding import Clip, embed_clips, list_clips
+from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, SoundError
-from firstshot.hearing import Hearing, make_hearing
 from firstshot.sound.audio import LengthPolicy
 
 RATE = 16000

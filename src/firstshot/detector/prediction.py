@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector_file import MemberRow
-from firstshot.embedding import EmbeddedClip
+from firstshot.detector.embedding import EmbeddedClip
+from firstshot.detector.file import MemberRow
+from firstshot.detector.parts import nearest_members, score_parts
 from firstshot.errors import FirstshotWarning, ParameterError
-from firstshot.parts import nearest_members, score_parts
 from firstshot.results import Result
 from firstshot.scoring.threshold import p_value
 
 if TYPE_CHECKING:
-    from firstshot.detector import Detector
+    from firstshot.detector.detector import Detector
 
 
 def predict_clips(

@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 
-from firstshot.detector_file import MemberRow
+from firstshot.detector.file import MemberRow
+from firstshot.detector.held_out import FOLDS, held_out_scores
+from firstshot.detector.parts import Recipe, fit_part, fit_parts, nearest_members, score_parts
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
-from firstshot.held_out import FOLDS, held_out_scores
-from firstshot.parts import Recipe, fit_part, fit_parts, nearest_members, score_parts
 from firstshot.scoring import make_normalizer, make_transform
 from firstshot.scoring.bank import make_bank, memmixup, merge
 from firstshot.scoring.normalizers import NORMALIZERS
