@@ -1,0 +1,314 @@
+"""How fast this machine runs an encoder: what `firstshot bench` measures.
+
+Input: an encoder and a clip length. Output: a `BenchReport`: clips a second, the wait for one clip,
+memory, start-up, and how much of what the machine's matrix product reaches the encoder makes use
+of. Speed does not depend on the weights' values, so where the weights are not on this machine,
+made-up ones are measured.
+
+The peak is that of numpy's float32 product of two matrices, the best of a second. An encoder in
+bf16 or fp16 may be above it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.encoders import load_encoder
+from firstshot.encoders.catalog import ENCODERS
+from firstshot.encoders.pooling import resolve_layers
+from firstshot.encoders.precision import count_threads, describe_processor
+from firstshot.encoders.protocol import Encoder
+from firstshot.errors import ParameterError, WeightsError
+
+PEAK_SIZE = 1536
+MADE_UP_SEED = 0
+MEGA, GIGA = 1e6, 1e9
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What was measured.
+
+    Attributes
+    ----------
+    encoder, runtime, precision : str
+        What ran, and by what.
+    reason : str
+        Why, where the runtime or the precision was picked.
+    made_up_weights : bool
+        Whether made-up weights were measured.
+    layers : tuple of int
+        The layers asked for; nothing runs beyond the deepest.
+    clip_seconds : float
+        Length of the clips.
+    clips_per_second, real_time_factor : float
+        Clips encoded a second, many in one call, and seconds of sound per second.
+    latency_p50_ms, latency_p99_ms : float
+        The wait for one clip, from waveform to embedding.
+    front_end_ms : float or None
+        The part of it that is the front-end; None where the encoder does not tell.
+    start_up_seconds : float
+        From the start of a Python process to its first embedding.
+    peak_memory_mb : float or None
+        The most memory that this process held; None where the system does not tell.
+    macs_per_clip : int or None
+        True multiply-accumulates up to the deepest layer, attention products included.
+    peak_gflops, share_of_peak : float, float or None
+        The float32 matrix product of this machine, and what share of it the encoder reaches.
+    processor, versions : str, dict
+        What it was measured on.
+    """
+
+    encoder: str
+    runtime: str
+    precision: str
+    reason: str
+    made_up_weights: bool
+    layers: tuple[int, ...]
+    clip_seconds: float
+    threads: int
+    workers: int
+    clips_per_second: float
+    real_time_factor: float
+    latency_p50_ms: float
+    latency_p99_ms: float
+    front_end_ms: float | None
+    start_up_seconds: float
+    peak_memory_mb: float | None
+    macs_per_clip: int | None
+    peak_gflops: float
+    share_of_peak: float | None
+    processor: str
+    versions: Mapping[str, str]
+
+
+def bench(
+    name: str,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    weights: str | None = None,
+    layers: Sequence[int] | None = None,
+    clip_seconds: float = 10.0,
+    clips: int = 32,
+    threads: int | None = None,
+    workers: int = 1,
+) -> BenchReport:
+    """Measure an encoder on this machine.
+
+    Parameters
+    ----------
+    name : str
+        One of `firstshot.list_encoders()`.
+    runtime, precision, threads, workers
+        See `firstshot.encoders.runtime.with_runtime`; embedded encoders and plug-ins have one
+        runtime, their own.
+    weights : str, optional
+        A weights file; without one the cache's weights, else made-up ones.
+    layers : sequence of int, optional
+        Layers to compute; None means the encoder's own choice.
+    clip_seconds, clips
+        Length of the clips, and how many are timed, one by one and then all in one call.
+
+    Raises
+    ------
+    ParameterError
+        No encoder has that name, or a number makes no sense.
+    WeightsError
+        torch or a runtime is missing.
+    """
+    if clips < 1 or not clip_seconds > 0:
+        raise ParameterError(f"{clips} clips of {clip_seconds} s: expected at least one, not empty")
+    asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
+    asked |= {"weights": weights, "layers": None if layers is None else list(layers)}
+    asked |= {"threads": threads, "workers": workers}
+    encoder, made_up = open_encoder(**asked)
+    chosen = resolve_layers(layers or encoder.default_layers, encoder.depth, encoder.name)
+    samples = round(clip_seconds * encoder.sample_rate)
+    waveforms = _noise(samples, clips)
+    encoder.embed(waveforms[:1], encoder.sample_rate, chosen)
+    waits = [seconds(partial(_embed, encoder, x[None], chosen)) for x in waveforms]
+    together = seconds(partial(_embed, encoder, waveforms, chosen))
+    settled = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
+    started, memory = start_up({**asked, **(settled if name in ENCODERS else {})}, samples)
+    macs, peak = _true_macs(encoder, chosen, samples), matrix_peak()
+    return BenchReport(
+        encoder=encoder.name,
+        **settled,
+        reason=getattr(encoder, "reason", ""),
+        made_up_weights=made_up,
+        layers=chosen,
+        clip_seconds=clip_seconds,
+        threads=count_threads(threads),
+        workers=workers,
+        clips_per_second=clips / together,
+        real_time_factor=clips * clip_seconds / together,
+        latency_p50_ms=1e3 * statistics.median(waits),
+        latency_p99_ms=1e3 * float(np.quantile(waits, 0.99)),
+        front_end_ms=_front_end_ms(encoder, waveforms),
+        start_up_seconds=started,
+        peak_memory_mb=memory,
+        macs_per_clip=macs,
+        peak_gflops=peak,
+        share_of_peak=None if macs is None else 2 * macs * clips / together / GIGA / peak,
+        processor=describe_processor(),
+        versions=_versions(),
+    )
+
+
+def open_encoder(
+    name: str,
+    runtime: str = "auto",
+    precision: str = "auto",
+    weights: str | None = None,
+    layers: Sequence[int] | None = None,
+    threads: int | None = None,
+    workers: int = 1,
+) -> tuple[Encoder, bool]:
+    """Return the encoder by the runtime asked for, and whether its weights are made up."""
+    if name not in ENCODERS:
+        if runtime != "auto" or precision != "auto":
+            raise ParameterError(f"encoder {name!r} has one runtime, its own; leave both at auto")
+        return load_encoder(name), False
+    from firstshot.encoders.runtime import with_runtime
+    from firstshot.encoders.weight_cache import read_pointer
+
+    if weights is None and read_pointer(ENCODERS[name]) is None:
+        encoder, made_up = made_up_encoder(name), True
+    else:
+        encoder, made_up = load_encoder(name, weights), False
+    asked = layers or encoder.default_layers
+    opened: Any = encoder
+    return with_runtime(
+        opened, runtime, precision, asked, threads=threads, workers=workers
+    ), made_up
+
+
+def made_up_encoder(name: str) -> Encoder:
+    """Return a pre-trained encoder's network with made-up weights: as fast, and as deaf."""
+    from firstshot.encoders.weights import build_spec, check_torch
+
+    check_torch(name)
+    import torch
+
+    from firstshot.encoders.torch_encoder import TorchEncoder
+
+    spec = build_spec(ENCODERS[name], {})
+    torch.manual_seed(MADE_UP_SEED)
+    return TorchEncoder(spec, spec.build(), weights_hash=f"made up, seed {MADE_UP_SEED}")
+
+
+def matrix_peak(budget: float = 1.0) -> float:
+    """Return the GFLOP a second of numpy's float32 matrix product, the best of `budget` seconds."""
+    a, b = _noise(PEAK_SIZE, 2 * PEAK_SIZE).reshape(2, PEAK_SIZE, PEAK_SIZE)
+    out = a @ b
+    best, began = np.inf, time.perf_counter()
+    while time.perf_counter() - began < budget or not np.isfinite(best):
+        best = min(best, seconds(lambda: np.matmul(a, b, out=out)))
+    return 2 * PEAK_SIZE**3 / best / GIGA
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Return how long one run takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
+    """Return seconds from process start to a first embedding, and that process's peak memory, MB.
+
+    Raises
+    ------
+    WeightsError
+        The new process failed; the message holds its last words.
+    """
+    program = "import sys; from firstshot.bench import start; start(sys.argv[1])"
+    command = [sys.executable, "-c", program, json.dumps([dict(asked), samples])]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    taken = time.perf_counter() - began
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise WeightsError(f"a new process could not start the encoder ({last})")
+    memory = json.loads(done.stdout.splitlines()[-1])
+    return taken, memory
+
+
+def start(request: str) -> None:
+    """Open an encoder, embed one clip, print the peak memory in MB: what `start_up` runs."""
+    asked, samples = json.loads(request)
+    encoder, _ = open_encoder(**asked)
+    layers = asked["layers"] or encoder.default_layers
+    _embed(encoder, _noise(samples, 1), resolve_layers(layers, encoder.depth, encoder.name))
+    print(json.dumps(peak_memory()))
+
+
+def peak_memory() -> float | None:
+    """Return the most memory that this process ever held, in MB."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * (1.0 if platform.system() == "Darwin" else 1024.0) / MEGA
+
+
+def _embed(encoder: Encoder, waveforms: NDArray[np.float32], layers: Sequence[int]) -> object:
+    return encoder.embed(waveforms, encoder.sample_rate, layers)
+
+
+def _noise(samples: int, clips: int) -> NDArray[np.float32]:
+    draws = np.random.default_rng(0).standard_normal((clips, samples), dtype=np.float32)
+    return np.float32(0.1) * draws
+
+
+def _front_end_ms(encoder: Any, waveforms: NDArray[np.float32]) -> float | None:
+    spec = getattr(encoder, "spec", None)
+    if spec is None:
+        return None
+    taken = [seconds(partial(spec.front_end, x)) for x in waveforms]
+    return 1e3 * statistics.median(taken)
+
+
+def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
+    """Return the MACs up to the deepest layer, attention included, the tagging head left out."""
+    geometry = getattr(getattr(encoder, "spec", None), "geometry", None)
+    if geometry is None:
+        return None
+    without_head = {"classes": 0} if hasattr(geometry, "classes") else {}
+    return int(replace(geometry, depth=max(layers), **without_head).macs(samples, attention=True))
+
+
+def _runtime(encoder: Any) -> str:
+    return getattr(encoder, "runtime", "torch" if hasattr(encoder, "module") else "numpy")
+
+
+def _precision(encoder: Any) -> str:
+    own = str(getattr(encoder, "dtype", "torch.float32"))
+    names = {"torch.float32": "fp32", "torch.float16": "fp16", "torch.bfloat16": "bf16"}
+    return str(getattr(encoder, "precision", names.get(own, own)))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("firstshot", "numpy", "torch", "openvino", "onnxruntime"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,82 @@
+"""`firstshot bench`: how fast this machine runs an encoder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from firstshot.bench import BenchReport
+
+
+def bench(
+    encoder: Annotated[str, typer.Option(help="See `firstshot encoders`.")] = "ced_tiny",
+    runtime: Annotated[
+        str, typer.Option(help="auto (the fastest that is installed), torch, openvino or onnx.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="auto (the fastest that the processor has), fp32, fp16 or bf16."),
+    ] = "auto",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="The encoder's weights file; without any, made-up weights are timed."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Length of the clips.")] = 10.0,
+    clips: Annotated[int, typer.Option(help="How many clips are timed.")] = 32,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    workers: Annotated[int, typer.Option(help="Clips worked on at once.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure an encoder here: clips a second, wait for one clip, memory, start-up, share of peak.
+
+    Example: firstshot bench --encoder ced_tiny --runtime openvino
+    """
+    from firstshot.bench import bench as measure
+
+    report = measure(
+        encoder,
+        runtime=runtime,
+        precision=precision,
+        weights=None if weights is None else str(weights),
+        clip_seconds=seconds,
+        clips=clips,
+        threads=threads,
+        workers=workers,
+    )
+    typer.echo(json.dumps(asdict(report), indent=2) if as_json else table(report))
+
+
+def table(report: BenchReport) -> str:
+    """Return the report as lines of name and value."""
+    rows = [
+        ("encoder", f"{report.encoder}, layers {', '.join(map(str, report.layers))}"),
+        ("runtime", f"{report.runtime} {report.precision}"),
+        ("picked because", report.reason),
+        ("clips a second", f"{report.clips_per_second:.1f} of {report.clip_seconds:g} s"),
+        ("real-time factor", f"{report.real_time_factor:.0f}"),
+        ("one clip", f"{report.latency_p50_ms:.1f} ms p50, {report.latency_p99_ms:.1f} ms p99"),
+        ("its front-end", _with_unit(report.front_end_ms, "ms")),
+        ("start-up", f"{report.start_up_seconds:.2f} s to the first embedding"),
+        ("peak memory", _with_unit(report.peak_memory_mb, "MB")),
+        ("matrix product", f"{report.peak_gflops:.0f} GFLOP/s float32, this machine's best"),
+        ("share of it", _share(report.share_of_peak)),
+        ("processor", f"{report.processor}, {report.threads} threads, {report.workers} workers"),
+        ("versions", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
+    ]
+    lines = [f"{name:<17} {value}" for name, value in rows if value]
+    if report.made_up_weights:
+        lines.append("The weights are made up: the published ones take as long.")
+    return "\n".join(lines)
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.1f} {unit}"
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
