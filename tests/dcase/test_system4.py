@@ -1,0 +1,58 @@
+"""The report's system 4 from a checkpoint in the official format, its weights made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.encoders import official_files as official
+
+from firstshot import load_encoder
+from firstshot.dcase.run import run_system
+from firstshot.dcase.system import load_system
+from firstshot.detector.hearing import Hearing
+from firstshot.encoders.catalog import find_record
+from firstshot.encoders.pretrained import keep_file
+from firstshot.scoring import make_normalizer
+from firstshot.sound.audio import LengthPolicy, load_waveform
+from firstshot.store import EmbeddingStore
+
+
+def test_system4_runs_from_the_cache_and_scores_as_the_report_defines(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "cache"))
+    file = official.write_content(official.ced_hub("ced_tiny"), tmp_path / "model.safetensors")
+    keep_file(find_record("ced_tiny"), file)
+    store = EmbeddingStore(tmp_path / "store")
+    run = run_system(
+        synthetic, load_system("system4"), tmp_path / "out", machines=["SynthFan"], store=store
+    )
+    (result,) = run.results
+    encoder = load_encoder("ced_tiny")
+    hearing = Hearing(encoder, (7, 10), length=LengthPolicy("fixed", 10.0))
+    folder = synthetic / "SynthFan"
+
+    def embed(paths: list[Path]) -> list[np.ndarray]:
+        clips = [hearing.length.apply(load_waveform(path, 16000), 16000)[0] for path in paths]
+        return encoder.embed(clips, layers=(7, 10))
+
+    banks = {d: embed(sorted((folder / "train").glob(f"*_{d}_*"))) for d in ("source", "target")}
+    queries = embed([folder / "test" / name for name in result.clips[:4]])
+    expected = np.mean(
+        [
+            make_normalizer("domain_local_density", k_source=16, k_target=9)
+            .fit({domain: layers[i] for domain, layers in banks.items()})
+            .score(queries[i])
+            for i in range(2)
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(result.scores[:4], expected, rtol=1e-6)
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(written["machines"]) == {"SynthFan_section_00"}
