@@ -111,12 +111,12 @@ def test_the_second_baseline_trains_nothing_again(section, scored, tmp_path):
 
     first = score_section_with_autoencoder(section, QUICK, checkpoints=tmp_path, progress=progress)
     clips = len(section.train) + len(section.test)
-    assert ("pump_section_00 autoencoder, clips read", clips, clips) in titles
-    assert ("pump_section_00 autoencoder, epochs", 6, 6) in titles
+    assert ("pump_section_00: clips read by the autoencoder", clips, clips) in titles
+    assert ("pump_section_00: epochs by the autoencoder", 6, 6) in titles
     titles.clear()
     mahala = replace(QUICK, score="mahala")
     score_section_with_autoencoder(section, mahala, checkpoints=tmp_path, progress=progress)
-    assert {title for title, _, _ in titles} == {"pump_section_00 autoencoder, clips read"}
+    assert {title for title, _, _ in titles} == {"pump_section_00: clips read by the autoencoder"}
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
     for one, two in zip(scored.trials, first.trials, strict=True):
         np.testing.assert_array_equal(one.scores, two.scores)

@@ -99,7 +99,9 @@ def _judge(detector: Detector, paths: Sequence[Path], quiet: bool) -> tuple[list
             clips += [Clip(str(clip.source), clip.source) for clip in found]
     with progress_bars(quiet) as bars:
         embedded = list(
-            embed_clips(clips, detector.hear(), progress=bars("listening"), on_error=report)
+            embed_clips(
+                clips, detector.hear(), progress=bars("listening to clips"), on_error=report
+            )
         )
     return detector.predict_embedded(embedded), faults
 

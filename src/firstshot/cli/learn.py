@@ -74,7 +74,10 @@ def fit(
     )
     with progress_bars(quiet) as bars:
         detector.fit(
-            normal, target or None, store=open_store(store, no_store), progress=bars("listening")
+            normal,
+            target or None,
+            store=open_store(store, no_store),
+            progress=bars("listening to clips"),
         )
     detector.save(out)
     domains = [row.domain for row in detector.rows_]

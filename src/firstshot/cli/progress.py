@@ -63,15 +63,24 @@ def _make_bar() -> Bar:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Pace(ProgressColumn):
+        """How many are done a second; the title says what is counted."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("clips"),
+        Pace(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         redirect_stdout=False,  # results go where the user sends them, not into the bar

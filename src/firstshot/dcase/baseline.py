@@ -229,7 +229,7 @@ def trial_statistics(metrics: Sequence[Mapping[str, float]]) -> dict[str, TrialS
 def _bar(
     progress: Callable[[str], Progress] | None, section: MachineSection, what: str
 ) -> Progress | None:
-    return progress(f"{section.name} autoencoder, {what}") if progress else None
+    return progress(f"{section.name}: {what} by the autoencoder") if progress else None
 
 
 def _places(

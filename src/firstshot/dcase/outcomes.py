@@ -59,7 +59,7 @@ def outcomes(
                 continue
             detector = system.detector(choice)
             detector.encoder = encoder
-            step = progress(f"{section.name} {choice.name}") if progress else None
+            step = progress(f"{section.name}: clips heard by {choice.name}") if progress else None
             found = _caught(partial(score_section, section, detector, store, step))
             scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
     for section in sections:
