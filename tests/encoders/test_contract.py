@@ -390,5 +390,5 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
 
 def test_the_embedded_encoder_takes_no_weights() -> None:
     for given in ({"weights": "x.pt"}, {"device": "cuda"}, {"dtype": "float64"}):
-        with pytest.raises(ParameterError, match=f"'logmel': .*{next(iter(given))}"):
+        with pytest.raises(ParameterError, match=f"'logmel' .*{next(iter(given))}"):
             load_encoder("logmel", **given)
