@@ -87,7 +87,11 @@ def test_an_interrupted_run_is_completed_and_what_is_there_is_kept(tmp_path):
     partial = clips[0].with_name(f".{clips[0].name}.x1.part")
     partial.write_bytes(b"RIFF cut sho")  # as kill -9 leaves it
     before = clips[1].stat().st_mtime_ns
-    assert write(tmp_path) == whole
+    again = write(tmp_path)
+    assert {name: again[name] for name in whole} == whole
+    assert [name for name in again if name not in whole] == [
+        partial.relative_to(tmp_path).as_posix()  # hidden, and read by nobody
+    ]
     assert clips[1].stat().st_mtime_ns == before
     assert clips[0].read_bytes()[:4] == b"RIFF"
     assert len(clips[0].read_bytes()) == len(clips[1].read_bytes())
