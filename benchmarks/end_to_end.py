@@ -48,8 +48,9 @@ def main() -> None:
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "openvino", "onnxruntime"))
     print(f"{describe_processor()}; {versions}")
     print(
-        f"{arguments.clips} clips of 10 s, bank of {arguments.members}, {arguments.threads} threads\n"
+        f"{arguments.clips} clips of 10 s, {arguments.members} members, {arguments.threads} threads"
     )
+    print()
     torch.set_num_threads(arguments.threads)
     encoder: Any = made_up_encoder("ced_tiny")
     banks = made_up_banks(encoder, arguments.members)

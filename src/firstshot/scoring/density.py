@@ -1,4 +1,4 @@
-"""Normalisers on local density: joint (GENREP eq. 4) and domain-wise (eq. 5).
+"""Normalisers on local density: joint (the GenRep report, eq. 4) and domain-wise (eq. 5).
 
 Input: banks, then queries. Output: scores, float64, higher = more anomalous. A member's density is
 the sum of its distances to its K nearest other members, self excluded: of the joint bank

@@ -1,9 +1,9 @@
 """Normalisers on the distance of a domain: the distance itself, and its test-time Z.
 
 Input: banks, then queries. Output: scores, float64, higher = more anomalous. With d the mean
-distance to the K nearest members of a domain (GENREP eq. 1), each is the minimum over domains of
-d (`none`) or (d - mean_test) / std_test (`test_zscore`, eq. 2), the deviation being the
-population's. An empty domain has no term.
+distance to the K nearest members of a domain (the GenRep report, eq. 1), each is the minimum over
+domains of d (`none`) or (d - mean_test) / std_test (`test_zscore`, eq. 2), the deviation being
+the population's. An empty domain has no term.
 """
 
 from __future__ import annotations

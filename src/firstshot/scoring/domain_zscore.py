@@ -1,5 +1,6 @@
-"""Domain-wise Z: a domain's distance standardised by the training clips' own (GENREP eq. 3).
+"""Domain-wise Z: a domain's distance standardised by the training clips' own.
 
+Equation 3 of the GenRep report.
 Input: banks, then queries. Output: scores, float64, higher = more anomalous: the minimum over
 domains of (d - mean_train of the domain) / std_train of the target, d the mean distance to the K
 nearest members and the statistics those of the training clips' d inside their own domain.

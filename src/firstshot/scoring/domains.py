@@ -1,7 +1,7 @@
 """The banks of the two domains, and what every normaliser asks of them.
 
 Input: the training clips' embeddings per domain. Output: checked `Banks`, the mean distance to the
-K nearest members (GENREP section 2, d of a domain) and each member's neighbours in its own bank.
+K nearest members (eq. 1, d of a domain) and each member's neighbours in its own bank.
 """
 
 from __future__ import annotations

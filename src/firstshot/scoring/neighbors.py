@@ -1,8 +1,8 @@
 """Exact nearest members by blocks: queries and members become distances and member numbers.
 
 Input: queries (q, values), members (n, values), float32 or float64. Output: the k smallest
-distances, or distances divided by a scale per member (GENREP eq. 1, 4 and 5), as float64 (q, k)
-with member numbers int64 (q, k); ties go to the lowest number.
+distances, or distances divided by a scale per member (the GenRep report, eq. 1, 4 and 5), as
+float64 (q, k) with member numbers int64 (q, k); ties go to the lowest number.
 
 How it is both exact and as fast as a matrix product. ||q - x||^2 = ||q||^2 + ||x||^2 - 2 q.x costs
 one float32 product, but loses its digits where clips nearly repeat. So the product only screens:

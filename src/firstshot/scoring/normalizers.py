@@ -1,8 +1,8 @@
 """One door to the five normalisers: a name, a metric and parameters become a normaliser.
 
 A normaliser takes the banks of the two domains and gives scores, float64, higher = more anomalous
-(GENREP section 3). Its name, metric, parameters and banks determine it fully: fitting is
-deterministic, so a file that holds those holds the normaliser, bit for bit.
+(the GenRep report's equations). Its name, metric, parameters and banks determine it fully: fitting
+is deterministic, so a file that holds those holds the normaliser, bit for bit.
 
 | name | score | parameters |
 |---|---|---|
