@@ -82,6 +82,38 @@ def test_embeddings_are_the_originals(files: dict[str, Path], runtime: str, name
         np.testing.assert_allclose(layer[0], expected.reshape(-1), atol=1e-4, rtol=0)
 
 
+MACHINE = Path(__file__).resolve().parents[2] / ".." / "shared" / "data/real_machines/BldcMotorA"
+
+
+def test_real_machines_are_ranked_alike_in_every_precision(tmp_path: Path) -> None:
+    if not MACHINE.is_dir():
+        pytest.skip("the recordings of real machines are not beside this checkout")
+    for library in LIBRARIES.values():
+        pytest.importorskip(library)
+    from sklearn.metrics import roc_auc_score
+    from tests.encoders.ced_m2d_recipe import checkpoint
+
+    from firstshot import Detector
+    from firstshot.encoders.ced import CED_TINY, expected_shapes
+    from firstshot.encoders.runtime_openvino import openvino_precisions
+
+    module = CED_TINY.build()
+    module.load_state_dict(checkpoint(expected_shapes(CED_TINY.geometry)))
+    encoder = TorchEncoder(CED_TINY, module, weights_hash="made up")
+    train, test = (sorted((MACHINE / part).iterdir()) for part in ("train", "test"))
+    source, target = ([p for p in train if f"_{d}_" in p.name] for d in ("source", "target"))
+    labels = ["anomaly" in path.name for path in test]
+    areas = {}
+    ways = [("torch", "fp32"), ("onnx", "fp32"), *(("openvino", p) for p in openvino_precisions())]
+    for way in ways:
+        heard = with_runtime(encoder, *way, layers=(7, 10))
+        detector = Detector(heard, normalizer_settings={"k_source": 4, "k_target": 2})
+        areas[way] = roc_auc_score(labels, detector.fit(source, target).score(test))
+    allowed = {"fp32": 0.0, "fp16": 0.002, "bf16": 0.005}
+    for way, area in areas.items():
+        assert abs(area - areas["torch", "fp32"]) <= allowed[way[1]], areas
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_layers_have_torchs_grid_and_order(files: dict[str, Path], runtime: str, name: str) -> None:
     encoder = load(files, name)
