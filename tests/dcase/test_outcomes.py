@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import pytest
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.dcase.run import run_system
 from firstshot.dcase.submission import read_decisions, read_scores
-from firstshot.dcase.system import BaselineSystem, load_system
-from firstshot.errors import ParameterError
+from firstshot.dcase.system import BaselineSystem, EncoderChoice, System, load_system
+from firstshot.detector import hearing
+from firstshot.encoders.protocol import Encoder
+from firstshot.errors import ParameterError, WeightsError
 from firstshot.report.terminal import terminal_table
 from firstshot.scoring.metrics import section_metrics
 from firstshot.store import EmbeddingStore
@@ -66,3 +70,44 @@ def test_the_packaged_baselines_are_as_released() -> None:
 def test_a_baseline_has_no_normaliser() -> None:
     with pytest.raises(ParameterError, match="has none; leave it out"):
         QUICK.with_normalizer("none")
+
+
+def _two_encoders(second: str) -> System:
+    return System(
+        name="two",
+        encoders=(EncoderChoice(name="logmel"), EncoderChoice(name=second, layers=(2,))),
+        normalizer="none",
+    )
+
+
+def test_missing_weights_are_told_of_before_a_clip_is_heard(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "cache"))
+    store = EmbeddingStore(tmp_path / "store")
+    with pytest.raises(WeightsError, match="m2d_clap"):
+        run_system(synthetic, _two_encoders("m2d_clap"), tmp_path / "out", store=store)
+    assert store.summary().entries == 0
+
+
+def test_encoders_are_never_in_memory_together(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[Encoder]] = []
+    most = 0
+    load = hearing.load_encoder
+
+    def watched(name: str, **settings: object) -> Encoder:
+        nonlocal most
+        gc.collect()
+        most = max(most, sum(encoder() is not None for encoder in alive) + 1)
+        encoder = load(name, **settings)
+        alive.append(weakref.ref(encoder))
+        return encoder
+
+    monkeypatch.setattr(hearing, "load_encoder", watched)
+    run = run_system(synthetic, _two_encoders("logmel"), tmp_path / "out")
+    assert len(alive) == 4  # each once to see that it can be had, and once to hear all machines
+    assert most == 1
+    assert len(run.results) == 2

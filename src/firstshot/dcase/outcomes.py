@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from firstshot.dcase.baseline_section import run_baseline_section
 from firstshot.dcase.layout import MachineSection
 from firstshot.dcase.section import SectionScores, join_section, score_section
-from firstshot.dcase.system import AnySystem, BaselineSystem, System
+from firstshot.dcase.system import AnySystem, BaselineSystem, EncoderChoice, System
 from firstshot.detector.embedding import Progress
 from firstshot.errors import FirstshotError, OutputError, WeightsError
 from firstshot.results import SectionResult
 from firstshot.store import EmbeddingStore
 
 T = TypeVar("T")
+Scored: TypeAlias = dict[str, list[SectionScores] | FirstshotError]
+"""What the encoders said so far of each section, or the fault that stopped it."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,36 @@ def outcomes(
         for section in sections:
             yield section.name, _caught(partial(_train, section, system, store, progress))
         return
-    scored: dict[str, list[SectionScores] | FirstshotError] = {s.name: [] for s in sections}
+    if len(system.encoders) > 1:
+        # Missing weights are told of before the first encoder's hours, not after.
+        for choice in system.encoders:
+            system.detector(choice).hear()
+    scored: Scored = {section.name: [] for section in sections}
     for choice in system.encoders:
-        encoder = system.detector(choice).hear().encoder
-        for section in sections:
-            before = scored[section.name]
-            if isinstance(before, FirstshotError):
-                continue
-            detector = system.detector(choice)
-            detector.encoder = encoder
-            step = progress(f"{section.name}: clips heard by {choice.name}") if progress else None
-            found = _caught(partial(score_section, section, detector, store, step))
-            scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
+        _hear_all(sections, system, choice, scored, store, progress)
     for section in sections:
         yield section.name, _join(section, system, scored[section.name])
+
+
+def _hear_all(
+    sections: Sequence[MachineSection],
+    system: System,
+    choice: EncoderChoice,
+    scored: Scored,
+    store: EmbeddingStore | None,
+    progress: Callable[[str], Progress] | None,
+) -> None:
+    """Add what one encoder says of every section; the encoder is let go on return."""
+    encoder = system.detector(choice).hear().encoder
+    for section in sections:
+        before = scored[section.name]
+        if isinstance(before, FirstshotError):
+            continue
+        detector = system.detector(choice)
+        detector.encoder = encoder
+        step = progress(f"{section.name}: clips heard by {choice.name}") if progress else None
+        found = _caught(partial(score_section, section, detector, store, step))
+        scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
 
 
 def _join(
