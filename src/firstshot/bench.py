@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from firstshot.encoders import load_encoder
 from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.pooling import resolve_layers
-from firstshot.encoders.precision import count_threads, describe_processor
+from firstshot.encoders.precision import count_threads, describe_processor, installed_versions
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import ParameterError, WeightsError
 
+PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
 PEAK_SIZE = 1536
 MADE_UP_SEED = 0
 MEGA, GIGA = 1e6, 1e9
@@ -43,32 +44,26 @@ class BenchReport:
 
     Attributes
     ----------
-    encoder, runtime, precision : str
-        What ran, and by what.
-    reason : str
-        Why, where the runtime or the precision was picked.
+    encoder, runtime, precision, reason : str
+        What ran, by what, and why, where the runtime or the precision was picked.
     made_up_weights : bool
         Whether made-up weights were measured.
     layers : tuple of int
         The layers asked for; nothing runs beyond the deepest.
-    clip_seconds : float
-        Length of the clips.
     clips_per_second, real_time_factor : float
         Clips encoded a second, many in one call, and seconds of sound per second.
     latency_p50_ms, latency_p99_ms : float
         The wait for one clip, from waveform to embedding.
     front_end_ms : float or None
-        The part of it that is the front-end; None where the encoder does not tell.
+        The part of it that is the front-end, where the encoder tells.
     start_up_seconds : float
         From the start of a Python process to its first embedding.
     peak_memory_mb : float or None
-        The most memory that this process held; None where the system does not tell.
+        The most memory that this process held, where the system tells.
     macs_per_clip : int or None
         True multiply-accumulates up to the deepest layer, attention products included.
     peak_gflops, share_of_peak : float, float or None
         The float32 matrix product of this machine, and what share of it the encoder reaches.
-    processor, versions : str, dict
-        What it was measured on.
     """
 
     encoder: str
@@ -134,15 +129,21 @@ def bench(
     asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
     asked |= {"weights": weights, "layers": None if layers is None else list(layers)}
     asked |= {"threads": threads, "workers": workers}
+    return measure(asked, clip_seconds, clips)
+
+
+def measure(asked: dict[str, Any], clip_seconds: float, clips: int) -> BenchReport:
+    """Measure the encoder that `open_encoder` opens when it is asked so."""
     encoder, made_up = open_encoder(**asked)
-    chosen = resolve_layers(layers or encoder.default_layers, encoder.depth, encoder.name)
+    layers = asked["layers"] or encoder.default_layers
+    chosen = resolve_layers(layers, encoder.depth, encoder.name)
     samples = round(clip_seconds * encoder.sample_rate)
     waveforms = _noise(samples, clips)
-    encoder.embed(waveforms[:1], encoder.sample_rate, chosen)
+    _embed(encoder, waveforms[:1], chosen)
     waits = [seconds(partial(_embed, encoder, x[None], chosen)) for x in waveforms]
     together = seconds(partial(_embed, encoder, waveforms, chosen))
     settled = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
-    started, memory = start_up({**asked, **(settled if name in ENCODERS else {})}, samples)
+    started, memory = start_up(asked | (settled if asked["name"] in ENCODERS else {}), samples)
     macs, peak = _true_macs(encoder, chosen, samples), matrix_peak()
     return BenchReport(
         encoder=encoder.name,
@@ -151,8 +152,8 @@ def bench(
         made_up_weights=made_up,
         layers=chosen,
         clip_seconds=clip_seconds,
-        threads=count_threads(threads),
-        workers=workers,
+        threads=count_threads(asked["threads"]),
+        workers=asked["workers"],
         clips_per_second=clips / together,
         real_time_factor=clips * clip_seconds / together,
         latency_p50_ms=1e3 * statistics.median(waits),
@@ -164,7 +165,7 @@ def bench(
         peak_gflops=peak,
         share_of_peak=None if macs is None else 2 * macs * clips / together / GIGA / peak,
         processor=describe_processor(),
-        versions=_versions(),
+        versions={"python": platform.python_version(), **installed_versions(PACKAGES)},
     )
 
 
@@ -230,10 +231,7 @@ def seconds(run: Callable[[], object]) -> float:
 def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
     """Return seconds from process start to a first embedding, and that process's peak memory, MB.
 
-    Raises
-    ------
-    WeightsError
-        The new process failed; the message holds its last words.
+    Raises `WeightsError` with the process's last words where it failed.
     """
     program = "import sys; from firstshot.bench import start; start(sys.argv[1])"
     command = [sys.executable, "-c", program, json.dumps([dict(asked), samples])]
@@ -285,7 +283,7 @@ def _front_end_ms(encoder: Any, waveforms: NDArray[np.float32]) -> float | None:
 
 def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
     """Return the MACs up to the deepest layer, attention included, the tagging head left out."""
-    geometry = getattr(getattr(encoder, "spec", None), "geometry", None)
+    geometry: Any = getattr(getattr(encoder, "spec", None), "geometry", None)
     if geometry is None:
         return None
     without_head = {"classes": 0} if hasattr(geometry, "classes") else {}
@@ -297,18 +295,5 @@ def _runtime(encoder: Any) -> str:
 
 
 def _precision(encoder: Any) -> str:
-    own = str(getattr(encoder, "dtype", "torch.float32"))
-    names = {"torch.float32": "fp32", "torch.float16": "fp16", "torch.bfloat16": "bf16"}
-    return str(getattr(encoder, "precision", names.get(own, own)))
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for package in ("firstshot", "numpy", "torch", "openvino", "onnxruntime"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    own = str(getattr(encoder, "dtype", "fp32")).removeprefix("torch.")
+    return str(getattr(encoder, "precision", own.replace("bfloat", "bf").replace("float", "fp")))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from firstshot.bundle import (
 )
 from firstshot.detector import Detector
 from firstshot.encoders.exported_spec import write_spec
+from firstshot.encoders.precision import installed_versions
 from firstshot.encoders.runtime import encoder_graph
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
 from firstshot.errors import OutputError, ParameterError, WeightsError
@@ -120,7 +120,7 @@ def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
         "encoder": described,
         "sha256": {name: sha256_of(draft / name) for name in (GRAPH, DETECTOR, CLIP)},
         "self_check": {"score": self_check_score(moved, draft / CLIP), "tolerance": TOLERANCE},
-        "versions": _versions(),
+        "versions": installed_versions(PACKAGES),
     }
     write_result(draft / DESCRIPTION, json.dumps(description, indent=2))
 
@@ -175,13 +175,3 @@ def _rename(draft: Path, place: Path) -> None:
         raise OutputError(
             f"{place}: cannot be replaced ({error.strerror or error}); choose another folder"
         ) from error
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

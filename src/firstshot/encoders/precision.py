@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from firstshot.errors import ParameterError
@@ -90,6 +93,19 @@ def describe_processor() -> str:
         pass
     told = [flag for flag in TOLD if flag in processor_flags()]
     return f"{model} ({', '.join(told) or 'instruction sets unknown'})"
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed.
+
+    >>> list(installed_versions(["numpy", "no such package"]))
+    ['numpy']
+    """
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def count_threads(threads: int | None = None) -> int:

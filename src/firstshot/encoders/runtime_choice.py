@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstshot.encoders.precision import describe_processor, native_precisions
+from firstshot.encoders.precision import describe_processor, installed_versions, native_precisions
 from firstshot.encoders.weight_cache import weights_folder
 from firstshot.errors import ParameterError
 from firstshot.files import write_atomically
@@ -157,10 +156,9 @@ def pick(taken: Mapping[Candidate, float]) -> Choice:
 
 def _versions(runtime: str) -> str:
     """Return the versions of what a runtime needs; empty where a part is not installed."""
-    try:
-        return " ".join(f"{package} {version(package)}" for package in PACKAGES[runtime])
-    except PackageNotFoundError:
-        return ""
+    found = installed_versions(PACKAGES[runtime])
+    complete = len(found) == len(PACKAGES[runtime])
+    return " ".join(f"{name} {number}" for name, number in found.items()) if complete else ""
 
 
 def _key(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> str:
