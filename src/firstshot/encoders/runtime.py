@@ -108,7 +108,10 @@ def compile_network(
     runs: int = 1,
 ) -> Network:
     """Return the encoder's network up to the deepest of ascending `layers`, ready to run."""
-    model = encoder_graph(encoder, layers)
+
+    def model() -> bytes:
+        return encoder_graph(encoder, layers)
+
     if runtime == "openvino":
         from firstshot.encoders.runtime_openvino import OpenVinoNetwork
 

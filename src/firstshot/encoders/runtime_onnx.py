@@ -1,10 +1,11 @@
 """ONNX Runtime runs an encoder's graph: the path without torch, on any processor, in fp32.
 
-Input: an ONNX model, as bytes or as a file. Output: per output of the graph, a float32 array.
+Input: an ONNX model. Output: per output of the graph, a float32 array.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ class OnnxNetwork:
 
     Parameters
     ----------
-    model : bytes or Path
-        An ONNX model.
+    model : callable or Path
+        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
     precision : str
         `fp32`: on a processor, ONNX Runtime emulates the others.
     threads : int
@@ -36,7 +37,11 @@ class OnnxNetwork:
     runtime = "onnx"
 
     def __init__(
-        self, model: bytes | Path, precision: str = "fp32", threads: int = 1, runs: int = 1
+        self,
+        model: Callable[[], bytes] | Path,
+        precision: str = "fp32",
+        threads: int = 1,
+        runs: int = 1,
     ) -> None:
         if precision != "fp32":
             raise ParameterError(
@@ -53,17 +58,23 @@ class OnnxNetwork:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Clips differ in length, so a plan of memory made for one does not fit the next.
         options.enable_mem_pattern = False
-        given = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = onnxruntime.InferenceSession(
-                given, options, providers=["CPUExecutionProvider"]
+            self._session: Any = onnxruntime.InferenceSession(
+                str(model) if isinstance(model, Path) else model(),
+                options,
+                providers=["CPUExecutionProvider"],
             )
+        except WeightsError:  # from writing the graph
+            raise
         except Exception as error:  # its own classes have no base but Exception
-            place = "the graph" if isinstance(model, bytes) else str(model)
+            place = str(model) if isinstance(model, Path) else "the graph"
             raise WeightsError(
                 f"{place}: ONNX Runtime {onnxruntime.__version__} cannot run it "
                 f"({first_line(error)}); update onnxruntime, or export anew"
             ) from error
+        if hasattr(self._session, "_model_bytes"):
+            # Kept for trying another provider, of which there is none: as large as the weights.
+            self._session._model_bytes = None
 
     def run(self, spectrograms: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return every output for spectrograms (clips, frames, mels)."""

@@ -11,6 +11,7 @@ that know nothing of each other to the same ones: pinning is off.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class OpenVinoNetwork:
 
     Parameters
     ----------
-    model : bytes or Path
-        An ONNX model.
+    model : callable or Path
+        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
     precision : str
         `fp32`, or `fp16` or `bf16` where the processor computes in it.
     threads : int
@@ -51,7 +52,11 @@ class OpenVinoNetwork:
     runtime = "openvino"
 
     def __init__(
-        self, model: bytes | Path, precision: str = "fp32", threads: int = 1, runs: int = 1
+        self,
+        model: Callable[[], bytes] | Path,
+        precision: str = "fp32",
+        threads: int = 1,
+        runs: int = 1,
     ) -> None:
         openvino = load_openvino()
         self.precision = precision
@@ -63,7 +68,7 @@ class OpenVinoNetwork:
         }
         core = openvino.Core()
         try:
-            read = core.read_model(model if isinstance(model, bytes) else str(model))
+            read = core.read_model(str(model) if isinstance(model, Path) else model())
             self._compiled: Any = core.compile_model(read, "CPU", settings)
         except RuntimeError as error:
             raise WeightsError(
