@@ -12,7 +12,7 @@ demo: .venv
 	$(BIN)/firstshot demo --out $(DEMO)
 
 # Two processes of one thread each beat one process of two threads on two cores.
-test: .venv .venv/torch-is-installed check
+test: .venv .venv/runtimes-are-installed check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Format, lint, types and the walls between the modules: the hooks of .pre-commit-config.yaml, on
@@ -38,9 +38,11 @@ format: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# Only the tests of the pre-trained encoders need torch; its CPU wheel has an index of its own.
-.venv/torch-is-installed: requirements/torch.txt .venv/is-complete
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --extra-index-url $(TORCH_INDEX) -r requirements/torch.txt
+# Only the tests of the pre-trained encoders need torch and the other runtimes; torch's CPU wheel has
+# an index of its own.
+.venv/runtimes-are-installed: requirements/tests.txt .venv/is-complete
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --extra-index-url $(TORCH_INDEX) $(shell grep torch requirements/tests.txt)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/tests.txt
 	touch $@
 
 lock:

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from firstshot import __version__
-from firstshot.cli import dcase, demo, encoders, judge, learn, store
+from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
 from firstshot.errors import FirstshotError, FirstshotWarning
 
 PIPE_CLOSED = 128 + 13
@@ -55,6 +55,8 @@ app.command()(learn.fit)
 app.command()(judge.score)
 app.command()(judge.explain)
 app.command()(learn.calibrate)
+app.command()(export.export)
+app.command()(bench.bench)
 app.add_typer(dcase.app, name="dcase")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(store.app, name="store")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstshot.cli.options import Quiet
+from firstshot.cli.options import Quiet, open_detector
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.tables import print_table, table_width
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
     from firstshot.results import Result
 
-File = Annotated[Path, typer.Argument(help="A file written by `firstshot fit`.")]
+File = Annotated[
+    Path,
+    typer.Argument(help="A file written by `firstshot fit`, or a folder by `firstshot export`."),
+]
 COLUMNS = ("clip", "score", "p_value", "threshold", "is_anomaly", "domain", "nearest")
 BANDS_SHOWN = 5
 PIPE_WIDTH = 140
@@ -60,9 +63,7 @@ def score(
 
     Example: firstshot score fan.firstshot today/ --format csv --fail-on-anomaly
     """
-    from firstshot.detector import Detector
-
-    detector = Detector.load(detector_file)
+    detector = open_detector(detector_file)
     results, faults = _judge(detector, clips, quiet)
     if format is Format.json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=2))
@@ -175,12 +176,11 @@ def explain(
 
     Example: firstshot explain fan.firstshot today/0007.wav
     """
-    from firstshot.detector import Detector
     from firstshot.errors import SoundError
 
     if clip.is_dir():
         raise SoundError(f"{clip}: is a folder; name one clip")
-    explanation = Detector.load(detector_file).explain(clip)
+    explanation = open_detector(detector_file).explain(clip)
     if format is ExplanationFormat.json:
         typer.echo(json.dumps(asdict(explanation), indent=2))
     else:

@@ -34,6 +34,13 @@ def fit(
     ] = None,
     encoder: Annotated[str, typer.Option(help="See `firstshot encoders`.")] = "logmel",
     weights: Annotated[Path | None, typer.Option(help="The encoder's weights file.")] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="What runs the encoder: torch (the default), openvino, onnx, or auto."),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="What it computes in: fp32, fp16, bf16, or auto.")
+    ] = None,
     layers: Annotated[
         str | None, typer.Option(help="Layers such as 7,10 or -2,-1; default: the encoder's own.")
     ] = None,
@@ -70,7 +77,7 @@ def fit(
         channel=parse_channel(channel),
         threshold=threshold,
         false_alarm_rate=false_alarm_rate,
-        encoder_settings={"weights": str(weights)} if weights else None,
+        encoder_settings=_encoder_settings(weights, runtime, precision),
     )
     with progress_bars(quiet) as bars:
         detector.fit(
@@ -80,6 +87,9 @@ def fit(
             progress=bars("listening to clips"),
         )
     detector.save(out)
+    reason = getattr(detector.hear().encoder, "reason", "")
+    if reason:
+        typer.echo(f"picked {reason}", err=True)
     domains = [row.domain for row in detector.rows_]
     typer.echo(
         f"learned {domains.count('source')} source and {domains.count('target')} target clips "
@@ -117,6 +127,13 @@ def calibrate(
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
     detector.save(out or detector_file)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
+
+
+def _encoder_settings(
+    weights: Path | None, runtime: str | None, precision: str | None
+) -> dict[str, str] | None:
+    given = {"weights": weights, "runtime": runtime, "precision": precision}
+    return {name: str(value) for name, value in given.items() if value is not None} or None
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

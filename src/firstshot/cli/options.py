@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from firstshot.detector import Detector
     from firstshot.store import EmbeddingStore
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
@@ -30,6 +31,17 @@ Store = Annotated[
     ),
 ]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on disk.")]
+
+
+def open_detector(path: Path) -> Detector:
+    """Return the detector of a file, or of the folder that `firstshot export` wrote."""
+    if path.is_dir():
+        from firstshot.bundle import load_bundle
+
+        return load_bundle(path)
+    from firstshot.detector import Detector
+
+    return Detector.load(path)
 
 
 def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:

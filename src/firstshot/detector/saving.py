@@ -64,7 +64,8 @@ def save_detector(detector: Detector, path: Path) -> None:
         "layers": list(hearing.layers),
         "length": str(hearing.length),
         "transform": detector.parts_[0].transform.name,
-        "settings": {name: detector.settings_[name] for name in _SETTINGS},
+        "settings": {name: detector.settings_[name] for name in _SETTINGS}
+        | {"encoder_settings": _settled(detector)},
         "threshold": asdict(detector.threshold_),
         "self_check_score": _self_check(detector),
         "versions": {
@@ -74,6 +75,21 @@ def save_detector(detector: Detector, path: Path) -> None:
         },
     }
     write_detector_file(path, manifest, arrays, list(detector.rows_))
+
+
+def _settled(detector: Detector) -> dict[str, Any] | None:
+    """Return the encoder's settings, with the runtime that `auto` picked and not what was asked."""
+    told: dict[str, Any] | None = detector.settings_["encoder_settings"]
+    encoder: Any = detector.hear().encoder
+    if not hasattr(encoder, "precision"):
+        # Run by torch: whatever was asked led there.
+        asked = {"runtime", "precision"} & set(told or {})
+        run_by = {"runtime": "torch"} if asked else {}
+    else:
+        run_by = {"runtime": encoder.runtime, "precision": encoder.precision}
+    # How many cores there are is the machine's own, and decides no number.
+    kept = {k: v for k, v in (told or {}).items() if k not in ("runtime", "threads", "workers")}
+    return {**kept, **run_by} or None
 
 
 def load_detector(path: Path, kind: type[Detector], encoder: Encoder | None = None) -> Detector:

@@ -17,6 +17,8 @@ from firstshot.errors import ParameterError
 
 COMMON_SETTINGS = ("last_layer", "micro_batch")
 """What every pre-trained encoder can be set to besides its own settings."""
+RUNTIME_SETTINGS = ("runtime", "precision", "threads", "workers")
+"""What runs its network, see `firstshot.encoders.runtime.with_runtime`; torch without any."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,13 @@ class EncoderRecord:
     def settings(self) -> tuple[str, ...]:
         """Every setting that `load_encoder` takes for this encoder."""
         variant = ("variant",) if self.hub else ()
-        return (*self.spec_settings, *self.geometry_settings, *COMMON_SETTINGS, *variant)
+        return (
+            *self.spec_settings,
+            *self.geometry_settings,
+            *COMMON_SETTINGS,
+            *RUNTIME_SETTINGS,
+            *variant,
+        )
 
     def hub_file(self, variant: str | None = None) -> HubFile | None:
         """Return the file of a published variant, of the default one for None.

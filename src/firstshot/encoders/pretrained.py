@@ -1,6 +1,7 @@
 """A pre-trained encoder by its name: weights found, read strictly, put into the network.
 
-Input: a name, perhaps a path, and settings. Output: a `TorchEncoder`. Weights are found in this
+Input: a name, perhaps a path, and settings. Output: an `Encoder`, run by torch unless a
+setting names another runtime. Weights are found in this
 order: the path that is given, the cache, the hub. Nothing is fetched where the licence is for
 evaluation only, or where the hub has no published file.
 """
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstshot.encoders.catalog import COMMON_SETTINGS, EncoderRecord
+from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
 from firstshot.encoders.fetch import Progress, fetch_file
 from firstshot.encoders.weight_cache import (
@@ -32,6 +33,7 @@ from firstshot.encoders.weights import Weights, check_torch, read_weights
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
 
 if TYPE_CHECKING:
+    from firstshot.encoders.protocol import Encoder
     from firstshot.encoders.torch_encoder import TorchEncoder
 
 
@@ -41,7 +43,7 @@ def load_pretrained(
     device: str = "cpu",
     dtype: str = "float32",
     **settings: Any,
-) -> TorchEncoder:
+) -> Encoder:
     """Return a pre-trained encoder; see `firstshot.encoders.load_encoder`."""
     unknown = [name for name in settings if name not in record.settings]
     if unknown:
@@ -61,7 +63,14 @@ def load_pretrained(
     found = _find(record, None if weights is None else Path(weights), variant, settings)
     if record.terms:
         warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
-    return _build(found, device, dtype, {k: v for k, v in settings.items() if k in COMMON_SETTINGS})
+    common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
+    encoder = _build(found, device, dtype, common)
+    run_by = {name: value for name, value in settings.items() if name in RUNTIME_SETTINGS}
+    if not run_by:
+        return encoder
+    from firstshot.encoders.runtime import with_runtime
+
+    return with_runtime(encoder, **run_by)
 
 
 def fetch(
