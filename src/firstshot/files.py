@@ -16,6 +16,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Text is written as UTF-8. Raises the `OSError` of the file system; see `write_result` for the
     form that users see.
     """
+    path = path.resolve()  # a link stays, and what it leads to is replaced
     if path.exists() and not path.is_file():
         # A rename would put a plain file in the place of a folder's entry or a device.
         raise OSError(errno.EINVAL, "not a plain file")

@@ -108,6 +108,7 @@ class SectionResult:
     name missing where it cannot be computed. `training_scores` are the leave-one-out scores of the
     normal clips that the threshold was set on. For a system that is trained, `metrics` are means
     over trials, `deviations` their standard deviations, and the rest is of the first trial.
+    `fingerprints` tell the encoders' weights, constants and settings apart, by their names.
     """
 
     machine: str
@@ -123,6 +124,7 @@ class SectionResult:
     metrics: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
     deviations: dict[str, float] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
 

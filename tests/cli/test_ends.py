@@ -114,12 +114,13 @@ def test_a_full_disk_under_the_store_is_one_line_and_leaves_no_half_entry(
 
 def test_a_full_disk_under_a_detector_keeps_the_old_one(firstshot, normal, tmp_path):
     out = tmp_path / "fan.firstshot"
-    out.write_bytes(b"the old one")
     words = ["fit", normal["source"], "-o", out, "--overwrite", "--no-store"]
+    assert firstshot(*words).returncode == 0
+    old = out.read_bytes()
     done = firstshot(*words, preexec_fn=small_disk(4000))
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {out}: cannot be written (File too large)")
-    assert out.read_bytes() == b"the old one"
+    assert out.read_bytes() == old
     assert [path.name for path in tmp_path.iterdir()] == ["fan.firstshot"]
 
 

@@ -161,7 +161,9 @@ def test_only_bad_files_still_give_output_that_parses(firstshot, detector, tmp_p
     as_csv = firstshot("score", detector, tmp_path, "--format", "csv")
     assert (as_json.returncode, as_csv.returncode) == (2, 2)
     assert json.loads(as_json.stdout) == []
-    assert as_csv.stdout.splitlines() == ["clip,score,p_value,threshold,is_anomaly,domain,nearest"]
+    assert as_csv.stdout.splitlines() == [
+        "clip,score,p_value,threshold,is_anomaly,domain,nearest,start_seconds"
+    ]
 
 
 def test_exit_status_tells_an_anomaly_only_where_asked(firstshot, detector, test_clips):

@@ -66,7 +66,7 @@ def few_clips_are_no_news():
 def fitted():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FirstshotWarning)
-        return Detector().fit(sounds(24), sounds(6, 50, colour=-0.6))
+        return Detector(threshold="gamma").fit(sounds(24), sounds(6, 50, colour=-0.6))
 
 
 def embedded(vectors, name="clip"):
@@ -176,7 +176,7 @@ def test_folders_paths_arrays_and_records_give_the_same_scores(tmp_path):
 
 
 def test_arrays_of_another_rate_are_heard_like_the_files_they_were_written_to(tmp_path):
-    clips = sounds(8, rate=22050)
+    clips = sounds(9, rate=22050)
     folder = write_folder(tmp_path / "s", clips, 22050)
     by_array = Detector().fit(clips, sample_rate=22050)
     by_file = Detector().fit(folder)
@@ -214,12 +214,14 @@ def test_one_clip_that_cannot_be_read_stops_the_fit_and_is_named(tmp_path):
         Detector().fit(folder)
 
 
-def test_two_clips_are_too_few_and_three_are_enough_for_the_defaults():
+def test_two_clips_are_too_few_and_so_few_promise_little():
     with pytest.raises(DatasetError, match=r"2 normal clips are too few.*give at least 3") as error:
         Detector().fit(sounds(2))
     assert "\n" not in str(error.value)
+    with pytest.raises(ParameterError, match=r"0\.1 cannot be promised from 3 .*give 9 normal"):
+        Detector().fit(sounds(3))
     with pytest.warns(FirstshotWarning, match="rests on the gamma law alone; 9 clips"):
-        detector = Detector().fit(sounds(3))
+        detector = Detector(threshold="gamma").fit(sounds(3))
     assert np.isfinite(detector.score(sounds(2, 90))).all()
 
 
@@ -364,7 +366,7 @@ def test_calibrate_moves_the_threshold_and_no_score(fitted):
     assert np.array_equal(fitted.score(new), before)
     assert fitted.parts_ is banks
     fitted.calibrate()
-    assert fitted.threshold_.method == "gamma"
+    assert fitted.threshold_.method == fitted.threshold
 
 
 def test_a_rate_that_so_few_clips_cannot_promise_is_refused_and_the_threshold_stays(fitted):
@@ -428,7 +430,7 @@ def test_the_worst_window_decides_and_says_when_it_begins():
     long = np.concatenate(sounds(8, 90))
     long[5 * 8000 : 6 * 8000] += 0.3 * np.sin(np.arange(8000))
     detector = Detector(length="windows:0.5").fit(
-        [np.concatenate(sounds(4, 4 * i)) for i in range(8)]
+        [np.concatenate(sounds(4, 4 * i)) for i in range(9)]
     )
     result = detector.predict(long)
     assert len(result.window_scores) == 8
@@ -439,8 +441,8 @@ def test_the_worst_window_decides_and_says_when_it_begins():
 
 
 def test_clips_shorter_than_a_window_are_heard_as_they_are():
-    detector = Detector(length="windows:1:0.5").fit([sound(i, 0.4 + 0.3 * i) for i in range(7)])
-    assert len(detector.training_scores_) == 7
+    detector = Detector(length="windows:1:0.5").fit([sound(i, 0.4 + 0.3 * i) for i in range(9)])
+    assert len(detector.training_scores_) == 9
     results = detector.predict([sound(90, 0.3), sound(91, 2.2)])
     assert [len(result.window_scores) for result in results] == [1, 4]
 

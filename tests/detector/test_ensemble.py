@@ -41,7 +41,7 @@ def test_scores_held_out_scores_and_threshold_are_of_the_mean(pair):
     )
     training = np.mean([d.training_scores_ for d in alone], axis=0)
     np.testing.assert_allclose(ensemble.training_scores_, training, rtol=1e-12)
-    expected = fit_threshold(training, "gamma", 0.1)
+    expected = fit_threshold(training, "conformal", 0.1)
     assert ensemble.threshold_.value == pytest.approx(expected.value, rel=1e-9)
 
 
@@ -70,7 +70,7 @@ def test_calibrate_moves_the_threshold_alone(pair):
 
 
 def test_clips_in_windows_score_the_mean_of_the_detectors_worst_windows():
-    clips = [np.concatenate(sounds(3, 10 * i)) for i in range(8)]
+    clips = [np.concatenate(sounds(3, 10 * i)) for i in range(9)]
     new = np.concatenate(sounds(4, 900))
     same = Ensemble(members(length="windows:0.3")).fit(clips)
     result = same.predict(new)

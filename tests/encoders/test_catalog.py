@@ -45,7 +45,9 @@ def test_a_record_says_how_to_come_by_the_weights_in_one_line(record: EncoderRec
     assert record.formats
     assert "\n" not in record.advice()
     assert record.advice().endswith("give it as weights=PATH")
-    assert (f"firstshot encoders fetch {record.name}" in record.advice()) == bool(record.hub)
+    fetched = record.advice().startswith(f"run `firstshot encoders fetch {record.name}`")
+    assert fetched == bool(record.hub)
+    assert f"firstshot encoders fetch {record.name} --from FILE" in record.advice()
     for file in record.hub.values():
         assert re.fullmatch(r"[\w-]+/[\w-]+", file.repo)
         assert file.file.endswith(".safetensors")

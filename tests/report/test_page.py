@@ -84,7 +84,14 @@ def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeS
     )
     lacking = {name: v for name, v in sections[0].metrics.items() if name != "auc_target"}
     text = Outline(render_page([sections[0], replace(sections[0], metrics=lacking)])).text
-    assert "some with one or two of the three missing" in text
+    assert "so there is no official score" in text
+
+
+def test_sections_that_could_not_be_run_are_told_of(make_section: MakeSection) -> None:
+    failures = {"fan_section_00": "fan/train/a.wav: truncated"}
+    text = Outline(render_page([make_section("pump", examples=0)], failures=failures)).text
+    assert "1 of 2 sections could not be run and are missing below." in text
+    assert "fan/train/a.wav: truncated" in text
 
 
 def test_counts_at_the_threshold_are_those_of_the_decisions(make_section: MakeSection) -> None:

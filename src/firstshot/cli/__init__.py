@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +24,8 @@ from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, st
 from firstshot.errors import FirstshotError, FirstshotWarning
 
 PIPE_CLOSED = 128 + 13
+WARNINGS_OF_A_KIND = 3
+_told: Counter[str] = Counter()
 
 
 class _Commands(TyperGroup):
@@ -74,6 +77,9 @@ def _version(
 def main() -> None:
     """Run the command line; every fault is one line on standard error and status 2."""
     _prepare_streams()
+    if "" in sys.argv[1:]:
+        # typer would take it for the current folder; it is an unset variable of a script.
+        sys.exit(_complain("an empty argument; name a file or folder (is a variable unset?)"))
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", FirstshotWarning)
     status = _run()
@@ -138,5 +144,12 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    if issubclass(category, FirstshotWarning):
+    if not issubclass(category, FirstshotWarning):
+        return
+    # A hundred clips with one fault are three lines and a count, not a hundred lines.
+    kind = " ".join(str(message).rpartition(": ")[2].split()[:4])
+    _told[kind] += 1
+    if _told[kind] <= WARNINGS_OF_A_KIND:
         typer.echo(f"warning: {message}", err=True)
+    elif _told[kind] == WARNINGS_OF_A_KIND + 1:
+        typer.echo("warning: further warnings of this kind are not shown", err=True)

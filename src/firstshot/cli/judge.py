@@ -27,7 +27,16 @@ File = Annotated[
     Path,
     typer.Argument(help="A file written by `firstshot fit`, or a folder by `firstshot export`."),
 ]
-COLUMNS = ("clip", "score", "p_value", "threshold", "is_anomaly", "domain", "nearest")
+COLUMNS = (
+    "clip",
+    "score",
+    "p_value",
+    "threshold",
+    "is_anomaly",
+    "domain",
+    "nearest",
+    "start_seconds",
+)
 BANDS_SHOWN = 5
 PIPE_WIDTH = 140
 WIDE = 120
@@ -117,6 +126,7 @@ def _row(result: Result) -> tuple[object, ...]:
         int(result.is_anomaly),
         result.domain,
         nearest,
+        repr(result.start_seconds),
     )
 
 
@@ -138,7 +148,7 @@ def _print_table(results: Sequence[Result]) -> None:
     table.add_column("Decision")
     for heading in ("Score", "p-value"):
         table.add_column(heading, justify="right")
-    table.add_column("Domain")
+    table.add_column("Judged by")
     table.add_column("Clip", overflow="fold")
     if show_nearest:
         table.add_column("Nearest normal clip", overflow="fold")
@@ -195,8 +205,8 @@ def _print_explanation(explanation: Explanation) -> None:
     typer.echo(f"  {100 * result.p_value:.3g}% of normal clips score at least as high")
     if len(result.window_scores) > 1:
         typer.echo(f"  decided by the window that begins at {result.start_seconds:g} s")
-    typer.echo(f"  looks most like the {result.domain} domain")
-    typer.echo("  nearest normal clips:")
+    typer.echo(f"  judged by the {result.domain} clips, among which it is most normal")
+    typer.echo("  nearest normal clips by plain distance:")
     for neighbor in result.nearest:
         typer.echo(f"    {neighbor.clip} ({neighbor.domain}, distance {neighbor.distance:.4g})")
     typer.echo(f"  against the nearest: {explanation.words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from firstshot.cli.progress import progress_bars
 
 RATE_HELP = "Share of normal clips that may be called anomalous."
 METHOD_HELP = (
-    "gamma (the challenge's way), quantile (of the normal scores) or conformal (promises the rate)."
+    "conformal (promises the rate), quantile (of the normal scores) or gamma (the challenge's way)."
 )
 
 
@@ -55,7 +56,7 @@ def fit(
     length: Length = "native",
     channel: Channel = "mean",
     false_alarm_rate: Annotated[float, typer.Option(help=RATE_HELP)] = 0.1,
-    threshold: Annotated[str, typer.Option(help=METHOD_HELP)] = "gamma",
+    threshold: Annotated[str, typer.Option(help=METHOD_HELP)] = "conformal",
     store: Store = None,
     no_store: NoStore = False,
     overwrite: Overwrite = False,
@@ -145,6 +146,8 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         raise OutputError(f"{path}: is no plain file; name a file, such as fan.firstshot")
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: is there already; choose another name, or add --overwrite")
+    if path.exists() and path.stat().st_size and not zipfile.is_zipfile(path):
+        raise OutputError(f"{path}: is no detector file and is not replaced; choose another name")
 
 
 def _parse_layers(text: str | None) -> tuple[int, ...] | None:

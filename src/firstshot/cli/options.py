@@ -48,7 +48,21 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
     """Return the store that the options ask for."""
     from firstshot.store import EmbeddingStore, default_store_folder
 
-    return None if no_store else EmbeddingStore(folder or default_store_folder())
+    if no_store:
+        return None
+    if folder is None:
+        folder = default_store_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            # Nobody asked for this folder, so its absence costs speed and not the result.
+            typer.echo(
+                f"warning: {folder}: cannot be made ({error.strerror}); embeddings are not kept, "
+                "name a folder with --store",
+                err=True,
+            )
+            return None
+    return EmbeddingStore(folder)
 
 
 def parse_channel(text: str) -> Any:

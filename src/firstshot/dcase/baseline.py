@@ -73,9 +73,10 @@ class BaselineSettings:
             raise ParameterError(
                 f"score {self.score!r} is not known; choose one of {', '.join(SCORES)}"
             )
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+        seeds = self.seeds
+        if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**63:
             raise ParameterError(
-                f"seeds {self.seeds}: give one or more different numbers from 0 on, one per trial"
+                f"seeds {self.seeds}: give different numbers from 0 to 2^63 - 1, one per trial"
             )
 
 

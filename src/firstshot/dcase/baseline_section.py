@@ -54,7 +54,7 @@ def run_baseline_section(
     }
     statistics = trial_statistics([trial.metrics for trial in trials.values()])
     first = next(iter(trials.values()))
-    heard = score_section(section, Detector(channel=system.channel), store)
+    heard = score_section(section, Detector(channel=system.channel, threshold="gamma"), store)
     seeds = ", ".join(str(seed) for seed in trials)
     joint = replace(
         first,

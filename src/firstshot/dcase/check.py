@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firstshot.dcase.clip_header import read_clip_header
 from firstshot.dcase.clip_names import read_attributes
 from firstshot.dcase.layout import ClipRecord, Layout, MachineSection, scan_layout
 from firstshot.errors import DatasetError
@@ -147,9 +148,9 @@ def _look_at(
     headers: list[tuple[int, int, float]] = []
     readable: list[ClipRecord] = []
     for clip in _clips(section):
-        header = _read_header(clip.path)
-        if isinstance(header, Finding):
-            findings.append(header)
+        header = read_clip_header(clip.path)
+        if isinstance(header, str):
+            findings.append(Finding("fault", str(clip.path), header))
         else:
             headers.append(header)
             readable.append(clip)
@@ -163,22 +164,6 @@ def _look_at(
 
 def _clips(section: MachineSection) -> tuple[ClipRecord, ...]:
     return (*section.train, *section.test, *section.supplemental)
-
-
-def _read_header(path: Path) -> tuple[int, int, float] | Finding:
-    """Sample rate, channels and seconds of a file, or what is wrong with it."""
-    import soundfile
-
-    try:
-        if path.stat().st_size == 0:
-            return Finding("fault", str(path), "an empty file")
-        info = soundfile.info(str(path))
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Finding("fault", str(path), f"not readable as sound ({reason})")
-    if info.frames == 0:
-        return Finding("fault", str(path), "a sound file without a sample")
-    return int(info.samplerate), int(info.channels), info.frames / info.samplerate
 
 
 def _count(section: MachineSection, headers: list[tuple[int, int, float]]) -> SectionCounts:
@@ -226,6 +211,8 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
     domains = {clip.domain for clip in section.train}
     if not section.train:
         yield Finding("fault", where, "no training clips")
+    elif len(section.train) == 1:
+        yield Finding("fault", where, "one training clip, where two at least are needed")
     elif domains != {None} and "target" not in domains:
         yield Finding("odd", where, "no target training clips; all are taken as one domain")
     elif domains != {None} and "source" not in domains:

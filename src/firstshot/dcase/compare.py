@@ -138,14 +138,15 @@ def compare_run(run: StoredRun, against: str | None = None) -> Comparison:
         raise DatasetError(
             f"{run.folder}: its clips have no labels, so there is nothing to compare"
         )
-    published = against or (run.name if run.name in published_systems() else None)
     matching = [section for section in scored if _is_published(section)]
+    named = against or (run.name if run.name in published_systems() else None)
+    published = named if matching else None
     lines = tuple(_line(section, published) for section in scored)
-    overall = _overall(run, matching or scored, published if matching else None)
+    overall = _overall(run, matching or scored, published)
     return Comparison(
         run=str(run.folder),
         system=run.name,
-        published=published if matching else None,
+        published=published,
         lines=lines,
         overall=overall,
         standings=_standings(overall, [section.machine for section in matching]),
@@ -207,8 +208,8 @@ def _official_interval(run: StoredRun, sections: Sequence[StoredSection]) -> Int
         domains = [name.domain for name in names if name and name.domain is not None]
         if not len(labels) == len(domains) == len(table.clips):
             return None
-        if "official_score" not in section.metrics:
-            return None
+        if "official_score" not in section.intervals:
+            return None  # a metric is missing, or is a mean over trials
         labelled.append(LabelledScores(labels, table.values, domains))
     return Interval(*bootstrap_official_interval(labelled), 0.95)
 

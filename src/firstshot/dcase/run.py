@@ -92,7 +92,7 @@ def run_system(
     if not results:
         remove_outputs(out)
         raise DatasetError(_tell(failures))
-    _write_reports(out, results, system, root)
+    _write_reports(out, results, system, root, failures)
     for section in sections:
         if section.name in failures:
             remove_section(out, section.machine, section.section)
@@ -113,11 +113,16 @@ def _tell(failures: dict[str, str]) -> str:
 
 
 def _write_reports(
-    out: Path, results: Sequence[SectionResult], system: AnySystem, root: Path
+    out: Path,
+    results: Sequence[SectionResult],
+    system: AnySystem,
+    root: Path,
+    failures: dict[str, str],
 ) -> None:
-    settings = {"data": str(root), **system.model_dump(mode="json")}
+    fingerprints = results[0].fingerprints
+    settings = {"data": str(root), **system.model_dump(mode="json"), "fingerprints": fingerprints}
     write_results_csv(out / "results.csv", results)
-    write_results_json(out / "results.json", results, settings)
+    write_results_json(out / "results.json", results, settings, failures)
     # The intervals are over clips; where there are trials, their deviations are told instead.
     labelled = [
         LabelledScores(result.labels, result.scores, result.domains)
@@ -133,4 +138,5 @@ def _write_reports(
         title=f"{root.resolve().name}: {system.name}",
         settings=settings,
         overall_interval=interval,
+        failures=failures,
     )

@@ -81,7 +81,9 @@ def remove_outputs(folder: Path) -> None:
 
 def remove_section(folder: Path, machine: str, section: str) -> None:
     """Remove what an earlier run left of a section, so that old scores never pass for new ones."""
-    _remove(folder, [folder / file_name(kind, machine, section) for kind in (SCORES, DECISIONS)])
+    names = [file_name(kind, machine, section) for kind in (SCORES, DECISIONS)]
+    trials = [path for name in names for path in folder.glob(f"{TRIALS}/*/{name}")]
+    _remove(folder, [*(folder / name for name in names), *trials])
 
 
 def _remove(folder: Path, paths: Sequence[Path]) -> None:

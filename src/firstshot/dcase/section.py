@@ -40,6 +40,8 @@ class SectionScores:
     normal_spectra: NDArray[np.float32]
     normal_names: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    encoder: str
+    fingerprint: str
 
 
 def score_section(
@@ -66,6 +68,8 @@ def score_section(
         normal_spectra=detector.spectra_,
         normal_names=tuple((row.clip, row.domain) for row in detector.rows_),
         notes=tuple(dict.fromkeys(notes)),
+        encoder=detector.hear().encoder.name,
+        fingerprint=detector.hear().encoder.fingerprint,
     )
 
 
@@ -83,13 +87,19 @@ def join_section(
     notes = [note for s in by_encoder for note in s.notes]
     if {clip.domain for clip in section.train} == {"source"}:
         notes.insert(0, "no target training clips; every clip is judged by the source ones")
+    labels = {clip.label for clip in section.test}
+    if None in labels:
+        untold = sum(clip.label is None for clip in section.test)
+        notes.append(f"{untold} of {len(section.test)} test clips tell no label: no metrics")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FirstshotWarning)
         threshold = fit_threshold(training, system.threshold, system.false_alarm_rate)
     notes += [str(w.message) for w in caught]
     result = judge_section(section, scores, training, threshold, notes)
     return replace(
-        result, examples=show_examples(section, system.channel, by_encoder[0], result, examples)
+        result,
+        fingerprints={heard.encoder: heard.fingerprint for heard in by_encoder},
+        examples=show_examples(section, system.channel, by_encoder[0], result, examples),
     )
 
 

@@ -10,18 +10,24 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
+from firstshot.scoring.transform import make_transform
+from firstshot.sound.audio import LengthPolicy
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=80)]
+ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0)]
 
 
 class EncoderChoice(_Strict):
@@ -35,7 +41,7 @@ class EncoderChoice(_Strict):
 class System(_Strict):
     """Everything that decides a nearest-neighbour system; see `Detector` for each field."""
 
-    name: str
+    name: Name
     description: str = ""
     encoders: tuple[EncoderChoice, ...] = Field(min_length=1)
     pooling: Literal["temporal", "spectral", "all"] = "temporal"
@@ -46,9 +52,15 @@ class System(_Strict):
     transform: str | None = None
     memmixup: bool = False
     length: str = "native"
-    channel: int | Literal["mean"] = "mean"
+    channel: ChannelNumber | Literal["mean"] = "mean"
     threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
+
+    def check(self) -> None:
+        """Refuse a normaliser, metric, transform or length policy that there is not."""
+        make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
+        make_transform(self.transform or "none")
+        LengthPolicy.parse(self.length)
 
     def detector(self, choice: EncoderChoice) -> Detector:
         """Return an unfitted detector for one of the system's encoders."""
@@ -72,12 +84,12 @@ class BaselineSystem(_Strict):
     `mahala_per_frame_root`; `threshold` also takes `released`; one trial is trained per seed.
     """
 
-    name: str
+    name: Name
     description: str = ""
     autoencoder: Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
-    seeds: tuple[int, ...] = SEEDS
+    seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = SEEDS
     training: TrainingSettings = Field(default_factory=TrainingSettings)
-    channel: int | Literal["mean"] = 0
+    channel: ChannelNumber | Literal["mean"] = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
 
@@ -130,10 +142,15 @@ def load_system(name_or_path: str) -> AnySystem:
         )
     try:
         fields = tomllib.loads(text)
-        kind = BaselineSystem if "autoencoder" in fields else System
-        return kind.model_validate(fields)
+        if "autoencoder" in fields:
+            return BaselineSystem.model_validate(fields)
+        system = System.model_validate(fields)
+        system.check()
+        return system
     except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"{name_or_path}: not valid TOML ({error}); correct it") from error
+    except ParameterError as error:
+        raise ParameterError(f"{name_or_path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip, Progress, Source, embed_clips, list_clips
+from firstshot.detector.embedding import EmbeddedClip, Progress, Source, embed_all, list_clips
 from firstshot.detector.explanation import Explanation, explain_clip
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Hearing
@@ -64,8 +64,8 @@ class Detector:
         `native`, `fixed:SECONDS` or `windows:SECONDS[:HOP]`.
     channel : int or "mean"
         The channel to hear, counted from 0, or the mean over channels.
-    threshold : "gamma", "quantile" or "conformal"
-        How `fit` sets the threshold on leave-one-out scores; see `calibrate`.
+    threshold : "conformal", "quantile" or "gamma"
+        How `fit` sets the threshold on held-out scores; see `calibrate`.
     false_alarm_rate : float
         The share of normal clips that may be called anomalous.
     memmixup : bool
@@ -94,7 +94,7 @@ class Detector:
     transform: str | None = None
     length: str | LengthPolicy = "native"
     channel: Channel = "mean"
-    threshold: str = "gamma"
+    threshold: str = "conformal"
     false_alarm_rate: float = 0.1
     memmixup: bool = False
     encoder_settings: dict[str, Any] | None = None
@@ -142,7 +142,7 @@ class Detector:
             del self.hearing_
         sources = list_clips(source, sample_rate, "source clips")
         targets = [] if target is None else list_clips(target, sample_rate, "target clips")
-        clips = list(embed_clips(sources + targets, self.hear(), store=store, progress=progress))
+        clips = embed_all(sources + targets, self.hear(), store=store, progress=progress)
         return self.fit_embedded(clips[: len(sources)], clips[len(sources) :])
 
     def fit_embedded(
@@ -260,7 +260,7 @@ class Detector:
     ) -> list[EmbeddedClip]:
         """Return the clips' embeddings, as `predict_embedded` takes them."""
         self._check_fitted()
-        return list(embed_clips(list_clips(sources, sample_rate), self.hear()))
+        return embed_all(list_clips(sources, sample_rate), self.hear())
 
     def predict_embedded(
         self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN

@@ -32,6 +32,7 @@ __all__ = [
     "list_clips",
 ]
 
+NAMED_AT_MOST = 5
 CLIPS_AT_ONCE = 16
 SECONDS_AT_ONCE = 600.0
 """A batch of clips ends with the one that reaches this, so that hours are held one at a time."""
@@ -165,6 +166,31 @@ def embed_clips(
             batch, seconds, reported = [], 0.0, done
             if progress is not None:
                 progress(done, len(clips))
+
+
+def embed_all(
+    clips: Sequence[Clip],
+    hearing: Hearing,
+    *,
+    store: EmbeddingStore | None = None,
+    progress: Progress | None = None,
+) -> list[EmbeddedClip]:
+    """Embed clips that must all be good; raise for the first bad one, naming the others with it."""
+    faults: list[tuple[Clip, FirstshotError]] = []
+    embedded = embed_clips(
+        clips,
+        hearing,
+        store=store,
+        progress=progress,
+        on_error=lambda clip, error: faults.append((clip, error)),
+    )
+    found = list(embedded)
+    if not faults:
+        return found
+    (_, first), *others = faults
+    names = ", ".join(clip.name for clip, _ in others[:NAMED_AT_MOST])
+    more = f" and {len(others) - NAMED_AT_MOST} more" if len(others) > NAMED_AT_MOST else ""
+    raise type(first)(f"{first}" + (f" (nor can be used: {names}{more})" if others else ""))
 
 
 def _read(

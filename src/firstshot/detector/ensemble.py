@@ -51,7 +51,7 @@ class Ensemble:
         self,
         detectors: Sequence[Detector],
         *,
-        threshold: str = "gamma",
+        threshold: str = "conformal",
         false_alarm_rate: float = 0.1,
     ) -> None:
         self.detectors = detectors

@@ -15,7 +15,7 @@ from typing import Any
 
 from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import FirstshotWarning, ParameterError, WeightsError
+from firstshot.errors import FirstshotError, FirstshotWarning, ParameterError, WeightsError
 
 ENTRY_POINT_GROUP = "firstshot.encoders"
 
@@ -112,7 +112,16 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
         raise ParameterError(f"encoder {name!r} does not take this setting: {error}") from error
-    encoder = factory(**settings)
+    try:
+        encoder = factory(**settings)
+    except FirstshotError:
+        raise
+    except Exception as error:
+        # A plug-in may raise anything; it is its fault that is told of, not a fault of ours.
+        raise ParameterError(
+            f"encoder {name!r}: its plug-in {points[0].value} failed "
+            f"({type(error).__name__}: {error})"
+        ) from error
     if not isinstance(encoder, Encoder):
         raise ParameterError(
             f"encoder {name!r}: the plug-in gives a {type(encoder).__name__}, which lacks members "

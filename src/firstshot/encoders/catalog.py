@@ -123,7 +123,10 @@ class EncoderRecord:
 
     def by_hand(self) -> str:
         """Say how to come by the weights without `fetch`, as the end of a sentence."""
-        return f"get {self.get}, and give it as weights=PATH"
+        return (
+            f"get {self.get}, and run `firstshot encoders fetch {self.name} --from FILE`, or give "
+            "it as weights=PATH"
+        )
 
 
 def _eat(name: str, title: str, finetuned: HubFile, pretrained: HubFile) -> EncoderRecord:

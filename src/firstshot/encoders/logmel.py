@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from firstshot.encoders.clips import check_length, heard
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
+from firstshot.errors import ParameterError
 from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
 
 POWER_FLOOR = 1e-10
@@ -68,6 +69,12 @@ class LogMel:
     low_hz: float = field(default=50.0, init=False)
     high_hz: float = field(default=7800.0, init=False)
     blocks: tuple[int, ...] = field(default=(2, 4, 8, 16), init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keep_level, bool):
+            raise ParameterError(
+                f"keep_level is {self.keep_level!r}: expected true or false, without quotes"
+            )
 
     depth = 2
     dim = 3

@@ -43,6 +43,7 @@ def write_page(
     settings: Mapping[str, Any] | None = None,
     overall: Mapping[str, float] | None = None,
     overall_interval: Interval | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the report of a run as one HTML file that opens anywhere, offline.
 
@@ -61,6 +62,8 @@ def write_page(
         Metrics of the `all` row; computed from the sections when absent.
     overall_interval : Interval, optional
         A bootstrap interval of the overall official score.
+    failures : mapping, optional
+        What stopped the sections that are not among the results, by their names.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def write_page(
         When the file cannot be written.
     """
     return write_result(
-        Path(path), render_page(sections, title, settings, overall, overall_interval)
+        Path(path), render_page(sections, title, settings, overall, overall_interval, failures)
     )
 
 
@@ -85,6 +88,7 @@ def render_page(
     settings: Mapping[str, Any] | None = None,
     overall: Mapping[str, float] | None = None,
     overall_interval: Interval | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page that `write_page` writes; the parameters are the same."""
     if not sections:
@@ -98,6 +102,7 @@ def render_page(
         views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
         overall=overall_metrics(sections) if overall is None else overall,
         overall_interval=overall_interval,
+        failures=dict(failures or {}),
         headings=shown_metrics(sections),
         clips=sum(len(section.clips) for section in sections),
         anomalous=sum(map(called_anomalous, sections)),

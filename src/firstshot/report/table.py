@@ -53,7 +53,7 @@ def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
     dict
         Fractions of 1 under the names of `SectionResult.metrics`; a metric that no section has is
         missing. `official_score` is taken over every AUC source, AUC target and pAUC, and is
-        missing where one of the three is (2020 tells no domains).
+        missing where a labelled section lacks one of the three (2020 tells no domains).
 
     Examples
     --------
@@ -67,7 +67,8 @@ def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
         values = _values(sections, (name,))
         if values and name != "official_score":
             overall[name] = float(harmonic_mean(values))
-    if all(name in overall for name in OFFICIAL_METRICS):
+    labelled = [section.metrics for section in sections if section.metrics]
+    if labelled and all(name in metrics for metrics in labelled for name in OFFICIAL_METRICS):
         overall["official_score"] = float(harmonic_mean(_values(sections, OFFICIAL_METRICS)))
     return overall
 
@@ -118,7 +119,9 @@ def write_results_csv(path: Path | str, sections: Sequence[SectionResult]) -> Pa
 
 
 def results_json(
-    sections: Sequence[SectionResult], settings: Mapping[str, Any] | None = None
+    sections: Sequence[SectionResult],
+    settings: Mapping[str, Any] | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Gather the results, the settings and the versions that gave them, ready for `json.dumps`.
 
@@ -128,7 +131,8 @@ def results_json(
         `official_score` (a fraction of 1, None without labels), `overall`, `machines` (one entry
         per `SectionResult.name` with its metrics, counts, intervals, deviations over trials
         and notes), `settings` and
-        `versions`. Numbers that JSON cannot hold (nan, inf) become None.
+        `versions`; `failures` holds what stopped a section. Numbers that JSON cannot hold (nan,
+        inf) become None.
     """
     overall = overall_metrics(sections)
     machines = {section.name: _section_json(section) for section in sections}
@@ -136,6 +140,7 @@ def results_json(
         "official_score": overall.get("official_score"),
         "overall": overall,
         "machines": machines,
+        "failures": dict(failures or {}),
         "settings": dict(settings or {}),
         "versions": versions(),
     }
@@ -147,6 +152,7 @@ def write_results_json(
     path: Path | str,
     sections: Sequence[SectionResult],
     settings: Mapping[str, Any] | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `results_json` as an indented JSON file, in one step.
 
@@ -155,7 +161,7 @@ def write_results_json(
     OutputError
         When the file cannot be written.
     """
-    text = json.dumps(results_json(sections, settings), indent=2, allow_nan=False)
+    text = json.dumps(results_json(sections, settings, failures), indent=2, allow_nan=False)
     return write_result(Path(path), text + "\n")
 
 

@@ -112,9 +112,6 @@ def scored_sections(sections: Sequence[SectionResult]) -> str:
     machines = {section.machine for section in sections}
     noun = "machine" if len(machines) == len(sections) else "section"
     whole = sum(all(name in s.metrics for name in OFFICIAL_METRICS) for s in sections)
-    part = sum(any(name in s.metrics for name in OFFICIAL_METRICS) for s in sections)
-    if part > whole:
-        return f"{part} of {len(sections)} {noun}s, some with one or two of the three missing"
     if whole < len(sections):
         return f"the {whole} of {len(sections)} {noun}s where all three are known"
     return f"one {noun}" if whole == 1 else f"all {whole} {noun}s"

@@ -89,8 +89,8 @@ def fit_threshold(
     >>> threshold = fit_threshold(range(1, 20), method="conformal", false_alarm_rate=0.1)
     >>> threshold.value, threshold.promised_false_alarm_rate
     (18.0, 0.1)
-    >>> print(threshold.promise)
-    at most 10% of normal clips score above it, on average, as promised by 19 normal clips
+    >>> threshold.promise[:66]
+    'at most 10% of normal clips score above it, on average, as promise'
     """
     values = _finite(scores, "score")
     if method not in METHODS:
@@ -121,6 +121,13 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
     if method == "quantile" and rank > whole:
         value += (rank - whole) * (ordered[whole] - value)
     promised = (clips + 1 - whole) / (clips + 1)
+    if promised > 1.5 * rate:
+        warnings.warn(
+            f"{clips} normal clips promise {100 * promised:.3g}% with this method where "
+            f"{100 * rate:.3g}% was asked; use conformal, or give more clips",
+            FirstshotWarning,
+            stacklevel=4,
+        )
     return Threshold(
         value=float(value),
         method=method,
@@ -128,7 +135,7 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
         clips=clips,
         promised_false_alarm_rate=promised,
         promise=f"at most {100 * promised:.3g}% of normal clips score above it, on average, "
-        f"as promised by {clips} normal clips",
+        f"as promised by {clips} normal clips recorded alike",
     )
 
 
@@ -149,6 +156,7 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
             stacklevel=3,
         )
     law = fit_gamma(values)
+    _warn_of_a_bad_fit(values, law.quantile(1 - rate), rate)
     basis = "beyond the largest of" if beyond else "fitted to"
     return Threshold(
         value=law.quantile(1 - rate),
@@ -156,10 +164,25 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
         false_alarm_rate=rate,
         clips=clips,
         promised_false_alarm_rate=None,
-        promise=f"{100 * rate:.3g}% of normal clips score above it if they follow the gamma law "
-        f"{basis} {clips} normal clips; nothing is promised beyond the law",
+        promise=f"{100 * rate:.3g}% of normal clips score above it if they follow the "
+        f"gamma law {basis} {clips} normal clips; nothing is promised beyond the law",
         parameters={"shape": law.shape, "location": law.location, "scale": law.scale},
     )
+
+
+def _warn_of_a_bad_fit(values: NDArray[np.float64], threshold: float, rate: float) -> None:
+    """Say so where far more or fewer scores lie above the law's quantile than its rate expects."""
+    above, expected = int((values > threshold).sum()), rate * values.size
+    # Three deviations of a binomial count, and one clip, are what chance may do.
+    if abs(above - expected) > 3 * math.sqrt(expected * (1 - rate)) + 1 or (
+        above == 0 and expected >= 4
+    ):
+        warnings.warn(
+            f"the gamma law fits the {values.size} normal scores badly: {above} lie above its "
+            f"threshold where {expected:.1f} are expected; use conformal or quantile",
+            FirstshotWarning,
+            stacklevel=4,
+        )
 
 
 def _refusal(clips: int, rate: float) -> str:

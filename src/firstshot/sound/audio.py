@@ -29,6 +29,8 @@ from firstshot.sound.audio_file import (
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform"]
 
 SHORTEST_SECONDS = 0.1
+LOUDEST_SAMPLE = 1e6
+"""Samples are about +-1; 16-bit integers given as floats still pass, powers of 1e28 overflow."""
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".opus"})
 
 
@@ -76,6 +78,13 @@ def load_waveform(
         mono = pick_channel(_as_float(source, label), channel, label)
         rate = sample_rate if source_rate is None else source_rate
     _check_samples(mono, rate, label)
+    if rate < sample_rate:
+        warnings.warn(
+            f"{label}: recorded at {rate} Hz, below the encoder's {sample_rate} Hz; its upper "
+            "bands are empty, which scores as a fault beside clips that have them",
+            FirstshotWarning,
+            stacklevel=2,
+        )
     if rate != sample_rate:
         import soxr
 
@@ -97,6 +106,11 @@ def _as_float(source: ArrayLike, label: str) -> NDArray[np.float32]:
         raise SoundError(
             f"{label}: an array of shape {array.shape}; expected (samples,) or (samples, channels)"
         )
+    if array.ndim == 2 and array.shape[1] > array.shape[0] > 0:
+        raise SoundError(
+            f"{label}: an array of shape {array.shape} has more channels than samples; expected "
+            "(samples, channels), or a list of clips"
+        )
     # Values too large for float32 become infinite here, and are refused as such.
     with np.errstate(over="ignore"):
         samples = array.astype(np.float32)
@@ -114,6 +128,12 @@ def _check_samples(mono: Waveform, rate: int, label: str) -> None:
         raise SoundError(
             f"{label}: sample {first} is {mono[first]}; every sample must be finite, repair the "
             "recording or leave it out"
+        )
+    loudest = float(np.abs(mono).max())
+    if loudest > LOUDEST_SAMPLE:
+        raise SoundError(
+            f"{label}: holds a sample of size {loudest:.3g}; expected about +-1, at most "
+            f"{LOUDEST_SAMPLE:.0e}, scale the recording or leave it out"
         )
     seconds = len(mono) / rate
     if seconds < SHORTEST_SECONDS:

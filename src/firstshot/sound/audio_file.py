@@ -44,7 +44,7 @@ def read_audio_file(path: Path, channel: Channel) -> tuple[Waveform, int]:
         )
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
-            rate, promised = int(file.samplerate), _frames_promised(path, file)
+            rate, promised = int(file.samplerate), frames_promised(path, file)
             samples = _read_channel(file, channel, str(path))
     except PermissionError as error:
         raise SoundError(f"{path}: cannot be opened, {error.strerror}; check its rights") from error
@@ -99,7 +99,7 @@ def _read_channel(file: Any, channel: Channel, label: str) -> Waveform:
     return samples[:count]
 
 
-def _frames_promised(path: Path, file: Any) -> int:
+def frames_promised(path: Path, file: Any) -> int:
     """Count the frames that the header announces.
 
     libsndfile quietly shortens a WAV whose data chunk runs past the end of the file, so that chunk
