@@ -207,10 +207,10 @@ def test_a_bank_is_exported_in_the_precision_it_was_made_in(
 ) -> None:
     pytest.importorskip("openvino")
     source: Any = load_encoder("ced_tiny", weights=files["ced_tiny"])
-    detector = Detector(with_runtime(source, "openvino", "fp32")).fit(noise(2.0, 6))
+    detector = Detector(with_runtime(source, "openvino", "fp32")).fit(noise(2.0, 9))
     bundle = load_bundle(export_detector(detector, tmp_path / "full"))
     np.testing.assert_allclose(bundle.score(noise(3.0)), detector.score(noise(3.0)), rtol=1e-4)
-    half = Detector(with_runtime(source, "torch", "bf16")).fit(noise(2.0, 6))
+    half = Detector(with_runtime(source, "torch", "bf16")).fit(noise(2.0, 9))
     with pytest.raises(ParameterError, match="fit the detector with precision fp32"):
         export_detector(half, tmp_path / "half")
     with pytest.raises(ParameterError, match="copy that folder"):
@@ -221,7 +221,7 @@ def test_what_cannot_be_exported_leaves_nothing_behind(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ParameterError, match="scores as it is"):
-        export_detector(Detector().fit(noise(1.0, 6)), tmp_path / "logmel")
+        export_detector(Detector().fit(noise(1.0, 9)), tmp_path / "logmel")
     detector = fitted(files, "ced_tiny")
     monkeypatch.setattr("firstshot.export.close", lambda found, expected: False)
     with pytest.raises(WeightsError, match="scores its self-check clip"):

@@ -48,7 +48,7 @@ def test_load_encoder_takes_the_runtime(weights: Path) -> None:
 
 def test_a_file_holds_what_auto_picked(weights: Path, tmp_path: Path) -> None:
     asked = {"weights": str(weights), "runtime": "onnx", "precision": "auto", "threads": 1}
-    detector = Detector("ced_tiny", encoder_settings=asked).fit(noise(6, 1))
+    detector = Detector("ced_tiny", encoder_settings=asked).fit(noise(9, 1))
     detector.save(tmp_path / "fan.firstshot")
     loaded = Detector.load(tmp_path / "fan.firstshot")
     assert loaded.encoder_settings is not None
@@ -62,7 +62,7 @@ def test_a_file_holds_what_auto_picked(weights: Path, tmp_path: Path) -> None:
 
 def test_a_bank_is_not_asked_by_another_runtime(weights: Path, tmp_path: Path) -> None:
     asked = {"weights": str(weights), "runtime": "onnx"}
-    Detector("ced_tiny", encoder_settings=asked).fit(noise(6, 1)).save(tmp_path / "a.firstshot")
+    Detector("ced_tiny", encoder_settings=asked).fit(noise(9, 1)).save(tmp_path / "a.firstshot")
     with pytest.raises(DetectorFileError, match="other weights or settings"):
         Detector.load(tmp_path / "a.firstshot", encoder=load_encoder("ced_tiny", weights))
 
@@ -70,7 +70,7 @@ def test_a_bank_is_not_asked_by_another_runtime(weights: Path, tmp_path: Path) -
 def test_fit_export_and_score_by_the_command_line(weights: Path, tmp_path: Path) -> None:
     normal = tmp_path / "normal"
     normal.mkdir()
-    for index, clip in enumerate(noise(6, 3)):
+    for index, clip in enumerate(noise(9, 3)):
         soundfile.write(normal / f"{index}.wav", clip, 16000)
     soundfile.write(tmp_path / "new.wav", noise(1, 4)[0], 16000)
     file, bundle = str(tmp_path / "fan.firstshot"), str(tmp_path / "bundle")
