@@ -243,3 +243,45 @@ def test_file_names_of_any_bytes_come_back_as_they_are(firstshot, detector, test
     table = firstshot("score", detector, tmp_path, text=False)
     assert table.returncode == 0, table.stderr
     assert b"[red]x" in table.stdout
+
+
+def test_an_empty_argument_is_not_the_current_folder(firstshot, detector, tmp_path):
+    for words in (["score", detector, ""], ["fit", "", "-o", tmp_path / "x.firstshot"]):
+        done = firstshot(*words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: an empty argument")
+    assert not (tmp_path / "x.firstshot").exists()
+
+
+def test_overwrite_replaces_a_detector_and_no_recording(firstshot, normal):
+    clip = min(normal["source"].iterdir())
+    before = clip.read_bytes()
+    done = firstshot("fit", normal["source"], "-o", clip, "--overwrite", "--no-store")
+    assert done.returncode == 2
+    assert "is no detector file and is not replaced" in done.stderr
+    assert clip.read_bytes() == before
+
+
+def test_a_cache_that_cannot_be_made_costs_a_warning(firstshot, normal, environment, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    there = {**environment, "FIRSTSHOT_CACHE": str(tmp_path / "file")}
+    done = firstshot("fit", normal["source"], "-o", tmp_path / "a.firstshot", env=there)
+    assert done.returncode == 0, done.stderr
+    assert "embeddings are not kept" in done.stderr
+
+
+def test_one_loud_clip_does_not_lose_the_others(firstshot, detector, normal, tmp_path):
+    soundfile.write(tmp_path / "loud.wav", np.full(16000, 1e28), 16000, subtype="FLOAT")
+    good = min(normal["source"].iterdir())
+    done = firstshot("score", detector, tmp_path / "loud.wav", good, "--format", "csv")
+    assert done.returncode == 2
+    assert "loud.wav: holds a sample of size" in done.stderr
+    assert [row.split(",")[0] for row in done.stdout.splitlines()[1:]] == [str(good)]
+
+
+def test_many_warnings_of_one_kind_are_a_few_lines(firstshot, detector, normal):
+    done = firstshot("score", detector, normal["source"])
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert sum("the same samples as the normal clip" in line for line in lines) == 3
+    assert lines[-1] == "warning: further warnings of this kind are not shown"

@@ -220,3 +220,16 @@ def test_the_real_recordings_are_complete_and_their_repeated_clips_are_found():
     }
     assert all("byte-equal" in line and "DroneMotor" in line for line in told(report, "odd"))
     assert len(report.findings) == 10  # throttle 30 and 40 % share recordings in the source itself
+
+
+def test_what_a_run_would_refuse_is_a_fault(fan):
+    cut = clip_of(fan / "test", "*.wav")
+    cut.write_bytes(cut.read_bytes()[:1000])
+    short = sorted((fan / "test").glob("*.wav"))[1]
+    soundfile.write(short, np.full(100, 0.1), 16000)
+    for clip in sorted((fan / "train").glob("*.wav"))[1:]:
+        clip.unlink()
+    faults = told(check(fan.parent), "fault")
+    assert f"{cut}: truncated, 478 of 1600 samples there" in faults
+    assert f"{short}: shorter than 0.1 s" in faults
+    assert any("one training clip, where two at least are needed" in fault for fault in faults)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firstshot import load_encoder
 from firstshot.dcase.evaluate import evaluate_scores
 from firstshot.dcase.layout import read_layout
 from firstshot.dcase.run import run_system
@@ -304,3 +305,23 @@ def test_a_failing_page_names_the_clip(copied, store, tmp_path, monkeypatch):
     found = run_system(copied, EMBEDDED, tmp_path / "out", store=store)
     assert str(gone) in found.failures["SynthFan_section_00"]
     assert [result.machine for result in found.results] == ["SynthValve"]
+
+
+def test_a_machine_that_could_not_be_run_is_named_in_every_result(copied, store, tmp_path):
+    clip = min((copied / "SynthFan" / "test").glob("*.wav"))
+    clip.write_bytes(clip.read_bytes()[:100])
+    run_system(copied, EMBEDDED, tmp_path / "out", store=store)
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(written["machines"]) == ["SynthValve_section_00"]
+    assert clip.name in written["failures"]["SynthFan_section_00"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 of 2 sections could not be run" in page
+    assert clip.name in page
+
+
+def test_results_tell_which_weights_and_constants_gave_them(run):
+    out, found = run
+    fingerprint = load_encoder("logmel").fingerprint
+    assert found.results[0].fingerprints == {"logmel": fingerprint}
+    settings = json.loads((out / "results.json").read_text())["settings"]
+    assert settings["fingerprints"] == {"logmel": fingerprint}

@@ -86,3 +86,14 @@ def test_one_sections_files_go_and_those_of_a_longer_name_stay(tmp_path):
         (tmp_path / f"anomaly_score_{machine}_section_00_test.csv").write_text("old")
     remove_section(tmp_path, "fan", "00")
     assert [p.name for p in tmp_path.iterdir()] == ["anomaly_score_toy_fan_section_00_test.csv"]
+
+
+def test_removing_a_section_takes_its_trials_along(tmp_path):
+    names = [f"anomaly_score_{machine}_section_00_test.csv" for machine in ("fan", "pump")]
+    for folder in (tmp_path, tmp_path / "trials" / "13711"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).write_text("a.wav,1.0\n")
+    remove_section(tmp_path, "fan", "00")
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.csv"))
+    assert left == [names[1], f"trials/13711/{names[1]}"]

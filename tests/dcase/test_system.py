@@ -78,3 +78,24 @@ def test_a_system_file_that_is_no_text_is_refused(tmp_path):
     path.write_bytes(b"name = \xff\xfe")
     with pytest.raises(ParameterError, match=r"bytes\.toml: .*UTF-8"):
         load_system(str(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"domain_local_density"', '"domain_local_densty"', "normaliser 'domain_local_densty'"),
+        ("k_source = 16", "k_source = -3", "k_source=-3"),
+        ('length = "native"', 'length = "fixed:-1"', "length policy fixed"),
+        ('length = "native"', "channel = true", "channel"),
+        ('name = "embedded"', 'name = "../evil"', "name"),
+    ],
+)
+def test_every_fault_of_a_file_names_the_file(tmp_path, old, new, told):
+    path = tmp_path / "mine.toml"
+    assert old in packaged("embedded")
+    path.write_text(packaged("embedded").replace(old, new))
+    with pytest.raises(ParameterError) as error:
+        load_system(str(path))
+    assert str(error.value).startswith(f"{path}: ")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)

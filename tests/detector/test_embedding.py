@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from firstshot.detector import embedding
-from firstshot.detector.embedding import Clip, embed_clips, list_clips
+from firstshot.detector.embedding import Clip, embed_all, embed_clips, list_clips
 from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, SoundError
@@ -179,3 +179,11 @@ def test_the_spectrum_for_explanations_is_the_plain_one_whatever_the_encoder():
     (heard,) = embed_clips([Clip("x", noise())], make_hearing("logmel", {"keep_level": True}))
     assert np.array_equal(heard.spectrum, LogMel().embed([noise().astype(np.float32)])[0])
     assert not np.array_equal(heard.spectrum, heard.layers[0])
+
+
+def test_clips_that_must_all_be_good_are_all_named_at_once(tmp_path):
+    for name in ("a.wav", "b.wav", "c.wav"):
+        (tmp_path / name).write_text("no sound")
+    hearing = make_hearing("logmel")
+    with pytest.raises(SoundError, match=r"a\.wav: not readable.*nor can be used: b\.wav, c\.wav"):
+        embed_all(list_clips(tmp_path), hearing)

@@ -214,3 +214,9 @@ def test_it_offers_all_that_an_encoder_offers():
     assert isinstance(encoder, Encoder)
     assert (encoder.name, encoder.depth, encoder.parameters) == ("logmel", 2, 0)
     assert encoder.macs(RATE) == 97 * 257 * 48
+
+
+@pytest.mark.parametrize("value", ["false", 1, None])
+def test_keeping_the_level_takes_true_or_false_alone(value):
+    with pytest.raises(ParameterError, match="expected true or false, without quotes"):
+        LogMel(keep_level=value)

@@ -249,3 +249,14 @@ def test_scipy_stats_stays_out_of_a_fitted_threshold():
         "assert 'scipy' not in sys.modules, 'scipy was imported'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_quantile_that_promises_far_more_alarms_than_asked_says_so():
+    with pytest.warns(FirstshotWarning, match=r"10 normal clips promise 18\.2% .* 10% was asked"):
+        fit_threshold(range(1, 11), "quantile", 0.1)
+
+
+def test_a_gamma_law_that_leaves_too_few_scores_above_its_threshold_says_so():
+    scores = np.append(np.linspace(1.0, 1.1, 99), 1000.0)
+    with pytest.warns(FirstshotWarning, match=r"fits the 100 normal scores badly: 1 lie above"):
+        fit_threshold(scores, "gamma", 0.1)

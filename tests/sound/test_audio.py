@@ -403,3 +403,22 @@ def test_a_policy_that_cannot_be_is_refused(text, said):
 def test_a_policy_with_lengths_it_would_not_use_is_refused(lengths):
     with pytest.raises(ParameterError, match="too many lengths"):
         LengthPolicy(*lengths)
+
+
+def test_samples_far_beyond_full_scale_are_refused_by_name(tmp_path):
+    path = write(tmp_path, np.full(RATE, 1e28), subtype="FLOAT", name="loud")
+    with pytest.raises(SoundError, match=r"loud\.wav: holds a sample of size 1e\+28; expected"):
+        load_waveform(path, RATE)
+
+
+def test_a_rate_below_the_encoders_is_told_of_and_a_higher_one_is_not(tmp_path):
+    with pytest.warns(FirstshotWarning, match=r"low\.wav: recorded at 8000 Hz, below .*16000 Hz"):
+        load_waveform(write(tmp_path, TONE[:8000], rate=8000, name="low"), RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_waveform(write(tmp_path, TONE, rate=48000, name="high"), RATE)
+
+
+def test_an_array_with_its_axes_exchanged_is_refused():
+    with pytest.raises(SoundError, match=r"shape \(2, 16000\) has more channels than samples"):
+        load_waveform(np.zeros((2, RATE)), RATE)

@@ -173,10 +173,8 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
 def _warn_of_a_bad_fit(values: NDArray[np.float64], threshold: float, rate: float) -> None:
     """Say so where far more or fewer scores lie above the law's quantile than its rate expects."""
     above, expected = int((values > threshold).sum()), rate * values.size
-    # Three deviations of a binomial count, and one clip, are what chance may do.
-    if abs(above - expected) > 3 * math.sqrt(expected * (1 - rate)) + 1 or (
-        above == 0 and expected >= 4
-    ):
+    # Chance moves a binomial count by more than 2.5 deviations about once in a hundred times.
+    if abs(above - expected) > 2.5 * math.sqrt(expected * (1 - rate)):
         warnings.warn(
             f"the gamma law fits the {values.size} normal scores badly: {above} lie above its "
             f"threshold where {expected:.1f} are expected; use conformal or quantile",
