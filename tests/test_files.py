@@ -23,6 +23,20 @@ def test_bytes_and_text_are_written_as_they_are(tmp_path, content):
     assert [p.name for p in path.parent.iterdir()] == ["note.txt"]
 
 
+def test_what_writes_to_the_open_file_is_whole_or_leaves_the_old_content(tmp_path):
+    path = write_result(tmp_path / "note.txt", lambda file: file.write(b"old"))
+    assert path.read_bytes() == b"old"
+
+    def breaks(file):
+        file.write(b"ne")
+        raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        write_result(path, breaks)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, monkeypatch):
     path = write_result(tmp_path / "note.txt", "old")
     monkeypatch.setattr(Path, "replace", full)

@@ -30,6 +30,7 @@ from firstshot.bundle import (
     sha256_of,
 )
 from firstshot.detector import Detector
+from firstshot.detector.parts import saved_parts
 from firstshot.encoders.exported_spec import write_spec
 from firstshot.encoders.precision import installed_versions
 from firstshot.encoders.runtime import encoder_graph
@@ -134,7 +135,7 @@ def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
         detector.rows_,
         [part.bank.embeddings for part in detector.parts_],
         detector.spectra_,
-        [part.transform for part in detector.parts_],
+        saved_parts(detector.parts_),
     )
     moved.training_scores_ = detector.training_scores_
     moved.calibration_scores_ = detector.calibration_scores_

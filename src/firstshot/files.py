@@ -5,28 +5,35 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 from firstshot.errors import OutputError
 
+Content: TypeAlias = bytes | str | Callable[[BinaryIO], object]
+"""What a file is to hold: bytes, text (written as UTF-8), or what writes it to an open file."""
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+
+def write_atomically(path: Path, content: Content) -> None:
     """Write a file so that readers see the old content or the new, never a part.
 
-    Text is written as UTF-8. Raises the `OSError` of the file system; see `write_result` for the
-    form that users see.
+    Whoever has mapped the old content keeps it. Raises the `OSError` of the file system; see
+    `write_result` for the form that users see.
     """
     path = path.resolve()  # a link stays, and what it leads to is replaced
     if path.exists() and not path.is_file():
         # A rename would put a plain file in the place of a folder's entry or a device.
         raise OSError(errno.EINVAL, "not a plain file")
-    data = content.encode("utf-8") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part"
     )
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
         # mkstemp makes files that only their owner can read; results are for sharing.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
@@ -35,7 +42,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         raise
 
 
-def write_result(path: Path, content: bytes | str) -> Path:
+def write_result(path: Path, content: Content) -> Path:
     """Write a result file atomically, its folder made first, and return its path.
 
     Raises

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -15,11 +16,12 @@ from firstshot.detector import Detector
 from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write_detector_file
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
+from firstshot.scoring.domains import OwnNeighbors
 from firstshot.scoring.normalizers import NORMALIZERS
 from firstshot.scoring.transform import TRANSFORMS
 
 FILES = Path(__file__).parent / "files"
-MEMBERS = ("manifest.json", "bank.safetensors", "members.csv")
+MEMBERS = ("bank.safetensors", "members.csv", "manifest.json")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*take the place of the K nearest"),
     pytest.mark.filterwarnings("ignore:test_zscore is transductive"),
@@ -31,7 +33,7 @@ def sounds(count, first=0, samples=4800):
 
 
 def stored_detector():
-    """Make the detector of tests/files/schema_1.firstshot: `.save(...)` of it is that file."""
+    """Make the detector of files/schema_N.firstshot: `.save(...)` of it is the latest of them."""
     return Detector(normalizer="local_density", normalizer_settings={"k": 2}, layers=[1, 2]).fit(
         sounds(7), sounds(4, 50)
     )
@@ -151,6 +153,95 @@ def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path):
     assert found == rows
     assert manifest["schema"] == SCHEMA
     assert np.array_equal(arrays["a"], np.arange(3.0))
+
+
+def test_arrays_are_mapped_as_they_are_in_the_file_and_nothing_is_held_twice(tmp_path):
+    bank = np.random.default_rng(0).standard_normal((2000, 4000)).astype(np.float16)
+    arrays = {"a": np.arange(3.0), "bank": bank}
+    tracemalloc.start()
+    try:
+        write_detector_file(tmp_path / "x", {}, arrays, [])
+        _, found, _ = read_detector_file(tmp_path / "x")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < bank.nbytes / 3
+    for name, array in found.items():
+        assert (array.dtype, array.ctypes.data % 64) == (arrays[name].dtype, 0)
+        assert not array.flags.writeable
+        assert np.array_equal(array, arrays[name])
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_bank_is_held_once_from_the_file_to_the_search(tmp_path, loaded):
+    detector = Detector(transform="none", layers=[2]).fit(sounds(14), sounds(5, 50))
+    if loaded:
+        detector.save(tmp_path / "x.firstshot")
+        detector = Detector.load(tmp_path / "x.firstshot")
+    (part,) = detector.parts_
+    assert part.moved is part.bank
+    for domain, array in part.bank.arrays().items():
+        held = part.normalizer.banks_[domain].index.points.rows
+        assert np.shares_memory(held, part.bank.embeddings)
+        assert np.array_equal(held, array)
+
+
+def test_a_detector_may_replace_the_file_it_is_mapped_from(copy):
+    loaded, new = Detector.load(copy), sounds(3, 90)
+    expected = loaded.score(new)
+    loaded.calibrate(0.3).save(copy)
+    assert np.array_equal(loaded.score(new), expected)
+    again = Detector.load(copy)
+    assert np.array_equal(again.score(new), expected)
+    assert again.threshold_ == loaded.threshold_
+
+
+def test_a_file_that_was_zipped_anew_and_deflated_loads(copy):
+    expected = Detector.load(copy).score(sounds(2, 90))
+    members = contents(copy)
+    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(copy, "w", kind) as archive:
+            for name in reversed(MEMBERS):
+                archive.writestr(name, members[name])
+        assert np.array_equal(Detector.load(copy).score(sounds(2, 90)), expected)
+
+
+@pytest.mark.parametrize("memmixup", [False, True])
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_loading_measures_nothing_anew(tmp_path, monkeypatch, normalizer, memmixup):
+    detector = Detector(normalizer=normalizer, memmixup=memmixup).fit(sounds(8), sounds(4, 50))
+    detector.save(tmp_path / "x.firstshot")
+    new = sounds(3, 90)
+    expected = detector.score(new)
+    with monkeypatch.context() as patched:
+        patched.setattr(OwnNeighbors, "of", lambda *_: pytest.fail("neighbours were searched"))
+        loaded = Detector.load(tmp_path / "x.firstshot")
+        assert np.array_equal(loaded.score(new), expected)
+    for part, other in zip(loaded.parts_, detector.parts_, strict=True):
+        left, expected_left = part.normalizer.leave_one_out(), other.normalizer.leave_one_out()
+        for domain, values in expected_left.items():
+            assert np.array_equal(left[domain], values)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [
+        ("source.density", lambda x: x[:-1]),
+        ("source.density", lambda x: x * np.nan),
+        ("target.density", lambda x: x * 0),
+        ("target.density", lambda x: x.astype(np.float32)),
+        ("target.first", lambda x: x + 1),
+        ("source.first", lambda x: x[::-1].copy()),
+        ("source.first", lambda x: None),
+    ],
+)
+def test_a_state_that_does_not_fit_the_bank_is_refused(copy, name, spoilt):
+    manifest, arrays, rows = read_detector_file(copy)
+    values = spoilt(arrays.pop(f"part_0.normalizer.{name}"))
+    if values is not None:
+        arrays[f"part_0.normalizer.{name}"] = values
+    write_detector_file(copy, manifest, arrays, rows)
+    refused(copy, "not a detector that this firstshot can make again .*saved state of domain_local")
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path):
@@ -290,9 +381,10 @@ def test_a_place_that_cannot_be_written_is_an_output_error_and_keeps_the_old_fil
     assert [p.name for p in tmp_path.iterdir()] == ["fan.firstshot"]
 
 
-def test_a_file_of_schema_1_still_loads_and_scores_as_recorded():
-    recorded = json.loads((FILES / "schema_1.json").read_text())
-    detector = Detector.load(FILES / "schema_1.firstshot")
+@pytest.mark.parametrize("schema", range(1, SCHEMA + 1))
+def test_a_file_of_every_schema_loads_and_scores_as_recorded(schema):
+    recorded = json.loads((FILES / f"schema_{schema}.json").read_text())
+    detector = Detector.load(FILES / f"schema_{schema}.firstshot")
     results = detector.predict(sounds(4, 90))
     np.testing.assert_allclose([r.score for r in results], recorded["scores"], rtol=1e-5)
     assert [r.nearest[0].clip for r in results] == recorded["nearest"]

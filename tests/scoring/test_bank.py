@@ -10,6 +10,7 @@ from firstshot.scoring.bank import (
     Member,
     MemoryBank,
     add,
+    keep_rows,
     make_bank,
     memmixup,
     merge,
@@ -167,3 +168,15 @@ def test_memmixup_refuses_what_it_cannot_mix():
         memmixup(make_bank([[1.0]], ["a"], "source"))
     with pytest.raises(ParameterError, match="is a mixture already"):
         memmixup(memmixup(bank))
+
+
+def test_a_domain_whose_members_lie_side_by_side_is_a_view():
+    bank = merge(
+        make_bank([[0.0], [1.0]], ["a", "b"], "source"), make_bank([[2.0]], ["a"], "target")
+    )
+    for domain, array in bank.arrays().items():
+        assert np.shares_memory(array, bank.embeddings)
+        assert np.array_equal(array, bank.embeddings[bank.rows(domain)])
+    mixed = keep_rows(bank, np.array([0, 2, 1]))
+    assert mixed.arrays()["source"].tolist() == [[0.0], [1.0]]
+    assert mixed.arrays()["target"].tolist() == [[2.0]]

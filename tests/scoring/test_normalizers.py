@@ -380,3 +380,60 @@ def test_a_bank_changed_after_the_fit_changes_no_score():
     before = normalizer.score(Q)
     banks["source"][:] = 0
     np.testing.assert_array_equal(normalizer.score(Q), before)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", NORMALIZERS)
+@pytest.mark.parametrize("kept", ["both", "source", "copies"])
+def test_a_restored_normalizer_gives_the_same_bits(name, metric, kept):
+    banks, Q = clips(19, dtype=np.float32)
+    if kept == "source":
+        banks["target"] = banks["target"][:0]
+    if kept == "copies":
+        banks["source"][7], banks["target"][3] = banks["source"][2], banks["source"][4]
+    whole = fitted(name, banks, metric, **SMALL[name])
+    again = make_normalizer(name, metric, **SMALL[name]).restore(banks, whole.state())
+    for one, other in (
+        (quiet(again.domain_scores, Q), quiet(whole.domain_scores, Q)),
+        (quiet(again.leave_one_out), quiet(whole.leave_one_out)),
+        (again.state(), whole.state()),
+    ):
+        assert list(one) == list(other)
+        for key, values in one.items():
+            np.testing.assert_array_equal(values, other[key])
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_a_state_of_other_banks_is_refused(name):
+    banks, _ = clips(20)
+    normalizer = fitted(name, banks, **SMALL[name])
+    with pytest.raises(ParameterError, match=f"saved state of {name} has the arrays"):
+        normalizer.restore(banks, {**normalizer.state(), "other": np.zeros(1)})
+    shorter = {**banks, "source": banks["source"][1:]}
+    if name in DENSE:
+        with pytest.raises(ParameterError, match=f"saved state of {name}, .*first: int64"):
+            normalizer.restore(shorter, normalizer.state())
+    if name == "domain_zscore":
+        for values in ([0.0, 0.0], [np.nan, 1.0], [1.0]):
+            with pytest.raises(ParameterError, match="saved state of domain_zscore, target"):
+                normalizer.restore(banks, {**normalizer.state(), "target": np.array(values)})
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_a_state_is_of_a_fitted_normalizer(name):
+    with pytest.raises(ParameterError, match="call fit first"):
+        make_normalizer(name).state()
+
+
+def test_a_read_only_bank_is_held_and_not_copied():
+    banks, _ = clips(21)
+    for rows in banks.values():
+        rows.setflags(write=False)
+    for name in NORMALIZERS:
+        held = quiet(make_normalizer(name).fit, banks)
+        index = (getattr(held, "indexes_", None) or held.banks_)["source"]
+        if name == "local_density":
+            index = index[0]
+        if name == "domain_local_density":
+            index = index.index
+        assert np.shares_memory(index.points.rows, banks["source"])

@@ -22,7 +22,7 @@ from firstshot.detector.explanation import Explanation, explain_clip
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Hearing
 from firstshot.detector.held_out import check_clips, held_out_scores
-from firstshot.detector.parts import Part, Recipe, fit_parts
+from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.detector.prediction import predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
 from firstshot.encoders.protocol import Encoder
@@ -30,7 +30,6 @@ from firstshot.errors import FirstshotError, ParameterError
 from firstshot.results import Result
 from firstshot.scoring.bank import DOMAINS
 from firstshot.scoring.threshold import Threshold, fit_threshold
-from firstshot.scoring.transform import Transform
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
 
@@ -165,22 +164,21 @@ class Detector:
     def restore(
         self,
         rows: Sequence[MemberRow],
-        layers: Sequence[NDArray[np.float32]],
+        layers: Sequence[NDArray[Any]],
         spectra: NDArray[np.float32],
-        transforms: Sequence[Transform] | None = None,
+        saved: Sequence[SavedPart] | None = None,
     ) -> None:
         """Build the parts from raw embeddings (windows, values) per layer, source windows first.
 
-        `transforms` are those of a saved detector, whose layers are joined already; without them
-        they are fitted.
+        With `saved` parts the layers are joined already; without them all is fitted.
         """
         labels = [f"layer {layer}" for layer in self.hear().layers]
-        banks = self.recipe_.join(layers) if transforms is None else layers
+        banks = self.recipe_.join(layers) if saved is None else layers
         # A fit that fails half-way must not leave an old threshold beside new banks.
         vars(self).pop("threshold_", None)
         self.rows_ = tuple(rows)
         self.spectra_ = spectra
-        self.parts_ = fit_parts(labels, banks, rows, self.recipe_, transforms)
+        self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
 
     def hear(self) -> Hearing:
         """Check the settings, load the encoder once, and return how clips are heard."""

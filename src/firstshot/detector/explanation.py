@@ -102,7 +102,7 @@ def _row_shares(
     for part, layer in zip(detector.parts_, clip.layers, strict=True):
         # Whitening mixes frequencies, so each dimension's own spread stands in for it.
         bank = part.bank.embeddings
-        spread = bank.std(axis=0)
+        spread = bank.std(axis=0, dtype=np.float32)
         scale = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-12)
         plain = np.ones_like(scale) if part.transform.name == "none" else scale
         squares = (((layer[window] - bank[nearest]) / plain) ** 2).reshape(len(edges), -1)

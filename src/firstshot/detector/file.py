@@ -1,12 +1,19 @@
-"""The detector file `*.firstshot`: a zip of a manifest, the bank's arrays and its members.
+"""The detector file `*.firstshot`: a zip of the arrays, the members and a manifest.
 
+- `bank.safetensors`: embeddings, transforms, what the normalisers measured, calibration scores;
+- `members.csv`: clip, domain, digest of its samples, one row per bank member;
 - `manifest.json`: schema number, settings, encoder with its fingerprint, threshold, versions, a
-  self-check score, and the SHA-256 of the two other members and of the manifest itself;
-- `bank.safetensors`: embeddings, transforms, calibration scores;
-- `members.csv`: clip, domain, digest of its samples, one row per bank member.
+  self-check score, and the SHA-256 of the two other members and of the manifest itself.
+
+Members are stored, not deflated, and every array begins at a multiple of 64 bytes of the file, so
+that reading maps the arrays and loads none: they are read-only, their pages come from the disk when
+they are asked for, and a file that is replaced (by a rename) leaves them as they were. A file must
+not be written to in place while a detector of it is in use. Verifying reads the file once, by
+blocks: about a second for 1.5 GB. Windows lets no mapped file be replaced; there arrays are loaded.
 
 No member holds code, and none is unpickled. To change the format: raise `SCHEMA`, keep the branch
-that reads the old number, and store a file of the old schema under tests/.
+that reads the old number, and store a file of the old schema under tests/. Schema 1 had the members
+in another order, arrays at any place, and no state of the normalisers.
 """
 
 from __future__ import annotations
@@ -15,26 +22,33 @@ import csv
 import hashlib
 import io
 import json
+import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.detector.tensors import pack, unpack
 from firstshot.errors import DetectorFileError
 from firstshot.files import write_result
 
-SCHEMA = 1
-_MEMBERS = ("manifest.json", "bank.safetensors", "members.csv")
+SCHEMA = 2
+_BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
     *(KeyError, ValueError, TypeError, RuntimeError),
 )
 """What reading something else than a whole zip with a manifest raises."""
+
+_BLOCK = 1 << 20
+_SIGNATURE, _LOCAL_HEADER = b"PK\3\4", struct.Struct("<4s22x2H")
+"""Of a zip's member: its signature, and the lengths of name and extra field before its content."""
 
 
 @dataclass(frozen=True)
@@ -52,49 +66,61 @@ def write_detector_file(
     arrays: dict[str, NDArray[Any]],
     members: list[MemberRow],
 ) -> None:
-    """Write the file in one step; an existing one is replaced whole or not at all."""
-    from safetensors.numpy import save
+    """Write the file in one step; an existing one is replaced whole or not at all.
 
+    The arrays go to the disk piece by piece and are not copied; they may be those of the very file
+    that is replaced.
+    """
     # Plain numbers and text now, so that what is hashed here is what a reader hashes.
-    manifest = json.loads(json.dumps(manifest, default=_plain))
-    bank = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    table = _members_as_csv(members)
-    manifest = {
-        "schema": SCHEMA,
-        **manifest,
-        "sha256": {
-            "bank.safetensors": hashlib.sha256(bank).hexdigest(),
-            "members.csv": hashlib.sha256(table).hexdigest(),
-        },
-    }
-    manifest["sha256"]["manifest"] = _digest(manifest)
-    contents = (json.dumps(manifest, indent=2).encode(), bank, table)
-    buffer = io.BytesIO()
-    # Stored, not deflated: embeddings hardly shrink, and every zlib deflates in a way of its own.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in zip(_MEMBERS, contents, strict=True):
-            # A fixed date makes equal detectors equal files.
-            archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
-    write_result(path, buffer.getvalue())
+    manifest = {"schema": SCHEMA, **json.loads(json.dumps(manifest, default=_plain))}
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            large = sum(array.nbytes for array in arrays.values()) > zipfile.ZIP64_LIMIT // 2
+            with archive.open(_member(_BANK), "w", force_zip64=large) as bank:
+                # The zip's own header of this member is written by now: here its content begins.
+                digest = _write_hashed(bank, pack(arrays, file.tell()))
+            table = _members_as_csv(members)
+            archive.writestr(_member(_TABLE), table)
+            manifest["sha256"] = {_BANK: digest, _TABLE: hashlib.sha256(table).hexdigest()}
+            manifest["sha256"]["manifest"] = _digest(manifest)
+            archive.writestr(_member(_MANIFEST), json.dumps(manifest, indent=2))
+
+    write_result(path, write)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """Return a member with a fixed date, which makes equal detectors equal files."""
+    return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+
+
+def _write_hashed(file: Any, pieces: Iterable[memoryview]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        file.write(piece)
+    return digest.hexdigest()
 
 
 def read_detector_file(
     path: Path,
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]], list[MemberRow]]:
-    """Read and verify a file; return (manifest, arrays, members).
+    """Read and verify a file; return (manifest, arrays, members), the arrays mapped and read-only.
 
     Raises
     ------
     DetectorFileError
         The file is missing, truncated, altered, not a detector, or of a newer schema.
     """
-    from safetensors.numpy import load
-
     try:
-        with zipfile.ZipFile(path) as archive:
-            manifest_text, bank, table = (archive.read(name) for name in _MEMBERS)
-        manifest = json.loads(manifest_text)
-        schema = manifest["schema"]
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            manifest = json.loads(archive.read(_MANIFEST))
+            schema = manifest["schema"]
+            _check_schema(path, schema)
+            block, digest = _bank(file, archive)
+            table = archive.read(_TABLE)
+            _verify(path, manifest, digest, table)
+            return manifest, unpack(block), _members_from_csv(table)
     except FileNotFoundError as error:
         raise DetectorFileError(
             f"{path}: no such detector file; `firstshot fit NORMAL_DIR -o {path}` makes one"
@@ -104,24 +130,51 @@ def read_detector_file(
             f"{path}: not a whole detector file ({error or type(error).__name__}); it is truncated "
             "or something else, copy it again or fit anew"
         ) from error
+
+
+def _check_schema(path: Path, schema: Any) -> None:
     if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
         raise DetectorFileError(
             f"{path}: schema {schema!r} is newer than this firstshot reads ({SCHEMA}) or none at "
             "all; update firstshot or fit anew"
         )
-    _verify(path, manifest, bank, table)
-    return manifest, load(bank), _members_from_csv(table)
 
 
-def _verify(path: Path, manifest: dict[str, Any], bank: bytes, table: bytes) -> None:
+def _bank(file: BinaryIO, archive: zipfile.ZipFile) -> tuple[NDArray[np.uint8], str]:
+    """Return the bytes of the arrays, mapped if they can be, and their digest.
+
+    The digest is of what is read by blocks and not of the mapping, whose pages would count as this
+    process's memory.
+    """
+    info = archive.getinfo(_BANK)
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or os.name == "nt":
+        content = archive.read(info)
+        return np.frombuffer(content, np.uint8), hashlib.sha256(content).hexdigest()
+    file.seek(info.header_offset)
+    signature, name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    if signature != _SIGNATURE:
+        raise zipfile.BadZipFile(f"{_BANK} does not begin where it should")
+    start = file.seek(name + extra, os.SEEK_CUR)
+    digest, left = hashlib.sha256(), info.file_size
+    while left:
+        piece = file.read(min(left, _BLOCK))
+        if not piece:
+            raise EOFError(f"{_BANK} ends too early")
+        digest.update(piece)
+        left -= len(piece)
+    block = np.memmap(file, np.uint8, "r", offset=start, shape=(info.file_size,))
+    return block.view(np.ndarray), digest.hexdigest()
+
+
+def _verify(path: Path, manifest: dict[str, Any], bank: str, table: bytes) -> None:
     promised = manifest.get("sha256")
     if not isinstance(promised, dict):
         raise DetectorFileError(
             f"{path}: its manifest lacks the digests; copy it again or fit anew"
         )
     found = {
-        "bank.safetensors": hashlib.sha256(bank).hexdigest(),
-        "members.csv": hashlib.sha256(table).hexdigest(),
+        _BANK: bank,
+        _TABLE: hashlib.sha256(table).hexdigest(),
         "manifest": _digest(manifest),
     }
     for name, digest in found.items():

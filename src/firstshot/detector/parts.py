@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
-from firstshot.scoring.bank import MemoryBank, make_bank, memmixup, merge
+from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.neighbors import nearest
-from firstshot.scoring.normalizers import Normalizer, make_normalizer
+from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
+from firstshot.scoring.states import State
 from firstshot.scoring.transform import Transform, make_transform
 
 COMBINATIONS = ("score_mean", "concat")
@@ -61,7 +62,8 @@ class Recipe:
 class Part:
     """One nearest-neighbour system.
 
-    `bank` holds the embeddings as the encoder gave them, `moved` the same after the transform.
+    `bank` holds the embeddings as the encoder gave them, `moved` the same after the transform; with
+    the transform `none` the two are one.
     """
 
     label: str
@@ -70,6 +72,18 @@ class Part:
     transform: Transform
     normalizer: Normalizer
     metric: str
+
+
+@dataclass(frozen=True)
+class SavedPart:
+    """What was fitted of a part: its transform, and its normaliser's `state()`.
+
+    The state is None where it was not kept (files of schema 1, normalisers that have none); the
+    normaliser is then fitted again.
+    """
+
+    transform: Transform
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -83,43 +97,65 @@ class Scores:
 
 def fit_part(
     label: str,
-    embeddings: NDArray[np.float32],
+    embeddings: NDArray[Any],
     rows: Sequence[MemberRow],
     recipe: Recipe,
-    transform: Transform | None = None,
+    saved: SavedPart | None = None,
 ) -> Part:
-    """Fit one part; a transform that was fitted before (and saved) is taken as it is."""
-    if transform is None:
-        transform = make_transform(recipe.transform).fit(embeddings)
+    """Fit one part, or make a saved one again; a read-only array is held as it is, not copied."""
+    if saved is None:
+        transform: Transform = make_transform(recipe.transform).fit(embeddings)
+    else:
+        transform = saved.transform
     bank = _bank_of(embeddings, rows)
-    moved = _bank_of(transform(embeddings), rows)
+    moved = bank
+    if transform.name != "none":
+        moved = MemoryBank(_read_only(transform(bank.embeddings)), bank.members)
     used = memmixup(moved) if recipe.memmixup else moved
-    normalizer = recipe.unfitted_normalizer().fit(used.arrays(), used.names())
+    normalizer = recipe.unfitted_normalizer()
+    if saved is not None and saved.state is not None and isinstance(normalizer, Restorable):
+        normalizer = normalizer.restore(used.arrays(), saved.state)
+    else:
+        normalizer = normalizer.fit(used.arrays(), used.names())
     return Part(label, bank, moved, transform, normalizer, recipe.metric)
 
 
 def fit_parts(
     labels: Sequence[str],
-    layers: Sequence[NDArray[np.float32]],
+    layers: Sequence[NDArray[Any]],
     rows: Sequence[MemberRow],
     recipe: Recipe,
-    transforms: Sequence[Transform] | None = None,
+    saved: Sequence[SavedPart] | None = None,
 ) -> tuple[Part, ...]:
     """Fit a part per layer, or one of all layers joined; `labels` name the layers."""
     labels = [" + ".join(labels)] if recipe.combine == "concat" else labels
     return tuple(
-        fit_part(label, bank, rows, recipe, transforms[i] if transforms else None)
+        fit_part(label, bank, rows, recipe, saved[i] if saved else None)
         for i, (label, bank) in enumerate(zip(labels, layers, strict=True))
     )
 
 
-def _bank_of(embeddings: NDArray[np.float32], rows: Sequence[MemberRow]) -> MemoryBank:
+def saved_parts(parts: Sequence[Part]) -> list[SavedPart]:
+    """Return what was fitted of each part, as `fit_parts` takes it."""
+    return [
+        SavedPart(
+            part.transform,
+            part.normalizer.state() if isinstance(part.normalizer, Restorable) else None,
+        )
+        for part in parts
+    ]
+
+
+def _bank_of(embeddings: NDArray[Any], rows: Sequence[MemberRow]) -> MemoryBank:
     """Make a bank whose rows are in the order given, which is source first."""
-    first_target = sum(row.domain == "source" for row in rows)
-    names = [row.clip for row in rows]
-    source = make_bank(embeddings[:first_target], names[:first_target], "source")
-    target = make_bank(embeddings[first_target:], names[first_target:], "target")
-    return merge(source, target)
+    if embeddings.flags.writeable:
+        embeddings = _read_only(embeddings.copy())
+    return MemoryBank(embeddings, tuple(Member(row.clip, row.domain) for row in rows))
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.setflags(write=False)
+    return array
 
 
 def score_parts(parts: Sequence[Part], queries: Sequence[NDArray[np.float32]]) -> Scores:

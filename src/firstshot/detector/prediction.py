@@ -70,7 +70,10 @@ def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
                 f"embeddings of {widths[0]} to {widths[-1]} values: clips of different lengths "
                 "under a pooling that keeps time; use the pooling temporal, or fixed:SECONDS"
             )
-    return [np.concatenate(rows) for rows in by_layer]
+    stacked = [np.concatenate(rows) for rows in by_layer]
+    for array in stacked:
+        array.setflags(write=False)  # a bank then holds it without a copy
+    return stacked
 
 
 def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) -> None:

@@ -1,9 +1,10 @@
 """A detector becomes a file, and a file the same detector.
 
-What is kept: settings, raw banks, fitted transforms, calibration scores and the threshold. The
-normalisers are fitted again on loading, which gives the same numbers. The manifest holds the score
-of a self-check clip (one second of seeded noise): a loaded detector that scores it differently
-would score everything differently, and is refused.
+What is kept: settings, raw banks, fitted transforms, what the normalisers measured (densities,
+statistics), calibration scores and the threshold. Nothing is fitted on loading, except a normaliser
+without a `state()` and those of files of schema 1, which gives the same numbers. The manifest holds
+the score of a self-check clip (one second of seeded noise): a loaded detector that scores it
+differently would score everything differently, and is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.file import read_detector_file, write_detector_file
-from firstshot.detector.parts import score_parts
+from firstshot.detector.parts import SavedPart, saved_parts, score_parts
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import DatasetError, DetectorFileError, FirstshotWarning
@@ -55,10 +56,13 @@ def save_detector(detector: Detector, path: Path) -> None:
         "training_scores": detector.training_scores_,
         "calibration_scores": detector.calibration_scores_,
     }
-    for i, part in enumerate(detector.parts_):
+    saved = saved_parts(detector.parts_)
+    for i, (part, fitted) in enumerate(zip(detector.parts_, saved, strict=True)):
         arrays[f"part_{i}.bank"] = part.bank.embeddings
-        for name, values in part.transform.arrays().items():
+        for name, values in fitted.transform.arrays().items():
             arrays[f"part_{i}.transform.{name}"] = values
+        for name, values in (fitted.state or {}).items():
+            arrays[f"part_{i}.normalizer.{name}"] = values
     manifest = {
         "encoder": {"name": hearing.encoder.name, "fingerprint": hearing.encoder.fingerprint},
         "layers": list(hearing.layers),
@@ -98,15 +102,12 @@ def load_detector(path: Path, kind: type[Detector], encoder: Encoder | None = No
     try:
         detector = _empty_detector(path, kind, manifest, encoder)
         parts = len({name.split(".")[0] for name in arrays if name.startswith("part_")})
-        transforms = [
-            transform_from_arrays(manifest["transform"], _named(arrays, f"part_{i}.transform."))
-            for i in range(parts)
-        ]
+        saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in range(parts)]
         banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
         with warnings.catch_warnings():
             # What is said of a bank (too few clips for K, say) was said when it was fitted.
             warnings.simplefilter("ignore", FirstshotWarning)
-            detector.restore(rows, banks, arrays["spectra"], transforms)
+            detector.restore(rows, banks, arrays["spectra"], saved)
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
         detector.threshold_ = Threshold(**manifest["threshold"])
@@ -151,6 +152,13 @@ def _empty_detector(
             "Detector.load(path, encoder=...), or fit anew"
         )
     return detector
+
+
+def _saved_part(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:
+    transform = transform_from_arrays(manifest["transform"], _named(arrays, f"{part}transform."))
+    if manifest["schema"] == 1:
+        return SavedPart(transform)
+    return SavedPart(transform, _named(arrays, f"{part}normalizer."))
 
 
 def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,9 +38,13 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MemoryBank:
-    """Embeddings (members, dim) of normal clips with `members` naming each row; see `make_bank`."""
+    """Embeddings (members, dim) of normal clips with `members` naming each row; see `make_bank`.
 
-    embeddings: NDArray[np.float32]
+    They are float32, or float16 where a large bank is to take half the memory; they are held as
+    they are given, not copied.
+    """
+
+    embeddings: NDArray[Any]
     members: tuple[Member, ...]
 
     def __post_init__(self) -> None:
@@ -87,14 +91,21 @@ class MemoryBank:
             for domain in DOMAINS
         }
 
-    def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Embeddings per domain, float32 (members, dim); a domain without members has 0 rows.
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Embeddings per domain (members, dim); a domain without members has 0 rows.
+
+        Views, where the members of a domain lie side by side, as after `make_bank` and `merge`.
 
         >>> bank = make_bank([[0.0, 1.0]], ["a.wav"], "source")
         >>> {domain: array.shape for domain, array in bank.arrays().items()}
         {'source': (1, 2), 'target': (0, 2)}
         """
-        return {domain: self.embeddings[self.rows(domain)] for domain in DOMAINS}
+        return {domain: self._of_rows(self.rows(domain)) for domain in DOMAINS}
+
+    def _of_rows(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        if len(rows) and rows[-1] - rows[0] + 1 == len(rows):  # they ascend
+            return self.embeddings[rows[0] : rows[-1] + 1]
+        return self.embeddings[rows]
 
 
 def make_bank(embeddings: ArrayLike, clips: Sequence[str], domain: str) -> MemoryBank:

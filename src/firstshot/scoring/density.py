@@ -15,7 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,52 +34,59 @@ from firstshot.scoring.domains import (
 )
 from firstshot.scoring.neighbors import search
 from firstshot.scoring.points import Points, first_copies, make_points
+from firstshot.scoring.rows import different_rows, gathered, joined, numbered, taken
 from firstshot.scoring.screening import Index, Pairs
+from firstshot.scoring.states import State, check_names, read_copies, read_densities
 
 Kind = TypeVar("Kind", bound=np.generic)
 
+JOINT = "source and target together"
 
-@dataclass(frozen=True)
+
+@dataclass
 class DenseBank:
     """The different clips of a bank with their densities.
 
-    `number` (clips,) is each clip's number among the different ones, `copies` (different,) how
-    often each occurs, `density` (different,) the sum over its K nearest others.
+    `index` holds the different clips, `first` (clips,) the row of each clip's first copy, `density`
+    (different,) the sum over the k nearest others. Only `left_out` needs the `neighbors`: where the
+    densities were read and not measured, it searches them.
     """
 
     index: Index
-    number: NDArray[np.int64]
-    copies: NDArray[np.int64]
-    neighbors: OwnNeighbors
+    first: NDArray[np.int64]
     density: NDArray[np.float64]
+    k: int
+    neighbors: OwnNeighbors | None = None
 
     @classmethod
     def of(cls, points: Points, k: int, name: str, what: str) -> DenseBank:
         """Measure the densities; `name` and `what` (which bank) are for messages."""
-        first, number, copies = np.unique(
-            first_copies(points), return_inverse=True, return_counts=True
-        )
-        if len(first) < 2:
-            alike = "" if len(points) == 1 else f"; its {len(points)} clips are copies of one"
-            raise DatasetError(
-                f"{name} needs at least 2 different clips in {what} to measure a density, got "
-                f"{len(first)}{alike}; add normal clips, leave the domain empty, or use none"
-            )
-        index = Index.of(points.take(first))
+        first = first_copies(points)
+        different = different_rows(first, name, what)
+        index = Index.of(taken(points, different))
         neighbors = OwnNeighbors.of(index, k)
-        density = neighbors.counted.sum(axis=1)
-        return cls(index, number.reshape(-1), copies, neighbors, density)
+        return cls(index, first, neighbors.counted.sum(axis=1), k, neighbors)
+
+    @classmethod
+    def restore(cls, points: Points, k: int, name: str, what: str, state: State) -> DenseBank:
+        """Take the densities of a `state`; `what` is the bank's name there too."""
+        first = read_copies(name, state, f"{what}.first", len(points))
+        different = different_rows(first, name, what)
+        density = read_densities(name, state, f"{what}.density", len(different))
+        return cls(Index.of(taken(points, different)), first, density, k)
 
     def left_out(self) -> Scores:
         """Return each clip's minimum of eq. 4 over this bank, had the clip not been in it.
 
         inf where fewer than two different clips are left, which have no density.
         """
-        count = len(self.index)
+        count, (number, copies) = len(self.index), numbered(self.first)
         if count == 2:
-            alone = np.where(self.copies > 1, 0.0, np.inf)
+            alone = np.where(copies > 1, 0.0, np.inf)
             # With its only different clip gone the bank is copies of one, whatever their number.
-            return alone[self.number]
+            return alone[number]
+        if self.neighbors is None:
+            self.neighbors = OwnNeighbors.of(self.index, self.k)
         width = self.neighbors.counted.shape[1]
         shortened = np.stack([self.neighbors.without(p).sum(axis=1) for p in range(width)], axis=1)
         # Leaving clip i out changes the density of those that count i as a neighbour. Those pairs
@@ -90,8 +97,8 @@ class DenseBank:
         values, _ = search(self.index.points, self.index, 1, scale=self.density, skip=skip)
         scores = values[:, 0].copy()
         np.minimum.at(scores, left, (self.neighbors.counted / shortened).ravel())
-        scores[self.copies > 1] = 0.0
-        return scores[self.number]
+        scores[copies > 1] = 0.0
+        return scores[number]
 
 
 @dataclass
@@ -106,22 +113,49 @@ class LocalDensity:
     name: ClassVar[str] = "local_density"
     metric: str = "sqeuclidean"
     k: int = 16
-    joint_: DenseBank = field(init=False, repr=False)
+    banks_: dict[str, Points] = field(init=False, repr=False)
+    first_: NDArray[np.int64] = field(init=False, repr=False)
+    density_: NDArray[np.float64] = field(init=False, repr=False)
+    neighbors_: OwnNeighbors | None = field(init=False, repr=False)
     indexes_: dict[str, tuple[Index, NDArray[np.float64]]] = field(init=False, repr=False)
-    sizes_: dict[str, int] = field(init=False, repr=False)
 
     def fit(self, banks: BankArrays, names: BankNames | None = None) -> LocalDensity:
         """Hold the banks and measure the densities."""
         checked = check_banks(banks, names, self.metric)
-        self.sizes_ = {domain: len(points) for domain, points in checked.items()}
-        joint = DenseBank.of(_joined(checked), self.k, self.name, "source and target together")
+        joint = DenseBank.of(joined(checked), self.k, self.name, JOINT)
         _warn_if_few(self.name, {"the joint bank": (joint, self.k)})
-        indexes = {}
-        for domain, numbers in self._split(joint.number).items():
-            chosen = np.unique(numbers)
-            indexes[domain] = (Index.of(joint.index.points.take(chosen)), joint.density[chosen])
-        self.joint_, self.indexes_ = joint, indexes
+        self._hold(checked, joint.first, joint.density, joint.neighbors)
         return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return densities (different,) and first copies' rows (clips,) of the joint bank."""
+        check_fitted(self)
+        return {"first": self.first_, "density": self.density_}
+
+    def restore(self, banks: BankArrays, state: State) -> LocalDensity:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        checked = check_banks(banks, None, self.metric)
+        check_names(self.name, state, {"first", "density"})
+        first = read_copies(self.name, state, "first", sum(map(len, checked.values())))
+        count = len(different_rows(first, self.name, JOINT))
+        density = read_densities(self.name, state, "density", count)
+        self._hold(checked, first, density, None)
+        return self
+
+    def _hold(
+        self,
+        checked: dict[str, Points],
+        first: NDArray[np.int64],
+        density: NDArray[np.float64],
+        neighbors: OwnNeighbors | None,
+    ) -> None:
+        self.banks_, self.first_, self.density_ = checked, first, density
+        self.neighbors_, self.indexes_ = neighbors, {}
+        different, (number, _) = different_rows(first, self.name, JOINT), numbered(first)
+        for domain, numbers in self._split(number).items():
+            chosen = np.unique(numbers)
+            index = Index.of(gathered(checked, different[chosen]))
+            self.indexes_[domain] = (index, density[chosen])
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
         """Return the scores of queries (q, values)."""
@@ -139,18 +173,21 @@ class LocalDensity:
     def leave_one_out(self) -> dict[str, Scores]:
         """Return every training clip's score had bank and densities been made without it."""
         check_fitted(self)
-        scores = self.joint_.left_out()
+        different = different_rows(self.first_, self.name, JOINT)
+        index = Index.of(gathered(self.banks_, different))
+        joint = DenseBank(index, self.first_, self.density_, self.k, self.neighbors_)
+        scores = joint.left_out()
         if np.isinf(scores).any():
             raise DatasetError(
                 "leave_one_out of local_density needs at least 3 different clips in source and "
-                f"target together, got {len(self.joint_.index)}; add normal clips"
+                f"target together, got {len(index)}; add normal clips"
             )
         return per_domain(self._split(scores))
 
     def _split(self, values: NDArray[Kind]) -> dict[str, NDArray[Kind]]:
         """Split an array over the joint bank's clips by domain."""
-        ends = np.cumsum(list(self.sizes_.values()))[:-1]
-        return dict(zip(self.sizes_, np.split(values, ends), strict=True))
+        ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
+        return dict(zip(self.banks_, np.split(values, ends), strict=True))
 
 
 @dataclass
@@ -169,14 +206,30 @@ class DomainLocalDensity:
 
     def fit(self, banks: BankArrays, names: BankNames | None = None) -> DomainLocalDensity:
         """Hold the banks and measure the densities."""
-        k = {"source": self.k_source, "target": self.k_target}
-        checked = check_banks(banks, names, self.metric)
+        k, checked = self._k(), check_banks(banks, names, self.metric)
         dense = {
             domain: DenseBank.of(points, k[domain], self.name, domain)
             for domain, points in checked.items()
         }
         _warn_if_few(self.name, {domain: (bank, k[domain]) for domain, bank in dense.items()})
         self.banks_ = dense
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return each domain's densities (different,) and first copies' rows (clips,)."""
+        check_fitted(self)
+        firsts = {f"{domain}.first": bank.first for domain, bank in self.banks_.items()}
+        return firsts | {f"{domain}.density": bank.density for domain, bank in self.banks_.items()}
+
+    def restore(self, banks: BankArrays, state: State) -> DomainLocalDensity:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        k, checked = self._k(), check_banks(banks, None, self.metric)
+        wanted = {f"{domain}.{what}" for domain in checked for what in ("first", "density")}
+        check_names(self.name, state, wanted)
+        self.banks_ = {
+            domain: DenseBank.restore(points, k[domain], self.name, domain, state)
+            for domain, points in checked.items()
+        }
         return self
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
@@ -202,7 +255,9 @@ class DomainLocalDensity:
             for other, other_bank in self.banks_.items():
                 if other != domain:
                     found = search(bank.index.points, other_bank.index, 1, other_bank.density)
-                    scores[domain] = np.minimum(scores[domain], found[0][bank.number, 0])
+                    scores[domain] = np.minimum(
+                        scores[domain], found[0][numbered(bank.first)[0], 0]
+                    )
             if np.isinf(scores[domain]).any():
                 raise DatasetError(
                     f"leave_one_out of {self.name} needs at least 3 different clips in {domain} "
@@ -217,16 +272,8 @@ class DomainLocalDensity:
                 )
         return per_domain(scores)
 
-
-def _joined(checked: Mapping[str, Points]) -> Points:
-    """Return both domains' points as one, source first."""
-    parts = list(checked.values())
-    lengths = [part.lengths for part in parts if part.lengths is not None]
-    return Points(
-        np.concatenate([part.rows for part in parts]),
-        parts[0].metric,
-        np.concatenate(lengths) if lengths else None,
-    )
+    def _k(self) -> dict[str, int]:
+        return {"source": self.k_source, "target": self.k_target}
 
 
 def _warn_if_few(name: str, banks: Mapping[str, tuple[DenseBank, int]]) -> None:

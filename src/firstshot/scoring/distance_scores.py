@@ -11,16 +11,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import FirstshotWarning, ParameterError
 from firstshot.scoring.domains import (
     BankArrays,
     BankNames,
     Scores,
+    check_banks,
     check_fitted,
     deviation_of,
     domain_distances,
@@ -30,6 +31,7 @@ from firstshot.scoring.domains import (
     smallest,
 )
 from firstshot.scoring.screening import Index
+from firstshot.scoring.states import State, check_names
 
 
 @dataclass
@@ -49,6 +51,18 @@ class NearestDistance:
     def fit(self, banks: BankArrays, names: BankNames | None = None) -> NearestDistance:
         """Hold the banks, {"source": (clips, values), "target": (clips, values)}."""
         self.indexes_ = fit_indexes(self.name, banks, names, self.metric, self.k)
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: the banks are all there is."""
+        check_fitted(self)
+        return {}
+
+    def restore(self, banks: BankArrays, state: State) -> NearestDistance:
+        """Hold the banks; `state` is empty."""
+        check_names(self.name, state, set())
+        checked = check_banks(banks, None, self.metric)
+        self.indexes_ = {domain: Index.of(points) for domain, points in checked.items()}
         return self
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
@@ -84,6 +98,18 @@ class TransductiveZScore:
     def fit(self, banks: BankArrays, names: BankNames | None = None) -> TransductiveZScore:
         """Hold the banks, {"source": (clips, values), "target": (clips, values)}."""
         self.indexes_ = fit_indexes(self.name, banks, names, self.metric, self.k)
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: the banks are all there is."""
+        check_fitted(self)
+        return {}
+
+    def restore(self, banks: BankArrays, state: State) -> TransductiveZScore:
+        """Hold the banks; `state` is empty."""
+        check_names(self.name, state, set())
+        checked = check_banks(banks, None, self.metric)
+        self.indexes_ = {domain: Index.of(points) for domain, points in checked.items()}
         return self
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, FirstshotWarning
 from firstshot.scoring.domains import (
@@ -22,6 +22,7 @@ from firstshot.scoring.domains import (
     BankNames,
     OwnNeighbors,
     Scores,
+    check_banks,
     check_fitted,
     deviation_of,
     domain_distances,
@@ -31,6 +32,7 @@ from firstshot.scoring.domains import (
     smallest,
 )
 from firstshot.scoring.screening import Index
+from firstshot.scoring.states import State, check_names, read_statistics
 
 
 @dataclass
@@ -49,19 +51,35 @@ class DomainZScore:
     k: int = 1
     own_std: bool = False
     indexes_: dict[str, Index] = field(init=False, repr=False)
-    neighbors_: dict[str, OwnNeighbors] = field(init=False, repr=False)
+    neighbors_: dict[str, OwnNeighbors] | None = field(init=False, repr=False)
     statistics_: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def fit(self, banks: BankArrays, names: BankNames | None = None) -> DomainZScore:
         """Hold the banks and measure (mean, deviation) per domain in `statistics_`."""
         indexes = fit_indexes(self.name, banks, names, self.metric, self.k, others=1)
-        neighbors = {domain: OwnNeighbors.of(index, self.k) for domain, index in indexes.items()}
+        self.neighbors_ = {domain: OwnNeighbors.of(i, self.k) for domain, i in indexes.items()}
         notes: set[str] = set()
-        statistics = _statistics(
-            {domain: _own_means(own) for domain, own in neighbors.items()}, self.own_std, notes
+        self.statistics_ = _statistics(
+            {domain: _own_means(own) for domain, own in self.neighbors_.items()},
+            self.own_std,
+            notes,
         )
         _tell(notes, "")
-        self.indexes_, self.neighbors_, self.statistics_ = indexes, neighbors, statistics
+        self.indexes_ = indexes
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return (mean, deviation) per domain that holds clips, float64 (2,)."""
+        check_fitted(self)
+        return {domain: np.array(values) for domain, values in self.statistics_.items()}
+
+    def restore(self, banks: BankArrays, state: State) -> DomainZScore:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        checked = check_banks(banks, None, self.metric)
+        check_names(self.name, state, set(checked))
+        self.statistics_ = {domain: read_statistics(self.name, state, domain) for domain in checked}
+        self.indexes_ = {domain: Index.of(points) for domain, points in checked.items()}
+        self.neighbors_ = None
         return self
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
@@ -78,6 +96,8 @@ class DomainZScore:
         """Return every training clip's score had bank and statistics been made without it."""
         check_fitted(self)
         terms = left_out_distances(self.indexes_, self.k)
+        if self.neighbors_ is None:  # the statistics were read and not measured
+            self.neighbors_ = {d: OwnNeighbors.of(i, self.k) for d, i in self.indexes_.items()}
         means = {domain: _own_means(own) for domain, own in self.neighbors_.items()}
         notes: set[str] = set()
         scores = {}

@@ -69,7 +69,8 @@ class OwnNeighbors:
 def check_banks(banks: BankArrays, names: BankNames | None, metric: str) -> dict[str, Points]:
     """Check and copy the banks; only domains that hold clips are in the answer, source first.
 
-    A domain is empty when its key is missing, its array is None or it has no rows.
+    A domain is empty when its key is missing, its array is None or it has no rows. A read-only
+    array (one that is mapped from a detector file, say) is held as it is.
 
     Raises
     ------

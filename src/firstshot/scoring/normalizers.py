@@ -1,8 +1,9 @@
 """One door to the five normalisers: a name, a metric and parameters become a normaliser.
 
 A normaliser takes the banks of the two domains and gives scores, float64, higher = more anomalous
-(the GenRep report's equations). Its name, metric, parameters and banks determine it fully: fitting
-is deterministic, so a file that holds those holds the normaliser, bit for bit.
+(the GenRep report's equations). Its name, metric, parameters and banks determine it fully, since
+fitting is deterministic; what fitting measured is its `state()`, and `restore(banks, state)` makes
+the same normaliser, bit for bit, without measuring again.
 
 | name | score | parameters |
 |---|---|---|
@@ -19,7 +20,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
 from firstshot.scoring.density import DomainLocalDensity, LocalDensity
@@ -27,6 +28,7 @@ from firstshot.scoring.distance_scores import NearestDistance, TransductiveZScor
 from firstshot.scoring.domain_zscore import DomainZScore
 from firstshot.scoring.domains import BankArrays, BankNames, Scores
 from firstshot.scoring.points import check_metric
+from firstshot.scoring.states import State
 
 
 @runtime_checkable
@@ -50,6 +52,22 @@ class Normalizer(Protocol):
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return for every training clip the score of a normaliser fitted without that clip."""
+        ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """A normaliser that can be kept; all of this module's are."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what fitting measured, by name; empty where the banks are all there is."""
+        ...
+
+    def restore(self, banks: BankArrays, state: State) -> Normalizer:
+        """Take banks and the state of a normaliser fitted on them; the scores are the same bits.
+
+        Raises ParameterError where the state does not fit the banks.
+        """
         ...
 
 

@@ -94,7 +94,7 @@ def make_points(
     names : sequence of str, optional
         The clips' names, for messages; without them the row's number is named.
     copy : bool
-        Take a copy, so that a later change of X changes nothing here.
+        Take a copy, so that a later change of X changes nothing here; a read-only X is not copied.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def make_points(
         )
     if names is not None and len(names) != len(rows):
         raise ParameterError(f"{what}: {len(names)} names for {len(rows)} clips; give one each")
-    if copy:
+    if copy and rows.flags.writeable:
         rows = rows.copy()
     points = Points(np.ascontiguousarray(rows), metric, None)
     for block in points.blocks():
