@@ -9,11 +9,13 @@ small for a linear-algebra library to start threads on, so that clips can be giv
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
+
+from firstshot.sound.fourier import Rfft, load_rfft
 
 FRAMES_AT_ONCE = 128
 MELS_PER_PRODUCT = 16
@@ -56,7 +58,7 @@ def power_spectrum(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> power_spectrum(np.ones((1, 4), dtype=np.float32)).tolist()
     [[16.0, 0.0, 0.0]]
     """
-    spectrum = scipy.fft.rfft(frames, axis=1)
+    spectrum = _rfft()(frames)
     power: NDArray[np.float32] = np.square(spectrum.real)
     power += np.square(spectrum.imag)
     return power
@@ -75,3 +77,8 @@ def energies_of_frames(
         block = slice(start, start + FRAMES_AT_ONCE)
         weigh(power_spectrum(frames[block] * window), bands, energies[block])
     return energies
+
+
+@cache
+def _rfft() -> Rfft:
+    return load_rfft()
