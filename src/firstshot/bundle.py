@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.detector import Detector
+from firstshot.detector.saving import load_detector
 from firstshot.encoders.exported_spec import read_spec
 from firstshot.encoders.precision import count_threads
 from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
@@ -63,7 +64,8 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
         raise DetectorFileError(
             f"{place / DESCRIPTION}: has no {error}; export the detector anew"
         ) from error
-    detector = Detector.load(place / DETECTOR, encoder=encoder)
+    # One self-check is enough: the detector file's own is for where there is no other.
+    detector = load_detector(place / DETECTOR, Detector, encoder, check=score is None)
     found = self_check_score(detector, place / CLIP)
     if score is not None and found is not None and not close(found, score):
         raise DetectorFileError(

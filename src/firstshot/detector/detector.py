@@ -12,16 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddedClip, Progress, Source, embed_all, list_clips
-from firstshot.detector.explanation import Explanation, explain_clip
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Hearing
-from firstshot.detector.held_out import check_clips, held_out_scores
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.detector.prediction import predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
@@ -32,6 +30,9 @@ from firstshot.scoring.bank import DOMAINS
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
+
+if TYPE_CHECKING:
+    from firstshot.detector.explanation import Explanation
 
 NEAREST_SHOWN = 3
 
@@ -148,6 +149,8 @@ class Detector:
         self, source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip] = ()
     ) -> Detector:
         """Learn from clips that were embedded before, as `fit` does."""
+        from firstshot.detector.held_out import check_clips, held_out_scores
+
         rows = [
             MemberRow(name, domain, clip.digest)
             for domain, clips in zip(DOMAINS, (source, target), strict=True)
@@ -245,6 +248,8 @@ class Detector:
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
+        from firstshot.detector.explanation import explain_clip
+
         self._check_fitted()
         clips = self.embed(source, sample_rate=sample_rate)
         if len(clips) != 1:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import platform
 import warnings
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +49,8 @@ _SETTINGS = (
 
 def save_detector(detector: Detector, path: Path) -> None:
     """Write a fitted detector to `path`."""
+    from importlib.metadata import version
+
     hearing = detector.hear()
     arrays: dict[str, NDArray[Any]] = {
         "spectra": detector.spectra_,
@@ -96,8 +97,13 @@ def _settled(detector: Detector) -> dict[str, Any] | None:
     return {**kept, **run_by} or None
 
 
-def load_detector(path: Path, kind: type[Detector], encoder: Encoder | None = None) -> Detector:
-    """Read a detector; `kind` is the class to make, `encoder` replaces finding it by name."""
+def load_detector(
+    path: Path, kind: type[Detector], encoder: Encoder | None = None, *, check: bool = True
+) -> Detector:
+    """Read a detector; `kind` is the class to make, `encoder` replaces finding it by name.
+
+    Without `check` no self-check clip is scored: a bundle has one of its own.
+    """
     manifest, arrays, rows = read_detector_file(path)
     try:
         detector = _empty_detector(path, kind, manifest, encoder)
@@ -111,7 +117,9 @@ def load_detector(path: Path, kind: type[Detector], encoder: Encoder | None = No
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
         detector.threshold_ = Threshold(**manifest["threshold"])
-        _compare_self_check(path, detector, manifest["self_check_score"])
+        saved_score = manifest["self_check_score"]
+        if check:
+            _compare_self_check(path, detector, saved_score)
     except (KeyError, TypeError, ValueError, AttributeError, DatasetError) as error:
         # Its digests hold, so it was written so: by a plug-in, an older firstshot, or on purpose.
         raise DetectorFileError(

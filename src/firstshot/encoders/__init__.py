@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import FirstshotError, FirstshotWarning, ParameterError, WeightsError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "firstshot.encoders"
 
@@ -86,6 +88,8 @@ def load_encoder(
 
 def registered() -> dict[str, tuple[EntryPoint, ...]]:
     """Return the entry points by name, importing none; several where packages claim one name."""
+    from importlib.metadata import entry_points
+
     found: dict[str, dict[str, EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         found.setdefault(point.name, {}).setdefault(point.value, point)

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from firstshot.errors import ParameterError
@@ -101,6 +100,8 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     >>> list(installed_versions(["numpy", "no such package"]))
     ['numpy']
     """
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {}
     for package in packages:
         with suppress(PackageNotFoundError):

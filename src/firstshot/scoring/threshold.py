@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import FirstshotWarning, ParameterError
-from firstshot.scoring.gamma import fit_gamma
 
 METHODS = ("gamma", "quantile", "conformal")
 CHALLENGE_RATE = 0.1
@@ -155,6 +154,8 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
             FirstshotWarning,
             stacklevel=3,
         )
+    from firstshot.scoring.gamma import fit_gamma
+
     law = fit_gamma(values)
     _warn_of_a_bad_fit(values, law.quantile(1 - rate), rate)
     basis = "beyond the largest of" if beyond else "fitted to"
