@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
-from firstshot.scoring.neighbors import nearest
+from firstshot.scoring.neighbors import Index, search
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
+from firstshot.scoring.points import make_points
 from firstshot.scoring.states import State
 from firstshot.scoring.transform import Transform, make_transform
 
@@ -72,6 +74,11 @@ class Part:
     transform: Transform
     normalizer: Normalizer
     metric: str
+
+    @cached_property
+    def index(self) -> Index:
+        """All members, to be searched for the nearest; made when a clip's are first asked for."""
+        return Index.of(make_points(self.moved.embeddings, self.metric, "member"))
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,8 @@ def nearest_members(
     count = min(count, len(members))
     if count == 0:
         return tuple(() for _ in query)
-    distances, rows = nearest(part.transform(query), part.moved.embeddings, count, part.metric)
+    queries = make_points(part.transform(query), part.metric, "query")
+    distances, rows = search(queries, part.index, count)
     return tuple(
         tuple(
             Neighbor(members[row].clip, members[row].domain, float(distance))
