@@ -21,18 +21,29 @@ from tests.encoders import official_files as official  # noqa: E402
 
 from firstshot.bundle import load_bundle  # noqa: E402
 from firstshot.detector import Detector  # noqa: E402
-from firstshot.encoders import load_encoder  # noqa: E402
+from firstshot.encoders import list_encoders, load_encoder  # noqa: E402
 from firstshot.encoders.exported_spec import read_spec, write_spec  # noqa: E402
+from firstshot.encoders.logmel import LogMel  # noqa: E402
 from firstshot.encoders.runtime import with_runtime  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     DetectorFileError,
+    FirstshotError,
     OutputError,
     ParameterError,
     WeightsError,
 )
 from firstshot.export import export_detector  # noqa: E402
 
+NAMES = tuple(official.MINI)
 FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
+BLOCK = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "onnx", "huggingface_hub", "openvino", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
 pytestmark = pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
 
 
@@ -55,21 +66,35 @@ def fitted(files: dict[str, Path], name: str, **settings: Any) -> Detector:
     return detector.fit(noise(2.0, 6), noise(2.0, 3, seed=1))
 
 
+def run(program: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    return done
+
+
 @pytest.fixture(scope="module")
 def exported(
     files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Detector, Path]]:
     folder = tmp_path_factory.mktemp("bundles")
-    detectors = {name: fitted(files, name) for name in FAMILIES}
+    detectors = {name: fitted(files, name) for name in NAMES}
     return {name: (d, export_detector(d, folder / name)) for name, d in detectors.items()}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+def test_every_pre_trained_encoder_is_held_to_its_detector() -> None:
+    assert set(NAMES) == set(list_encoders()) - {"logmel"}
+    assert len(NAMES) == 9
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_are_the_detectors_at_any_batch_size_and_length(
     exported: dict[str, tuple[Detector, Path]], name: str
 ) -> None:
     detector, folder = exported[name]
     bundle = load_bundle(folder)
+    assert (bundle.hear().encoder.name, bundle.hear().layers) == (name, detector.hear().layers)
     for batch in range(1, 10):
         clips = noise(3.0 + 1.5 * (batch - 1) + 0.013 * batch, batch, seed=batch)
         found, expected = bundle.predict(clips), detector.predict(clips)
@@ -119,19 +144,44 @@ def test_a_bundle_scores_where_torch_is_absent(
     (clip,) = noise(4.0, seed=9)
     soundfile.write(tmp_path / "clip.wav", clip, 16000, subtype="FLOAT")
     program = (
-        "import sys\n"
-        "sys.modules.update(dict.fromkeys(['torch', 'onnx', 'huggingface_hub', 'openvino']))\n"
+        f"{BLOCK}\n"
         "from firstshot.bundle import load_bundle\n"
         "print(repr(load_bundle(sys.argv[1]).predict(sys.argv[2]).score))\n"
+        "heavy = ('torch', 'scipy.fft', 'scipy.special', 'pydantic', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(folder), str(tmp_path / "clip.wav")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run(program, str(folder), str(tmp_path / "clip.wav"))
+    score, heavy = done.stdout.splitlines()
     expected = detector.predict(tmp_path / "clip.wav").score
-    assert float(done.stdout) == pytest.approx(expected, rel=1e-4)
+    assert float(score) == pytest.approx(expected, rel=1e-4)
+    assert heavy == "[]"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_command_line_scores_a_folder_where_torch_is_absent(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path, name: str
+) -> None:
+    import soundfile
+
+    detector, folder = exported[name]
+    (tmp_path / "clips").mkdir()
+    for i, clip in enumerate(noise(3.0, 3, seed=4)):
+        soundfile.write(tmp_path / "clips" / f"{i}.wav", clip, 16000, subtype="FLOAT")
+    (tmp_path / "clips" / "torn.wav").write_bytes(b"RIFF")
+    program = f"{BLOCK}\nfrom firstshot.cli import main\nsys.argv[0] = 'firstshot'\nmain()\n"
+    arguments = ("score", str(folder), str(tmp_path / "clips"), "--format", "json")
+    done = run(program, *arguments, status=2)
+    assert "torn.wav: not readable as audio" in done.stderr
+    assert "Traceback" not in done.stderr
+    (tmp_path / "clips" / "torn.wav").unlink()
+    found = json.loads(run(program, *arguments).stdout)
+    expected = detector.predict(tmp_path / "clips")
+    assert [Path(one["clip"]).name for one in found] == ["0.wav", "1.wav", "2.wav"]
+    for one, other in zip(found, expected, strict=True):
+        assert one["score"] == pytest.approx(other.score, rel=1e-4)
+        assert one["is_anomaly"] == other.is_anomaly
+    why = run(program, "explain", str(folder), str(tmp_path / "clips" / "0.wav"))
+    assert "against the nearest:" in why.stdout
 
 
 @pytest.mark.parametrize("file", ["encoder.onnx", "detector.firstshot", "self_check.wav"])
@@ -217,11 +267,24 @@ def test_a_bank_is_exported_in_the_precision_it_was_made_in(
         export_detector(bundle, tmp_path / "again")
 
 
+class Plugin(LogMel):
+    """An encoder of somebody's own."""
+
+    name = "mine"
+
+
 def test_what_cannot_be_exported_leaves_nothing_behind(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ParameterError, match="scores as it is"):
         export_detector(Detector().fit(noise(1.0, 9)), tmp_path / "logmel")
+    with pytest.raises(ParameterError, match="'mine' is a plug-in, which cannot be written"):
+        export_detector(Detector(Plugin()).fit(noise(1.0, 9)), tmp_path / "mine")
+    with pytest.raises(FirstshotError, match="learned nothing"):
+        export_detector(
+            Detector("ced_tiny", encoder_settings={"weights": str(files["ced_tiny"])}),
+            tmp_path / "empty",
+        )
     detector = fitted(files, "ced_tiny")
     monkeypatch.setattr("firstshot.export.close", lambda found, expected: False)
     with pytest.raises(WeightsError, match="scores its self-check clip"):

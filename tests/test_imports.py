@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "matplotlib", "scipy.stats", "sklearn", "pandas", "huggingface_hub")
+HEAVY = (
+    *("torch", "matplotlib", "scipy.stats", "scipy.fft", "scipy.special"),
+    *("sklearn", "pandas", "huggingface_hub"),
+)
 BLOCK = """
 import sys
 class Blocked:

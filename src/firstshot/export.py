@@ -35,7 +35,7 @@ from firstshot.encoders.exported_spec import write_spec
 from firstshot.encoders.precision import installed_versions
 from firstshot.encoders.runtime import encoder_graph
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
-from firstshot.errors import OutputError, ParameterError, WeightsError
+from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
 from firstshot.files import write_result
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
     ParameterError
         The detector's encoder needs no export (`logmel`) or cannot be exported (a plug-in), or its
         bank was made in less than fp32.
+    FirstshotError
+        The detector was not fitted.
     OutputError
         The folder is there already, or cannot be written.
     WeightsError
@@ -80,6 +82,8 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
 
 def _exportable(detector: Detector) -> TorchEncoder:
     """Return the torch encoder that the detector's numbers come from, in fp32."""
+    if not hasattr(detector, "threshold_"):
+        raise FirstshotError("this detector has learned nothing yet; call fit(...) first")
     found = detector.hear().encoder
     precision = getattr(found, "precision", "fp32")
     source: Any = found.source if isinstance(found, RuntimeEncoder) else found
