@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from firstshot import bench as benchmark
-from firstshot.bench import BenchReport, bench, matrix_peak, peak_memory, start_up
-from firstshot.cli.bench import table
+from firstshot import timing
+from firstshot.bench import BenchReport, bench, start_up
+from firstshot.cli import app
+from firstshot.cli.bench import default_encoder, table
 from firstshot.encoders import geometry
 from firstshot.errors import ParameterError, WeightsError
+from firstshot.timing import matrix_peak, matrix_peak_of, peak_memory, run_fresh, waits
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(benchmark, "matrix_peak", lambda: 100.0)
+    monkeypatch.setattr(benchmark, "matrix_peak_of", lambda threads: 100.0)
     monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path))
     yield
 
@@ -68,6 +72,27 @@ def test_the_table_leaves_out_what_is_not_known() -> None:
     assert "picked because" not in text
 
 
+def test_without_torch_the_embedded_encoder_is_measured_and_the_others_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = CliRunner()
+    monkeypatch.setattr("firstshot.cli.bench.find_spec", lambda name: None)
+    done = runner.invoke(app, ["bench", "--seconds", "0.5", "--clips", "2", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["encoder"] == "logmel"
+    assert json.loads(done.stdout)["waits"] >= 2
+    assert "pip install 'firstshot[encoders]'" in done.stderr
+    assert default_encoder("onnx", "auto", None) == "ced_tiny"
+    monkeypatch.setattr("firstshot.cli.bench.find_spec", lambda name: object())
+    assert default_encoder("auto", "auto", None) == "ced_tiny"
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert default_encoder("auto", "auto", None) == "logmel"
+    done = runner.invoke(app, ["bench", "--encoder", "ced_tiny"])
+    assert isinstance(done.exception, WeightsError)
+    assert "pip install 'firstshot[encoders]'" in str(done.exception)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ParameterError, match="0 clips"):
         bench("logmel", clips=0)
@@ -85,9 +110,59 @@ def test_a_process_that_cannot_start_says_why() -> None:
 
 
 def test_the_peak_is_two_operations_a_multiplication(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "seconds", lambda run: 0.5)
-    monkeypatch.setattr(benchmark, "PEAK_SIZE", 8)
+    monkeypatch.setattr(timing, "seconds", lambda run: 0.5)
+    monkeypatch.setattr(timing, "PEAK_SIZE", 8)
     assert matrix_peak(0.0) == pytest.approx(2 * 8**3 / 0.5 / 1e9)
+
+
+def test_the_peak_is_measured_with_the_threads_of_the_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {}
+
+    def run(program: str, purpose: str, env: dict[str, str]) -> str:
+        told.update(env)
+        return "12.5"
+
+    monkeypatch.setattr(timing, "run_fresh", run)
+    assert matrix_peak_of(3) == 12.5
+    assert set(told.values()) == {"3"}
+    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} <= set(told)
+
+
+def test_short_waits_are_repeated_until_a_percentile_means_something() -> None:
+    order: list[int] = []
+    seen: list[tuple[int, int]] = []
+    runs = [lambda n=n: order.append(n) for n in range(3)]
+    found = waits(runs, lambda done, total: seen.append((done, total)), least=7, budget=60.0)
+    assert order == [0, 1, 2, 0, 1, 2, 0]
+    assert len(found) == 7
+    assert seen == [(done, 7) for done in range(1, 8)]
+    assert len(waits(runs, lambda *_: None, least=100, budget=0.0)) == 3
+    assert len(waits(runs, lambda *_: None, least=2, budget=60.0)) == 3
+
+
+def test_progress_tells_of_every_step() -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+    bench(
+        "logmel",
+        clip_seconds=0.5,
+        clips=2,
+        progress=lambda step: lambda *now: told.setdefault(step, []).append(now),
+    )
+    assert len(told) == 2
+    for steps in told.values():
+        done, total = steps[-1]
+        assert done == total
+
+
+def test_a_process_is_not_charged_for_its_parents_memory() -> None:
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("only Linux tells apart")
+    kept = np.ones(40_000_000)
+    program = "from firstshot.timing import peak_memory; print(peak_memory())"
+    assert 5 < float(run_fresh(program, "tell its memory")) < 200
+    assert kept.size == 40_000_000
 
 
 def test_memory_is_in_megabytes() -> None:

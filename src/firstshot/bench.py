@@ -5,8 +5,8 @@ memory, start-up, and how much of what the machine's matrix product reaches the 
 of. Speed does not depend on the weights' values, so where the weights are not on this machine,
 made-up ones are measured.
 
-The peak is that of numpy's float32 product of two matrices, the best of a second. An encoder in
-bf16 or fp16 may be above it.
+The peak is that of numpy's float32 product of two matrices with as many threads, the best of a
+second. An encoder in bf16 or fp16 may be above it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +28,18 @@ from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.precision import count_threads, describe_processor, installed_versions
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import ParameterError, WeightsError
+from firstshot.errors import ParameterError
+from firstshot.timing import GIGA, matrix_peak_of, peak_memory, run_fresh, seconds, waits
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
-PEAK_SIZE = 1536
 MADE_UP_SEED = 0
-MEGA, GIGA = 1e6, 1e9
+
+Progress: TypeAlias = Callable[[str], Callable[[int, int], None]]
+
+
+def silent(step: str) -> Callable[[int, int], None]:
+    """Show no progress."""
+    return lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,14 @@ class BenchReport:
         Clips encoded a second, many in one call, and seconds of sound per second.
     latency_p50_ms, latency_p99_ms : float
         The wait for one clip, from waveform to embedding.
+    waits : int
+        How many waits these are of: a hundred or more, fewer where those would take too long.
     front_end_ms : float or None
         The part of it that is the front-end, where the encoder tells.
     start_up_seconds : float
         From the start of a Python process to its first embedding.
     peak_memory_mb : float or None
-        The most memory that this process held, where the system tells.
+        The most memory that this process held, in 10^6 bytes, where the system tells.
     macs_per_clip : int or None
         True multiply-accumulates up to the deepest layer, attention products included.
     peak_gflops, share_of_peak : float, float or None
@@ -79,6 +85,7 @@ class BenchReport:
     real_time_factor: float
     latency_p50_ms: float
     latency_p99_ms: float
+    waits: int
     front_end_ms: float | None
     start_up_seconds: float
     peak_memory_mb: float | None
@@ -100,6 +107,7 @@ def bench(
     clips: int = 32,
     threads: int | None = None,
     workers: int = 1,
+    progress: Progress = silent,
 ) -> BenchReport:
     """Measure an encoder on this machine.
 
@@ -115,7 +123,10 @@ def bench(
     layers : sequence of int, optional
         Layers to compute; None means the encoder's own choice.
     clip_seconds, clips
-        Length of the clips, and how many are timed, one by one and then all in one call.
+        Length of the clips, and how many there are: they are timed one by one, in turn, and then
+        all in one call.
+    progress : callable, optional
+        Given the name of a step, returns what is called with (done, total) of it.
 
     Raises
     ------
@@ -129,10 +140,12 @@ def bench(
     asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
     asked |= {"weights": weights, "layers": None if layers is None else list(layers)}
     asked |= {"threads": threads, "workers": workers}
-    return measure(asked, clip_seconds, clips)
+    return measure(asked, clip_seconds, clips, progress)
 
 
-def measure(asked: dict[str, Any], clip_seconds: float, clips: int) -> BenchReport:
+def measure(
+    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Progress = silent
+) -> BenchReport:
     """Measure the encoder that `open_encoder` opens when it is asked so."""
     encoder, made_up = open_encoder(**asked)
     layers = asked["layers"] or encoder.default_layers
@@ -140,11 +153,19 @@ def measure(asked: dict[str, Any], clip_seconds: float, clips: int) -> BenchRepo
     samples = round(clip_seconds * encoder.sample_rate)
     waveforms = _noise(samples, clips)
     _embed(encoder, waveforms[:1], chosen)
-    waits = [seconds(partial(_embed, encoder, x[None], chosen)) for x in waveforms]
+    one_by_one = [partial(_embed, encoder, x[None], chosen) for x in waveforms]
+    latencies = waits(one_by_one, progress("one clip at a time"))
+    rest = progress("all clips in one call, a new process, the matrix product")
+    rest(0, 3)
     together = seconds(partial(_embed, encoder, waveforms, chosen))
+    rest(1, 3)
     settled = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
     started, memory = start_up(asked | (settled if asked["name"] in ENCODERS else {}), samples)
-    macs, peak = _true_macs(encoder, chosen, samples), matrix_peak()
+    rest(2, 3)
+    threads = count_threads(asked["threads"])
+    peak = matrix_peak_of(threads)
+    rest(3, 3)
+    macs = _true_macs(encoder, chosen, samples)
     return BenchReport(
         encoder=encoder.name,
         **settled,
@@ -152,12 +173,13 @@ def measure(asked: dict[str, Any], clip_seconds: float, clips: int) -> BenchRepo
         made_up_weights=made_up,
         layers=chosen,
         clip_seconds=clip_seconds,
-        threads=count_threads(asked["threads"]),
+        threads=threads,
         workers=asked["workers"],
         clips_per_second=clips / together,
         real_time_factor=clips * clip_seconds / together,
-        latency_p50_ms=1e3 * statistics.median(waits),
-        latency_p99_ms=1e3 * float(np.quantile(waits, 0.99)),
+        latency_p50_ms=1e3 * statistics.median(latencies),
+        latency_p99_ms=1e3 * float(np.quantile(latencies, 0.99)),
+        waits=len(latencies),
         front_end_ms=_front_end_ms(encoder, waveforms),
         start_up_seconds=started,
         peak_memory_mb=memory,
@@ -211,38 +233,16 @@ def made_up_encoder(name: str) -> Encoder:
     return TorchEncoder(spec, spec.build(), weights_hash=f"made up, seed {MADE_UP_SEED}")
 
 
-def matrix_peak(budget: float = 1.0) -> float:
-    """Return the GFLOP a second of numpy's float32 matrix product, the best of `budget` seconds."""
-    a, b = _noise(PEAK_SIZE, 2 * PEAK_SIZE).reshape(2, PEAK_SIZE, PEAK_SIZE)
-    out = a @ b
-    best, began = np.inf, time.perf_counter()
-    while time.perf_counter() - began < budget or not np.isfinite(best):
-        best = min(best, seconds(lambda: np.matmul(a, b, out=out)))
-    return 2 * PEAK_SIZE**3 / best / GIGA
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """Return how long one run takes."""
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
-
-
 def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
     """Return seconds from process start to a first embedding, and that process's peak memory, MB.
 
     Raises `WeightsError` with the process's last words where it failed.
     """
     program = "import sys; from firstshot.bench import start; start(sys.argv[1])"
-    command = [sys.executable, "-c", program, json.dumps([dict(asked), samples])]
+    request = json.dumps([dict(asked), samples])
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    taken = time.perf_counter() - began
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise WeightsError(f"a new process could not start the encoder ({last})")
-    memory = json.loads(done.stdout.splitlines()[-1])
-    return taken, memory
+    memory = run_fresh(program, "start the encoder", request)
+    return time.perf_counter() - began, json.loads(memory)
 
 
 def start(request: str) -> None:
@@ -252,16 +252,6 @@ def start(request: str) -> None:
     layers = asked["layers"] or encoder.default_layers
     _embed(encoder, _noise(samples, 1), resolve_layers(layers, encoder.depth, encoder.name))
     print(json.dumps(peak_memory()))
-
-
-def peak_memory() -> float | None:
-    """Return the most memory that this process ever held, in MB."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most * (1.0 if platform.system() == "Darwin" else 1024.0) / MEGA
 
 
 def _embed(encoder: Encoder, waveforms: NDArray[np.float32], layers: Sequence[int]) -> object:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from firstshot.cli.options import Quiet
+from firstshot.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from firstshot.bench import BenchReport
 
 
 def bench(
-    encoder: Annotated[str, typer.Option(help="See `firstshot encoders`.")] = "ced_tiny",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="See `firstshot encoders`; default: ced_tiny, or logmel where torch is missing."
+        ),
+    ] = None,
     runtime: Annotated[
         str, typer.Option(help="auto (the fastest that is installed), torch, openvino or onnx.")
     ] = "auto",
@@ -31,6 +40,7 @@ def bench(
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     workers: Annotated[int, typer.Option(help="Clips worked on at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure an encoder here: clips a second, wait for one clip, memory, start-up, share of peak.
 
@@ -38,17 +48,38 @@ def bench(
     """
     from firstshot.bench import bench as measure
 
-    report = measure(
-        encoder,
-        runtime=runtime,
-        precision=precision,
-        weights=None if weights is None else str(weights),
-        clip_seconds=seconds,
-        clips=clips,
-        threads=threads,
-        workers=workers,
-    )
+    with progress_bars(quiet) as bars:
+        report = measure(
+            encoder or default_encoder(runtime, precision, weights),
+            runtime=runtime,
+            precision=precision,
+            weights=None if weights is None else str(weights),
+            clip_seconds=seconds,
+            clips=clips,
+            threads=threads,
+            workers=workers,
+            progress=bars,
+        )
     typer.echo(json.dumps(asdict(report), indent=2) if as_json else table(report))
+
+
+def default_encoder(runtime: str, precision: str, weights: Path | None) -> str:
+    """Return the smallest pre-trained encoder, or the embedded one where there is no torch."""
+    if weights is not None or (runtime, precision) != ("auto", "auto") or _has_torch():
+        return "ced_tiny"
+    typer.echo(
+        "torch is not installed, so the embedded encoder logmel is measured; for the others run "
+        "`pip install 'firstshot[encoders]'`",
+        err=True,
+    )
+    return "logmel"
+
+
+def _has_torch() -> bool:
+    try:
+        return find_spec("torch") is not None
+    except (ImportError, ValueError):  # it is there and blocked
+        return False
 
 
 def table(report: BenchReport) -> str:
@@ -59,7 +90,11 @@ def table(report: BenchReport) -> str:
         ("picked because", report.reason),
         ("clips a second", f"{report.clips_per_second:.1f} of {report.clip_seconds:g} s"),
         ("real-time factor", f"{report.real_time_factor:.0f}"),
-        ("one clip", f"{report.latency_p50_ms:.1f} ms p50, {report.latency_p99_ms:.1f} ms p99"),
+        (
+            "one clip",
+            f"{report.latency_p50_ms:.1f} ms p50, {report.latency_p99_ms:.1f} ms p99 "
+            f"of {report.waits} waits",
+        ),
         ("its front-end", _with_unit(report.front_end_ms, "ms")),
         ("start-up", f"{report.start_up_seconds:.2f} s to the first embedding"),
         ("peak memory", _with_unit(report.peak_memory_mb, "MB")),
