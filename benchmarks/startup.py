@@ -1,6 +1,6 @@
 """From the start of Python to the first score, without torch, beside ONNX Runtime alone.
 
-    python benchmarks/startup.py [--members 1000] [--rounds 15] [--threads 2] [--encoder ced_tiny]
+    python benchmarks/startup.py [--members 1000] [--rounds 15] [--threads 2]
 
 Makes a bundle (made-up weights, bank of noise), then starts, in turn, fresh processes that
 
@@ -17,6 +17,7 @@ parent's, from the moment between fork and exec.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import subprocess
@@ -115,8 +116,9 @@ def write_clip(path: Path) -> None:
 def measure(name: str, bundle: Path, clip: Path, threads: int) -> tuple[float, float]:
     """Return seconds to the score and the most memory held, MiB."""
     command = [sys.executable, "-c", PROGRAMS[name], str(bundle), str(clip), str(threads)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("score"):

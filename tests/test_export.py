@@ -184,6 +184,24 @@ def test_the_command_line_scores_a_folder_where_torch_is_absent(
     assert "against the nearest:" in why.stdout
 
 
+def test_bench_measures_a_bundle_where_torch_is_absent(
+    exported: dict[str, tuple[Detector, Path]],
+) -> None:
+    program = f"{BLOCK}\nfrom firstshot.cli import main\nsys.argv[0] = 'firstshot'\nmain()\n"
+    folder = str(exported["ced_tiny"][1])
+    arguments = ("bench", "--encoder", folder, "--seconds", "1", "--clips", "2")
+    report = json.loads(run(program, *arguments, "--json").stdout)
+    assert (report["encoder"], report["runtime"], report["precision"]) == (
+        "ced_tiny",
+        "onnx",
+        "fp32",
+    )
+    assert report["layers"] == [1, 2]
+    assert not report["made_up_weights"]
+    refused = run(program, *arguments, "--runtime", "torch", status=2)
+    assert "has one runtime, its own" in refused.stderr
+
+
 @pytest.mark.parametrize("file", ["encoder.onnx", "detector.firstshot", "self_check.wav"])
 def test_an_altered_file_is_refused(
     exported: dict[str, tuple[Detector, Path]], tmp_path: Path, file: str

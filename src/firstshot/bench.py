@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.bundle import DESCRIPTION, load_bundle
 from firstshot.encoders import load_encoder
 from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.pooling import resolve_layers
@@ -114,7 +116,7 @@ def bench(
     Parameters
     ----------
     name : str
-        One of `firstshot.list_encoders()`.
+        One of `firstshot.list_encoders()`, or the folder of a bundle, whose encoder is measured.
     runtime, precision, threads, workers
         See `firstshot.encoders.runtime.with_runtime`; embedded encoders and plug-ins have one
         runtime, their own.
@@ -137,6 +139,8 @@ def bench(
     """
     if clips < 1 or not clip_seconds > 0:
         raise ParameterError(f"{clips} clips of {clip_seconds} s: expected at least one, not empty")
+    if is_bundle(name) and layers is None:
+        layers = load_bundle(name).hear().layers
     asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
     asked |= {"weights": weights, "layers": None if layers is None else list(layers)}
     asked |= {"threads": threads, "workers": workers}
@@ -204,6 +208,8 @@ def open_encoder(
     if name not in ENCODERS:
         if runtime != "auto" or precision != "auto":
             raise ParameterError(f"encoder {name!r} has one runtime, its own; leave both at auto")
+        if is_bundle(name):
+            return load_bundle(name, threads, workers).hear().encoder, False
         return load_encoder(name), False
     from firstshot.encoders.runtime import with_runtime
     from firstshot.encoders.weight_cache import read_pointer
@@ -217,6 +223,11 @@ def open_encoder(
     return with_runtime(
         opened, runtime, precision, asked, threads=threads, workers=workers
     ), made_up
+
+
+def is_bundle(name: str) -> bool:
+    """Tell whether a name is the folder of a bundle."""
+    return (Path(name) / DESCRIPTION).is_file()
 
 
 def made_up_encoder(name: str) -> Encoder:

@@ -21,7 +21,8 @@ def bench(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="See `firstshot encoders`; default: ced_tiny, or logmel where torch is missing."
+            help="See `firstshot encoders`, or a folder that `firstshot export` wrote, which needs "
+            "no torch; default: ced_tiny, or logmel where torch is missing."
         ),
     ] = None,
     runtime: Annotated[
@@ -69,7 +70,7 @@ def default_encoder(runtime: str, precision: str, weights: Path | None) -> str:
         return "ced_tiny"
     typer.echo(
         "torch is not installed, so the embedded encoder logmel is measured; for the others run "
-        "`pip install 'firstshot[encoders]'`",
+        "`pip install 'firstshot[encoders]'`, or name a bundle: --encoder FOLDER",
         err=True,
     )
     return "logmel"
