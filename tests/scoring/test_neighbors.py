@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from firstshot.errors import DatasetError, FirstshotError, ParameterError
 from firstshot.scoring import nearest, neighbors, screening
+from firstshot.scoring.index import Index
 from firstshot.scoring.points import METRICS, first_copies, make_points
-from firstshot.scoring.screening import Index
 
 
 def brute(Q, X, k, metric, exclude_self=False):

@@ -32,10 +32,10 @@ from firstshot.scoring.domains import (
     smallest,
     warn_few,
 )
+from firstshot.scoring.index import Index, Pairs
 from firstshot.scoring.neighbors import search
 from firstshot.scoring.points import Points, first_copies, make_points
 from firstshot.scoring.rows import different_rows, gathered, joined, numbered, taken
-from firstshot.scoring.screening import Index, Pairs
 from firstshot.scoring.states import State, check_names, read_copies, read_densities
 
 Kind = TypeVar("Kind", bound=np.generic)

@@ -30,7 +30,7 @@ from firstshot.scoring.domains import (
     per_domain,
     smallest,
 )
-from firstshot.scoring.screening import Index
+from firstshot.scoring.index import Index
 from firstshot.scoring.states import State, check_names
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.scoring.index import Index, Pairs
 from firstshot.scoring.neighbors import search
 from firstshot.scoring.points import Points, check_metric, make_points
-from firstshot.scoring.screening import Index, Pairs
 
 DOMAINS = ("source", "target")
 

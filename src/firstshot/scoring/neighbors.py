@@ -12,31 +12,28 @@ pair's value and an upper bound of the k-th smallest. Members whose lower bound 
 bound cannot matter; the few others are evaluated directly in float64 (`points`). A query with too
 many others is screened again in float64, and one that still has too many is evaluated directly
 against all members. Only direct values are returned, so a query's result never depends on the
-batch it came in.
+batch it came in. Where a bank has a sketch, that screens first and the product sees what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.scoring.points import Points, distances_from_one, distances_of_pairs, make_points
-from firstshot.scoring.screening import Index, Pairs, screen
+from firstshot.scoring.index import Index, Pairs
+from firstshot.scoring.points import Points, distances_from_one, make_points
+from firstshot.scoring.pruning import prune
+from firstshot.scoring.screening import screen
+from firstshot.scoring.settling import Best
 
-__all__ = ["Index", "Pairs", "distances", "nearest", "search"]
+__all__ = ["Index", "Pairs", "Progress", "distances", "nearest", "search"]
 
-
-@dataclass(frozen=True)
-class _Best:
-    """The results of a search while they are found; `inf` and -1 where there is no member."""
-
-    values: NDArray[np.float64]
-    members: NDArray[np.int64]
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (queries answered, queries in all)."""
 
 
 def nearest(
@@ -116,6 +113,7 @@ def search(
     k: int,
     scale: NDArray[np.float64] | None = None,
     skip: Pairs | None = None,
+    progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the k smallest values distance / scale[member] of every query, and the members.
 
@@ -131,6 +129,8 @@ def search(
         Positive divisor of each member's distances; none means 1.
     skip : Pairs, optional
         (query, member) pairs that do not count.
+    progress : callable, optional
+        Called with (queries answered, queries in all), a few hundred at a time.
 
     Returns
     -------
@@ -140,18 +140,34 @@ def search(
         Lowest number first among equal values; -1 where the value is inf.
     """
     check_dims(queries, index.points)
-    best = _Best(np.full((len(queries), k), np.inf), np.full((len(queries), k), -1, dtype=np.int64))
-    rows = np.arange(len(queries))
+    best = Best.of(len(queries), k)
+    rows, answered = np.arange(len(queries)), 0
+    if index.sketch is not None:
+        undecided = []
+        for block, left in prune(best, queries, index, scale, skip):
+            undecided.append(left)
+            answered += len(block) - len(left)
+            _tell(progress, answered, len(queries))
+        rows = np.concatenate(undecided) if undecided else rows
     precisions: tuple[type[np.floating[Any]], ...] = (np.float32, np.float64)
     for precision in precisions:
         undecided = []
         for block, found, members, left in screen(queries, index, rows, k, scale, skip, precision):
-            _settle(best, queries, block[found], index.points, members, scale)
+            best.settle(queries, block[found], index.points, members, scale)
             undecided.append(block[left])
+            answered += len(block) - len(left)
+            _tell(progress, answered, len(queries))
         rows = np.concatenate(undecided) if undecided else rows[:0]
     for row in rows:
-        _settle_directly(best, queries, int(row), index.points, scale, skip)
+        best.settle_directly(queries, int(row), index.points, scale, skip)
+        answered += 1
+        _tell(progress, answered, len(queries))
     return best.values, best.members
+
+
+def _tell(progress: Progress | None, answered: int, queries: int) -> None:
+    if progress is not None:
+        progress(answered, queries)
 
 
 def check_dims(queries: Points, members: Points) -> None:
@@ -161,43 +177,3 @@ def check_dims(queries: Points, members: Points) -> None:
             f"queries have {queries.dim} values per clip and the members {members.dim}; "
             "embed both with the same encoder and layers"
         )
-
-
-def _settle(
-    best: _Best,
-    queries: Points,
-    rows: NDArray[np.int64],
-    points: Points,
-    members: NDArray[np.int64],
-    scale: NDArray[np.float64] | None,
-) -> None:
-    """Evaluate the candidate pairs (rows, members) exactly and keep each row's k best."""
-    values = distances_of_pairs(queries, rows, points, members)
-    if scale is not None:
-        values /= scale[members]
-    order = np.lexsort((members, values, rows))
-    rows, members, values = rows[order], members[order], values[order]
-    starts = np.searchsorted(rows, rows)
-    rank = np.arange(len(rows)) - starts
-    kept = rank < best.values.shape[1]
-    best.values[rows[kept], rank[kept]] = values[kept]
-    best.members[rows[kept], rank[kept]] = members[kept]
-
-
-def _settle_directly(
-    best: _Best,
-    queries: Points,
-    row: int,
-    points: Points,
-    scale: NDArray[np.float64] | None,
-    skip: Pairs | None,
-) -> None:
-    """Evaluate one query exactly against all members and keep the k best."""
-    values = distances_from_one(queries.positions(slice(row, row + 1))[0], points)
-    if scale is not None:
-        values /= scale
-    if skip is not None:
-        values[skip.of(np.array([row]))[1]] = np.inf
-    order = np.argsort(values, kind="stable")[: best.values.shape[1]]
-    best.values[row] = values[order]
-    best.members[row] = np.where(np.isinf(values[order]), -1, order)

@@ -1,9 +1,9 @@
 """Clips as points: checked rows (clips, values) and the exact distance of chosen pairs.
 
-Input: embeddings float32 or float64 (clips, values). Output: `Points`, and distances in float64
-that are evaluated directly, as sum((x - y)^2): no cancellation, and one pair's value never depends
-on which other pairs are asked for. Metrics: `sqeuclidean` (the GenRep report's eq. 1), `euclidean`,
-and `cosine` = 1 - cos, evaluated as half the squared distance of the unit vectors.
+Input: embeddings float16, float32 or float64 (clips, values). Output: `Points`, and distances in
+float64 that are evaluated directly, as sum((x - y)^2): no cancellation, and one pair's value never
+depends on which other pairs are asked for. Metrics: `sqeuclidean` (the GenRep report's eq. 1),
+`euclidean`, and `cosine` = 1 - cos, evaluated as half the squared distance of the unit vectors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, ParameterError
+from firstshot.scoring.half import all_finite, widen
 
 Rows: TypeAlias = NDArray[np.floating[Any]]
-"""Embeddings (clips, values), float32 or float64."""
+"""Embeddings (clips, values), float16, float32 or float64."""
 
 METRICS = ("sqeuclidean", "euclidean", "cosine")
 
@@ -50,7 +51,8 @@ class Points:
 
     def positions(self, chosen: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the chosen rows as new float64 points; unit vectors where the metric is cosine."""
-        points = self.rows[chosen].astype(np.float64)
+        rows = self.rows[chosen]
+        points = (widen(rows) if rows.dtype == np.float16 else rows).astype(np.float64)
         if self.lengths is not None:
             points /= self.lengths[chosen, None]
         return points
@@ -86,7 +88,7 @@ def make_points(
     Parameters
     ----------
     X : array (clips, values)
-        float32 and float64 are kept as they are; anything else becomes float64.
+        float16, float32 and float64 are kept as they are; anything else becomes float64.
     metric : str
         `sqeuclidean`, `euclidean` or `cosine`.
     what : str
@@ -110,7 +112,7 @@ def make_points(
     """
     check_metric(metric)
     rows = np.asarray(X)
-    if rows.dtype not in (np.float32, np.float64):
+    if rows.dtype not in (np.float16, np.float32, np.float64):
         rows = rows.astype(np.float64)
     if rows.ndim != 2 or (len(rows) and not rows.shape[1]):
         raise ParameterError(
@@ -224,7 +226,7 @@ def _lengths(points: Points, what: str, names: Sequence[str] | None) -> NDArray[
 
 def _refuse_bad_values(rows: Rows, start: int, what: str, names: Sequence[str] | None) -> None:
     """Raise for the first row with a value that is not finite or too large."""
-    good = np.isfinite(rows).all(axis=1)
+    good = all_finite(rows)
     if rows.dtype == np.float64:
         good &= (np.abs(rows) <= LARGEST_VALUE).all(axis=1)
     if not good.all():

@@ -14,15 +14,14 @@ all is below margin * (A^2 + B^2), margin = 2 (dim + 32) u / (1 - (dim + 32) u).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.scoring.index import Index, Pairs, Precision, weights_of, with_norms
 from firstshot.scoring.points import Points
 
-Precision: TypeAlias = type[np.floating[Any]]
 Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 QUERY_BLOCK = 1024
@@ -31,78 +30,6 @@ OPERAND_VALUES = 1 << 22
 """Values per operand of a product: clips of very many values come in smaller blocks."""
 GROUPS = 256
 """Members of a block fall into this many groups (more for large k); see `_Screening.add`."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs (query, member) that do not count, by query: members[starts[i]:starts[i + 1]]."""
-
-    starts: NDArray[np.int64]
-    members: NDArray[np.int64]
-
-    @classmethod
-    def diagonal(cls, n: int) -> Pairs:
-        """Return the pairs (i, i): each of n members excludes itself."""
-        return cls(np.arange(n + 1), np.arange(n))
-
-    @classmethod
-    def listed(cls, n: int, rows: NDArray[np.int64], members: NDArray[np.int64]) -> Pairs:
-        """Return the given pairs for n queries, in any order."""
-        order = np.argsort(rows, kind="stable")
-        return cls(np.searchsorted(rows[order], np.arange(n + 1)), members[order])
-
-    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (position in rows, member) of the pairs of the given queries."""
-        counts = self.starts[rows + 1] - self.starts[rows]
-        position = np.repeat(np.arange(len(rows)), counts)
-        within = np.arange(len(position)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return position, self.members[self.starts[rows][position] + within]
-
-
-@dataclass(frozen=True)
-class Index:
-    """Members made ready for the product: centred on their mean, scaled to norms of at most 1.
-
-    `centred` is float32 (n, values + 2): the centred values, their squared norm, and 1; `squares`
-    holds the squared norms as float64 (n,). `unit` is a power of two: scaling rounds nothing.
-    """
-
-    points: Points
-    centre: NDArray[np.float64]
-    unit: float
-    centred: NDArray[np.float32]
-    squares: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, points: Points) -> Index:
-        """Centre and scale the points, by blocks."""
-        total = np.zeros(points.dim)
-        for block in points.blocks():
-            total += points.positions(block).sum(axis=0)
-        centre = total / max(1, len(points))
-        squares = np.empty(len(points))
-        for block in points.blocks():
-            offsets = points.positions(block) - centre
-            squares[block] = np.einsum("ij,ij->i", offsets, offsets)
-        largest = float(np.sqrt(squares.max(initial=0.0)))
-        unit = 2.0 ** -np.ceil(np.log2(largest)) if largest > 0 else 1.0
-        squares *= unit**2
-        centred = np.empty((len(points), points.dim + 2), dtype=np.float32)
-        for block in points.blocks():
-            centred[block] = _with_norms(
-                (points.positions(block) - centre) * unit, squares[block], np.ones(1)
-            )
-        return cls(points, centre, unit, centred, squares)
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def operand(self, block: slice, precision: Precision) -> NDArray[Any]:
-        """Return the rows of `centred` of a block, in the given precision."""
-        if precision is np.float32:
-            return self.centred[block]
-        offsets = (self.points.positions(block) - self.centre) * self.unit
-        return _with_norms(offsets, self.squares[block], np.ones(1))
 
 
 def screen(
@@ -119,7 +46,7 @@ def screen(
     For every position not among the undecided, the candidates hold all members that are among the
     k smallest values, ties included.
     """
-    weights = _weights(scale, index.points.metric)
+    weights = weights_of(scale, index.points.metric)
     most = 4 * k + 16 + min(len(index) // 128, 256)
     widest = max(64, OPERAND_VALUES // max(1, index.points.dim))
     query_step = _even_step(len(rows), min(QUERY_BLOCK, widest))
@@ -162,7 +89,7 @@ class _Screening:
         self.margin = 2 * terms / (1 - terms)
         self.tiny = float(limits.tiny) ** 0.9
         keep = 1 - self.margin  # the product then gives lower bounds
-        self.operand = _with_norms(
+        self.operand = with_norms(
             -2 * offsets, np.full(len(rows), keep), keep * squares - self.tiny
         ).astype(precision)
         self.squares = squares
@@ -260,20 +187,3 @@ def _even_step(count: int, largest: int) -> int:
     """Return a step of at most `largest` that leaves no small last block: products run faster."""
     blocks = max(1, -(-count // largest))
     return max(1, -(-count // blocks))
-
-
-def _with_norms(
-    offsets: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the offsets with two more columns."""
-    columns = np.empty((len(offsets), offsets.shape[1] + 2))
-    columns[:, :-2], columns[:, -2], columns[:, -1] = offsets, first, second
-    return columns
-
-
-def _weights(scale: NDArray[np.float64] | None, metric: str) -> NDArray[np.float64] | None:
-    """Return factors of squared distances, at most 1, that order them as distance / scale."""
-    if scale is None:
-        return None
-    relative: NDArray[np.float64] = scale.min(initial=np.inf) / scale
-    return np.square(relative) if metric == "euclidean" else relative

@@ -1,0 +1,146 @@
+"""Queries are answered by a bank's sketch where it rules out nearly all members.
+
+Input: queries and an `Index` with a sketch. Output: the k best of every query, exact, in a `Best`,
+and the queries for which the sketch left too many members.
+
+For a block of queries the members are gone through block by block. A member whose lower bound is
+above the k-th best value found so far cannot matter; the others are evaluated at once, which
+lowers the k-th best value for the blocks to come. It starts low: at that of the members that the
+sketch holds nearest among a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.scoring.index import Index, Pairs, weights_of
+from firstshot.scoring.points import PARALLEL, Points
+from firstshot.scoring.settling import Best
+from firstshot.scoring.sketch import Sketch, most_survivors
+
+QUERY_BLOCK = 256
+MEMBER_BLOCK = 8192
+GROUPS = 256
+SEEDS, SPARE_SEEDS = 4096, 4
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def prune(
+    best: Best,
+    queries: Points,
+    index: Index,
+    scale: NDArray[np.float64] | None,
+    skip: Pairs | None,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield per block of queries (its rows, those rows that are left undecided)."""
+    if index.sketch is None:
+        raise AssertionError("prune is called where there is a sketch")
+    for start in range(0, len(queries), QUERY_BLOCK):
+        rows = np.arange(start, min(start + QUERY_BLOCK, len(queries)))
+        pruning = _Pruning(best, queries, index, index.sketch, rows, scale)
+        skipped = None if skip is None else skip.of(rows)
+        pruning.seed(skipped)
+        for first in range(0, len(index), MEMBER_BLOCK):
+            pruning.add(slice(first, min(first + MEMBER_BLOCK, len(index))), skipped)
+        undecided = rows[pruning.hard]
+        best.forget(undecided)
+        yield rows, undecided
+
+
+class _Pruning:
+    """One block of queries on its way through the members' sketch."""
+
+    def __init__(
+        self,
+        best: Best,
+        queries: Points,
+        index: Index,
+        sketch: Sketch,
+        rows: NDArray[np.int64],
+        scale: NDArray[np.float64] | None,
+    ) -> None:
+        self.best, self.queries, self.index, self.sketch = best, queries, index, sketch
+        self.rows, self.scale = rows, scale
+        self.weights = weights_of(scale, queries.metric)
+        offsets = (queries.positions(rows) - index.centre) * index.unit
+        squares = np.einsum("ij,ij->i", offsets, offsets)
+        # Outside of this range the product would overflow or its factors vanish.
+        lowest = 1.0 if self.weights is None else float(self.weights.min(initial=1.0))
+        tiny = float(np.finfo(np.float32).tiny)
+        self.hard = ~((squares < LARGEST**0.75) & (lowest > tiny**0.6))
+        offsets[self.hard], squares[self.hard] = 0.0, 0.0
+        self.operand = sketch.operand(offsets, squares)
+        self.limit = np.full(len(rows), LARGEST, dtype=np.float32)
+        self.limit[self.hard] = -LARGEST
+        self.survivors = np.zeros(len(rows), dtype=np.int64)
+        self.most = most_survivors(len(index), best.values.shape[1])
+
+    def seed(self, skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None) -> None:
+        """Lower the limits to what the nearest of a sample of the members give."""
+        step = -(-len(self.index) // SEEDS)
+        bounds = self.operand @ self.sketch.rows[::step].T
+        if self.weights is not None:
+            bounds *= self.weights[::step].astype(np.float32)
+        if skipped is not None:
+            row, member = skipped
+            sampled = member % step == 0
+            bounds[row[sampled], member[sampled] // step] = np.inf
+        count = min(self.best.values.shape[1] + SPARE_SEEDS, bounds.shape[1])
+        nearest = np.argpartition(bounds, count - 1, axis=1)[:, :count]
+        chosen = np.isfinite(np.take_along_axis(bounds, nearest, axis=1))
+        chosen[self.hard] = False
+        position, _ = np.nonzero(chosen)
+        self._settle(position, nearest[chosen] * step)
+        # Every member is met again, these as well.
+        self.best.forget(self.rows)
+
+    def add(
+        self, members: slice, skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    ) -> None:
+        """Go through one block of members. Column c belongs to group c % groups."""
+        count = members.stop - members.start
+        groups = min(count, GROUPS)
+        bounds = np.empty((len(self.rows), -(-count // groups) * groups), dtype=np.float32)
+        bounds[:, count:] = np.inf
+        inner = bounds[:, :count]
+        np.matmul(self.operand, self.sketch.rows[members].T, out=inner)
+        if self.weights is not None:
+            inner *= self.weights[members].astype(np.float32)
+        if skipped is not None:
+            row, member = skipped
+            here = (member >= members.start) & (member < members.stop)
+            inner[row[here], member[here] - members.start] = np.inf
+        stacked = bounds.reshape(len(bounds), -1, groups)
+        row, group = np.nonzero(stacked.min(axis=1) <= self.limit[:, None])
+        chosen, layer = np.nonzero(stacked[row, :, group] <= self.limit[row, None])
+        position = row[chosen]
+        self.survivors += np.bincount(position, minlength=len(self.rows))
+        self.hard |= self.survivors > self.most
+        self.limit[self.hard] = -LARGEST
+        kept = ~self.hard[position]
+        self._settle(position[kept], (members.start + layer * groups + group[chosen])[kept])
+
+    def _settle(self, position: NDArray[np.int64], members: NDArray[np.int64]) -> None:
+        """Evaluate pairs exactly, and lower the limits of their rows."""
+        if not len(position):
+            return
+        self.best.settle(self.queries, self.rows[position], self.index.points, members, self.scale)
+        concerned = np.unique(position)
+        worst = self.best.values[self.rows[concerned], -1]
+        limit = self._as_bound(worst)
+        self.limit[concerned] = np.minimum(self.limit[concerned], limit)
+
+    def _as_bound(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return values distance / scale as bounds are: scaled, squared, weighted; one step up."""
+        bound = values if self.scale is None else values * float(self.scale.min())
+        if self.queries.metric == "euclidean":
+            bound = np.square(bound)
+        elif self.queries.metric == "cosine":  # all below PARALLEL are 0, and equal
+            bound = 2 * np.maximum(bound, PARALLEL)
+        bound = bound * self.index.unit**2 * (1 + 1e-9)
+        rounded = np.minimum(bound, LARGEST / 2).astype(np.float32)
+        above = np.nextafter(rounded, np.float32(LARGEST))
+        return np.where(np.isinf(values), np.float32(LARGEST), above)
