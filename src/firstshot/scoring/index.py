@@ -107,29 +107,25 @@ class Index:
 
     def operand(self, block: slice, precision: Precision) -> NDArray[Any]:
         """Return a block's centred rows with squared norm and 1, in the given precision."""
-        if precision is np.float32 and self.centred is not None:
+        if precision is not np.float32:
+            offsets = self.chosen_offsets(block)
+            return with_norms(offsets, self.squares[block], np.ones(1)).astype(precision)
+        if self.centred is not None:
             return self.centred[block]
-        if precision is np.float32 and self.points.lengths is None:
-            return self._narrow_operand(block)
-        offsets = self.chosen_offsets(block)
-        return with_norms(offsets, self.squares[block], np.ones(1)).astype(precision, copy=False)
-
-    def _narrow_operand(self, block: slice) -> NDArray[np.float32]:
-        """Return the operand of float16 rows without a detour by float64.
-
-        The difference to the centre is rounded once, as the conversion of `chosen_offsets` is. It
-        is made a few rows at a time in an array that stays in the cache.
-        """
         operand = np.empty((block.stop - block.start, self.points.dim + 2), dtype=np.float32)
         operand[:, -2], operand[:, -1] = self.squares[block], 1.0
+        if self.points.lengths is not None:
+            operand[:, :-2] = self.chosen_offsets(block)
+            return operand
         centre, unit = self.centre.astype(np.float32), np.float32(self.unit)
-        rows = self.points.rows[block]
+        # A few rows at a time, which the cache holds from one operation to the next.
         step = max(1, CACHED_VALUES // self.points.dim)
-        few = np.empty((step, self.points.dim), dtype=np.float32)
-        for start in range(0, len(rows), step):
-            values = widen(rows[start : start + step], few[: len(rows) - start])
+        for start in range(block.start, block.stop, step):
+            few = slice(start, min(start + step, block.stop))
+            values = widen(self.points.rows[few])
             np.subtract(values, centre, out=values)
-            np.multiply(values, unit, out=operand[start : start + step, :-2])
+            room = operand[start - block.start : few.stop - block.start, :-2]
+            np.multiply(values, unit, out=room)
         return operand
 
 

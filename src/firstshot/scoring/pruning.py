@@ -16,10 +16,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.scoring.half import CACHED_VALUES, widen
 from firstshot.scoring.index import Index, Pairs, weights_of
 from firstshot.scoring.points import PARALLEL, Points
 from firstshot.scoring.settling import Best
-from firstshot.scoring.sketch import Sketch, most_survivors
+from firstshot.scoring.sketch import TINY, Sketch, most_survivors
 
 QUERY_BLOCK = 256
 MEMBER_BLOCK = 8192
@@ -73,6 +74,8 @@ class _Pruning:
         self.hard = ~((squares < LARGEST**0.75) & (lowest > tiny**0.6))
         offsets[self.hard], squares[self.hard] = 0.0, 0.0
         self.operand = sketch.operand(offsets, squares)
+        with np.errstate(over="ignore"):  # what overflows is told in `_near`
+            self.raw = queries.rows[rows].astype(np.float32, copy=False)
         self.limit = np.full(len(rows), LARGEST, dtype=np.float32)
         self.limit[self.hard] = -LARGEST
         self.survivors = np.zeros(len(rows), dtype=np.int64)
@@ -81,39 +84,26 @@ class _Pruning:
     def seed(self, skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None) -> None:
         """Lower the limits to what the nearest of a sample of the members give."""
         step = -(-len(self.index) // SEEDS)
-        bounds = self.operand @ self.sketch.rows[::step].T
-        if self.weights is not None:
-            bounds *= self.weights[::step].astype(np.float32)
-        if skipped is not None:
-            row, member = skipped
-            sampled = member % step == 0
-            bounds[row[sampled], member[sampled] // step] = np.inf
-        count = min(self.best.values.shape[1] + SPARE_SEEDS, bounds.shape[1])
-        nearest = np.argpartition(bounds, count - 1, axis=1)[:, :count]
-        chosen = np.isfinite(np.take_along_axis(bounds, nearest, axis=1))
-        chosen[self.hard] = False
-        position, _ = np.nonzero(chosen)
-        self._settle(position, nearest[chosen] * step)
+        groups = max(GROUPS, 8 * self.best.values.shape[1])
+        stacked = self._bounds(slice(0, len(self.index), step), skipped, groups)
+        count = self.best.values.shape[1] + SPARE_SEEDS
+        lowest = stacked.min(axis=1)
+        nearest = np.argpartition(lowest, count, axis=1)[:, :count]
+        usable = np.take_along_axis(lowest, nearest, axis=1) < LARGEST
+        usable[self.hard] = False
+        position, column = np.nonzero(usable)
+        group = nearest[position, column]
+        layer = stacked[position, :, group].argmin(axis=1)
+        self._settle(position, (layer * groups + group) * step)
         # Every member is met again, these as well.
         self.best.forget(self.rows)
 
     def add(
         self, members: slice, skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None
     ) -> None:
-        """Go through one block of members. Column c belongs to group c % groups."""
-        count = members.stop - members.start
-        groups = min(count, GROUPS)
-        bounds = np.empty((len(self.rows), -(-count // groups) * groups), dtype=np.float32)
-        bounds[:, count:] = np.inf
-        inner = bounds[:, :count]
-        np.matmul(self.operand, self.sketch.rows[members].T, out=inner)
-        if self.weights is not None:
-            inner *= self.weights[members].astype(np.float32)
-        if skipped is not None:
-            row, member = skipped
-            here = (member >= members.start) & (member < members.stop)
-            inner[row[here], member[here] - members.start] = np.inf
-        stacked = bounds.reshape(len(bounds), -1, groups)
+        """Go through one block of members."""
+        groups = min(members.stop - members.start, GROUPS)
+        stacked = self._bounds(members, skipped, groups)
         row, group = np.nonzero(stacked.min(axis=1) <= self.limit[:, None])
         chosen, layer = np.nonzero(stacked[row, :, group] <= self.limit[row, None])
         position = row[chosen]
@@ -123,8 +113,34 @@ class _Pruning:
         kept = ~self.hard[position]
         self._settle(position[kept], (members.start + layer * groups + group[chosen])[kept])
 
+    def _bounds(
+        self,
+        members: slice,
+        skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+        groups: int,
+    ) -> NDArray[np.float32]:
+        """Return weight * lower bound (queries, layers, groups); inf where skipped.
+
+        The chosen member of number c stands at [c // groups, c % groups].
+        """
+        step = members.step or 1
+        rows = self.sketch.rows[members]
+        bounds = np.empty((len(self.rows), -(-len(rows) // groups) * groups), dtype=np.float32)
+        bounds[:, len(rows) :] = np.inf
+        inner = bounds[:, : len(rows)]
+        np.matmul(self.operand, rows.T, out=inner)
+        if self.weights is not None:
+            inner *= self.weights[members].astype(np.float32)
+        if skipped is not None:
+            row, member = skipped
+            here = (member >= members.start) & (member < members.stop) & (member % step == 0)
+            inner[row[here], (member[here] - members.start) // step] = np.inf
+        return bounds.reshape(len(bounds), -1, groups)
+
     def _settle(self, position: NDArray[np.int64], members: NDArray[np.int64]) -> None:
         """Evaluate pairs exactly, and lower the limits of their rows."""
+        near = self._near(position, members)
+        position, members = position[near], members[near]
         if not len(position):
             return
         self.best.settle(self.queries, self.rows[position], self.index.points, members, self.scale)
@@ -132,6 +148,33 @@ class _Pruning:
         worst = self.best.values[self.rows[concerned], -1]
         limit = self._as_bound(worst)
         self.limit[concerned] = np.minimum(self.limit[concerned], limit)
+
+    def _near(self, position: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which pairs a float32 distance leaves below their limit: few are then exact.
+
+        A sum of squares is off by its number of terms times the rounding unit u, and a query that
+        is rounded moves by u of its norm at most. Values that overflow decide nothing.
+        """
+        points = self.index.points
+        if points.rows.dtype == np.float64 or points.lengths is not None:
+            return np.ones(len(position), dtype=np.bool_)
+        squares = np.empty(len(position), dtype=np.float32)
+        step = max(1, CACHED_VALUES // points.dim)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(position), step):
+                few = slice(start, start + step)
+                gaps = points.rows[members[few]]
+                gaps = widen(gaps) if gaps.dtype == np.float16 else gaps
+                gaps -= self.raw[position[few]]
+                squares[few] = np.einsum("ij,ij->i", gaps, gaps)
+            unit = float(np.finfo(np.float32).eps) / 2
+            lowest = np.sqrt(squares.astype(np.float64) * (1 - (points.dim + 8) * unit))
+            lowest -= 2 * unit * np.linalg.norm(self.raw.astype(np.float64), axis=1)[position]
+            bound = np.square(np.maximum(lowest, 0.0) * self.index.unit)
+            if self.weights is not None:
+                bound *= self.weights[members]
+            near: NDArray[np.bool_] = ~(bound - TINY > self.limit[position])
+        return near | ~np.isfinite(bound)
 
     def _as_bound(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return values distance / scale as bounds are: scaled, squared, weighted; one step up."""

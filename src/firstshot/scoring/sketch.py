@@ -24,12 +24,17 @@ from numpy.typing import NDArray
 
 LEAST_MEMBERS = 8192
 LEAST_VALUES = 128
-SIZES = (64, 256)
+SIZES = (64, 128, 256)
 """Numbers of directions that are tried in turn."""
 WORTH_TRYING = 0.5
 """Share of the sample's variance that the directions must hold to be tried."""
+SCAN_COST, PAIR_COST, WORTH_HAVING = 30, 200, 2
+"""Work in multiplications of a matrix product: to look at a bound, and to evaluate a pair (times
+the values); a sketch must halve that of the whole product."""
 SAMPLE, TRIAL, TRIAL_SEEDS = 1024, 16, 8
 BLOCK = 8192
+TINY = float(np.finfo(np.float32).tiny) ** 0.9
+"""What products that vanish in float32 may add to a bound."""
 
 Offsets = Callable[[slice | NDArray[np.int64]], NDArray[np.float64]]
 
@@ -58,17 +63,16 @@ class Sketch:
         `offsets` (q, values) are centred and scaled like the members, `squares` (q,) their squared
         norms. The bounds are of squared distances, less what rounding may have added.
         """
-        tiny = float(np.finfo(np.float32).tiny) ** 0.9
         keep = 1 - self.margin
         operand = np.empty((len(offsets), self.rows.shape[1]), dtype=np.float32)
         operand[:, :-2] = -2 * _coordinates(offsets, squares, self.directions)
-        operand[:, -2], operand[:, -1] = keep, keep * squares - tiny
+        operand[:, -2], operand[:, -1] = keep, keep * squares - TINY
         return operand
 
 
 def most_survivors(members: int, k: int) -> int:
-    """Return how many members a sketch may leave for one query to still be worth its while."""
-    return 64 + 4 * k + members // 256
+    """Return how many members a sketch may leave for one query before the product is faster."""
+    return 64 + 4 * k + members // PAIR_COST
 
 
 def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None:
@@ -93,7 +97,8 @@ def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None
         if size * 2 > values or variances[:size].sum() < WORTH_TRYING * np.square(sample).sum():
             continue
         sketch = _sketch(squares, offsets, directions[:size])
-        if _rules_out_enough(sketch, squares, offsets):
+        pairs = _survivors(sketch, squares, offsets) * PAIR_COST * values
+        if WORTH_HAVING * (count * (size + SCAN_COST) + pairs) < count * values:
             return sketch
     return None
 
@@ -143,8 +148,8 @@ def _principal(sample: NDArray[np.float64], most: int) -> tuple[NDArray[Any], ND
     return values[order], np.ascontiguousarray(directions.T)
 
 
-def _rules_out_enough(sketch: Sketch, squares: NDArray[np.float64], offsets: Offsets) -> bool:
-    """Tell whether most of a few members, as queries, leave few enough of the others."""
+def _survivors(sketch: Sketch, squares: NDArray[np.float64], offsets: Offsets) -> float:
+    """Return how many members are left for a member as the query, the median of a few."""
     count = len(sketch)
     chosen = np.linspace(0, count - 1, TRIAL).astype(np.int64)
     queries = offsets(chosen)
@@ -157,4 +162,4 @@ def _rules_out_enough(sketch: Sketch, squares: NDArray[np.float64], offsets: Off
     gaps = offsets(likely.ravel()).reshape(*likely.shape, -1) - queries[:, None]
     nearest = np.square(gaps).sum(axis=2).min(axis=1)
     survivors = np.count_nonzero(bounds <= nearest[:, None], axis=1)
-    return bool(np.median(survivors) <= most_survivors(count, 1))
+    return float(np.median(survivors))
