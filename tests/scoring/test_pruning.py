@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firstshot.scoring import neighbors, pruning, sketch
+from firstshot.scoring import neighbors, progress, pruning, sketch, telling
 from firstshot.scoring.half import widen
 from firstshot.scoring.index import Index, Pairs
 from firstshot.scoring.points import METRICS, distances_from_one, make_points
@@ -126,10 +126,17 @@ def test_a_float16_bank_is_held_once_and_answers_without_a_sketch_too():
     assert_same(neighbors.search(queries, index, 4), expected_of(queries, members, 4))
 
 
-def test_progress_counts_up_to_all_queries():
+@pytest.mark.parametrize("least", [1000, 10**9])
+def test_a_long_search_tells_its_progress_up_to_all_queries(monkeypatch, least):
+    monkeypatch.setattr(sketch, "LEAST_MEMBERS", least)
+    monkeypatch.setattr(progress, "LONG", MEMBERS**2)
     told = []
     members = make_points(like_embeddings(1, MEMBERS), "sqeuclidean")
-    neighbors.search(members, Index.of(members), 1, progress=lambda *seen: told.append(seen))
+    index = Index.of(members)
+    with telling(lambda *seen: told.append(seen)):
+        neighbors.search(members, index, 1)
+        neighbors.search(members.take(np.arange(10)), index, 1)  # too short to tell of
+    neighbors.search(members, index, 1)  # nobody listens any more
     done = [answered for answered, _ in told]
     assert done == sorted(done)
     assert done[-1] == MEMBERS

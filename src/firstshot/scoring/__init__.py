@@ -2,6 +2,7 @@
 
 from firstshot.scoring.neighbors import nearest
 from firstshot.scoring.normalizers import make_normalizer
+from firstshot.scoring.progress import telling
 from firstshot.scoring.transform import make_transform
 
-__all__ = ["make_normalizer", "make_transform", "nearest"]
+__all__ = ["make_normalizer", "make_transform", "nearest", "telling"]

@@ -17,8 +17,8 @@ batch it came in. Where a bank has a sketch, that screens first and the product 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,14 +26,12 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.errors import ParameterError
 from firstshot.scoring.index import Index, Pairs
 from firstshot.scoring.points import Points, distances_from_one, make_points
+from firstshot.scoring.progress import Progress, listener_of
 from firstshot.scoring.pruning import prune
 from firstshot.scoring.screening import screen
 from firstshot.scoring.settling import Best
 
-__all__ = ["Index", "Pairs", "Progress", "distances", "nearest", "search"]
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (queries answered, queries in all)."""
+__all__ = ["Index", "Pairs", "distances", "nearest", "search"]
 
 
 def nearest(
@@ -113,7 +111,6 @@ def search(
     k: int,
     scale: NDArray[np.float64] | None = None,
     skip: Pairs | None = None,
-    progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the k smallest values distance / scale[member] of every query, and the members.
 
@@ -129,8 +126,6 @@ def search(
         Positive divisor of each member's distances; none means 1.
     skip : Pairs, optional
         (query, member) pairs that do not count.
-    progress : callable, optional
-        Called with (queries answered, queries in all), a few hundred at a time.
 
     Returns
     -------
@@ -140,7 +135,7 @@ def search(
         Lowest number first among equal values; -1 where the value is inf.
     """
     check_dims(queries, index.points)
-    best = Best.of(len(queries), k)
+    best, progress = Best.of(len(queries), k), listener_of(len(queries), len(index))
     rows, answered = np.arange(len(queries)), 0
     if index.sketch is not None:
         undecided = []
