@@ -81,13 +81,13 @@ def load_bundle_encoder(
     """Return the encoder of a bundle, from the entry `encoder` of its description."""
     held: Layers = tuple(values["layers"])
 
-    def compile_layers(wanted: Layers) -> OnnxNetwork:
+    def compile_layers(wanted: Layers, runs: int) -> OnnxNetwork:
         if not set(wanted) <= set(held):
             raise ParameterError(
                 f"layers {list(wanted)}: the bundle {folder} holds layers {list(held)} only; "
                 "export the detector with the layers you need"
             )
-        return OnnxNetwork(folder / GRAPH, "fp32", count_threads(threads), workers)
+        return OnnxNetwork(folder / GRAPH, "fp32", count_threads(threads), runs)
 
     encoder = RuntimeEncoder(
         read_spec(values),

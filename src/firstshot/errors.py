@@ -6,6 +6,11 @@ The command line prints that line and exits with status 2.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 
 class FirstshotError(Exception):
     """Any fault that firstshot can name; the base of all of its errors."""
@@ -37,3 +42,32 @@ class OutputError(FirstshotError):
 
 class FirstshotWarning(UserWarning):
     """Something a careful user would want to know; the result still holds."""
+
+
+_KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)
+
+
+def warn(message: str, stacklevel: int = 2) -> None:
+    """Warn of something, or keep it for whoever called `keep_warnings`."""
+    kept = _KEPT.get()
+    if kept is None:
+        warnings.warn(message, FirstshotWarning, stacklevel=stacklevel + 1)
+    else:
+        kept.append(message)
+
+
+@contextmanager
+def keep_warnings() -> Iterator[list[str]]:
+    """Keep what `warn` is told meanwhile in this thread, to be told in order by another.
+
+    >>> with keep_warnings() as kept:
+    ...     warn("digital silence")
+    >>> kept
+    ['digital silence']
+    """
+    kept: list[str] = []
+    token = _KEPT.set(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.reset(token)

@@ -2,14 +2,11 @@
 
 Input: a machine's normal clips, of the source domain and, where there are any, of a target domain
 with new conditions. Output: a score per clip, a decision, and the normal clips it lies nearest to.
-
-Every layer is a nearest-neighbour system of its own, and a clip's score is the plain mean over them
-(`combine="score_mean"`); `combine="concat"` joins the layers' embeddings into one instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip, Progress, Source, embed_all, list_clips
+from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, member_rows
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Hearing
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.detector.prediction import predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
+from firstshot.detector.sources import Source, Sources, is_one_clip, list_clips
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.results import Result
-from firstshot.scoring.bank import DOMAINS
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
@@ -50,7 +47,7 @@ class Detector:
     pooling : "temporal", "spectral" or "all"
         How a layer's grid becomes one embedding.
     combine : "score_mean" or "concat"
-        Mean over the layers' scores, or one bank of the joined embeddings.
+        Plain mean over the scores of each layer's bank, or one bank of the joined embeddings.
     normalizer : str
         `none`, `test_zscore`, `domain_zscore`, `local_density` or `domain_local_density`.
     normalizer_settings : dict, optional
@@ -111,12 +108,13 @@ class Detector:
 
     def fit(
         self,
-        source: Source | Iterable[Source],
-        target: Source | Iterable[Source] | None = None,
+        source: Sources,
+        target: Sources | None = None,
         *,
         sample_rate: int | None = None,
         store: EmbeddingStore | None = None,
         progress: Progress | None = None,
+        workers: int | None = None,
     ) -> Detector:
         """Learn from normal clips: paths, folders, arrays (samples,) or records with a `path`.
 
@@ -132,6 +130,8 @@ class Detector:
             Where embeddings are kept between runs.
         progress : callable, optional
             Called with (clips done, clips in all).
+        workers : int, optional
+            Clips worked on at once; None means one a core, 8 at most. No number depends on it.
 
         Raises
         ------
@@ -142,7 +142,9 @@ class Detector:
             del self.hearing_
         sources = list_clips(source, sample_rate, "source clips")
         targets = [] if target is None else list_clips(target, sample_rate, "target clips")
-        clips = embed_all(sources + targets, self.hear(), store=store, progress=progress)
+        clips = embed_all(
+            sources + targets, self.hear(), store=store, progress=progress, workers=workers
+        )
         return self.fit_embedded(clips[: len(sources)], clips[len(sources) :])
 
     def fit_embedded(
@@ -151,15 +153,10 @@ class Detector:
         """Learn from clips that were embedded before, as `fit` does."""
         from firstshot.detector.held_out import check_clips, held_out_scores
 
-        rows = [
-            MemberRow(name, domain, clip.digest)
-            for domain, clips in zip(DOMAINS, (source, target), strict=True)
-            for clip in clips
-            for name in clip.window_names
-        ]
         check_clips(source, target)
         clips = [*source, *target]
-        self.restore(rows, stack_layers(clips), np.concatenate([clip.spectrum for clip in clips]))
+        spectra = np.concatenate([clip.spectrum for clip in clips])
+        self.restore(member_rows(source, target), stack_layers(clips), spectra)
         windows = [len(clip.starts) for clip in clips]
         self.training_scores_ = held_out_scores(self.parts_, self.recipe_, windows)
         return self.calibrate()
@@ -200,7 +197,7 @@ class Detector:
         false_alarm_rate: float | None = None,
         method: str | None = None,
         *,
-        clips: Source | Iterable[Source] | None = None,
+        clips: Sources | None = None,
         sample_rate: int | None = None,
         extrapolate: bool = False,
     ) -> Detector:
@@ -208,13 +205,11 @@ class Detector:
 
         Parameters
         ----------
-        false_alarm_rate : float, optional
-            The share of normal clips that may score above it; None keeps the constructor's.
-        method : "gamma", "quantile" or "conformal", optional
-            None keeps the constructor's.
+        false_alarm_rate, method : optional
+            The share of normal clips that may score above it, and `gamma`, `quantile` or
+            `conformal`; None keeps the constructor's.
         clips : clips, optional
-            Held-out normal clips to set it on; None takes each training clip's score by a detector
-            that never heard it.
+            Held-out normal clips to set it on; None takes the training clips' held-out scores.
         extrapolate : bool
             Let the gamma law speak of rates that so few clips cannot promise.
 
@@ -233,18 +228,19 @@ class Detector:
         return self
 
     def score(
-        self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
+        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
     ) -> NDArray[np.float64]:
         """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        results = self.predict_embedded(self.embed(sources, sample_rate=sample_rate), neighbors=0)
-        return np.array([result.score for result in results])
+        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
+        return np.array([result.score for result in self.predict_embedded(clips, neighbors=0)])
 
-    def predict(self, sources: Source | Iterable[Source], *, sample_rate: int | None = None) -> Any:
+    def predict(
+        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
+    ) -> Any:
         """Return a `Result` for one clip; for a folder or several clips, a list of them."""
-        results = self.predict_embedded(self.embed(sources, sample_rate=sample_rate))
-        folder = isinstance(sources, (str, Path)) and Path(sources).is_dir()
-        one = isinstance(sources, (str, Path, np.ndarray)) or hasattr(sources, "path")
-        return results[0] if one and not folder else results
+        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
+        results = self.predict_embedded(clips)
+        return results[0] if is_one_clip(sources) else results
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
@@ -253,17 +249,21 @@ class Detector:
         self._check_fitted()
         clips = self.embed(source, sample_rate=sample_rate)
         if len(clips) != 1:
-            raise ParameterError(
-                f"{len(clips)} clips to explain; name one, and call again for more"
-            )
+            raise ParameterError(f"{len(clips)} clips to explain; name one, then call again")
         return explain_clip(self, clips[0], self.predict_embedded(clips)[0])
 
     def embed(
-        self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
+        self,
+        sources: Sources,
+        *,
+        sample_rate: int | None = None,
+        workers: int | None = None,
+        spectra: bool = True,
     ) -> list[EmbeddedClip]:
-        """Return the clips' embeddings, as `predict_embedded` takes them."""
+        """Return the clips' embeddings; `spectra` are for `fit_embedded` and explanations."""
         self._check_fitted()
-        return embed_all(list_clips(sources, sample_rate), self.hear())
+        clips = list_clips(sources, sample_rate)
+        return embed_all(clips, self.hear(), workers=workers, spectra=spectra)
 
     def predict_embedded(
         self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN

@@ -6,7 +6,7 @@ mean of the detectors' held-out scores of the normal clips.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.detector import Detector
-from firstshot.detector.embedding import HasPath, Progress, Source
+from firstshot.detector.embedding import Progress
+from firstshot.detector.sources import HasPath, Source, Sources, is_one_clip
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
@@ -60,12 +61,13 @@ class Ensemble:
 
     def fit(
         self,
-        source: Source | Iterable[Source],
-        target: Source | Iterable[Source] | None = None,
+        source: Sources,
+        target: Sources | None = None,
         *,
         sample_rate: int | None = None,
         store: EmbeddingStore | None = None,
         progress: Progress | None = None,
+        workers: int | None = None,
     ) -> Ensemble:
         """Fit every detector on the same normal clips; see `Detector.fit`."""
         if not self.detectors:
@@ -73,7 +75,14 @@ class Ensemble:
         source = _keep(source)
         target = None if target is None else _keep(target)
         for detector in self.detectors:
-            detector.fit(source, target, sample_rate=sample_rate, store=store, progress=progress)
+            detector.fit(
+                source,
+                target,
+                sample_rate=sample_rate,
+                store=store,
+                progress=progress,
+                workers=workers,
+            )
         return self.calibrate()
 
     def calibrate(
@@ -98,25 +107,28 @@ class Ensemble:
         return self
 
     def score(
-        self, sources: Source | Iterable[Source], *, sample_rate: int | None = None
+        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
     ) -> NDArray[np.float64]:
         """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        return np.array([r.score for r in self._results(_keep(sources), sample_rate)])
+        return np.array([r.score for r in self._results(_keep(sources), sample_rate, workers)])
 
-    def predict(self, sources: Source | Iterable[Source], *, sample_rate: int | None = None) -> Any:
+    def predict(
+        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
+    ) -> Any:
         """Return a `Result` for one clip; for a folder or several clips, a list of them."""
         sources = _keep(sources)
-        results = self._results(sources, sample_rate)
-        folder = isinstance(sources, (str, Path)) and Path(sources).is_dir()
-        return results if isinstance(sources, list) or folder else results[0]
+        results = self._results(sources, sample_rate, workers)
+        return results[0] if is_one_clip(sources) else results
 
-    def _results(self, sources: Source | list[Source], sample_rate: int | None) -> list[Result]:
+    def _results(
+        self, sources: Source | list[Source], sample_rate: int | None, workers: int | None
+    ) -> list[Result]:
         if not hasattr(self, "threshold_"):
             raise FirstshotError("this ensemble has learned nothing yet; call fit(...) first")
-        by_detector = [
-            detector.predict_embedded(detector.embed(sources, sample_rate=sample_rate))
-            for detector in self.detectors
-        ]
+        by_detector = []
+        for detector in self.detectors:
+            clips = detector.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
+            by_detector.append(detector.predict_embedded(clips))
         names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
         return [
             self._join(dict(zip(names, row, strict=True))) for row in zip(*by_detector, strict=True)
@@ -138,7 +150,7 @@ class Ensemble:
         )
 
 
-def _keep(sources: Source | Iterable[Source]) -> Source | list[Source]:
+def _keep(sources: Sources) -> Source | list[Source]:
     """Return sources that can be gone through once per detector."""
     if isinstance(sources, (str, Path, np.ndarray, HasPath)):
         return sources

@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -81,6 +82,7 @@ class LogMel:
     parameters = 0
     default_layers = (1,)
     default_transform = "standardize"
+    micro_batch = 1
 
     @property
     def minimum_samples(self) -> int:
@@ -132,9 +134,12 @@ class LogMel:
             return [self._level(energies) if n == 1 else self._motion(energies) for n in wanted]
 
         # Each clip is encoded on its own, so its numbers cannot depend on the batch it came in.
-        # numpy lets go of the interpreter in the transforms, which is where the time goes.
-        with ThreadPoolExecutor(max_workers=2) as pool_of_threads:
-            encoded = list(pool_of_threads.map(encode, clips))
+        if len(clips) == 1:
+            encoded = [encode(clips[0])]
+        else:
+            # numpy lets go of the interpreter in the transforms, which is where the time goes.
+            with ThreadPoolExecutor(max_workers=2) as pool_of_threads:
+                encoded = list(pool_of_threads.map(encode, clips))
         return [np.stack([clip[i] for clip in encoded])[:, np.newaxis] for i in range(len(wanted))]
 
     def embed(
@@ -148,6 +153,10 @@ class LogMel:
         wanted = self.default_layers if layers is None else layers
         outputs = self.layers(waveforms, sample_rate, wanted)
         return [pool(tokens, pooling) for tokens in outputs]
+
+    def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
+        """Let several threads ask at once: each computes by itself, and nothing is shared."""
+        return nullcontext(lambda: None)
 
     def _frames(self, samples: int) -> int:
         check_length(samples, self.sample_rate, self.minimum_samples, self.name)

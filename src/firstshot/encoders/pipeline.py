@@ -8,16 +8,22 @@ meanwhile.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from firstshot.encoders.precision import count_threads
 from firstshot.errors import ParameterError
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+MOST_WORKERS = 8
+"""What is taken unasked: each worker holds a clip and the network's intermediate results."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,63 @@ class Outcome(Generic[Item, Made]):
         return self.value  # type: ignore[return-value]
 
 
+class Room:
+    """Lets work in while there is room for it; what needs more than all of it is let in alone.
+
+    >>> room = Room(10.0)
+    >>> with room.take(4.0), room.take(6.0):
+    ...     print("both fit")
+    both fit
+    """
+
+    def __init__(self, size: float) -> None:
+        self.size = self._free = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, amount: float) -> Iterator[None]:
+        """Wait until that much is free, and hold it."""
+        held = min(amount, self.size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= held)
+            self._free -= held
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += held
+                self._changed.notify_all()
+
+
+def count_workers(workers: int | None = None) -> int:
+    """Return how many clips to work on at once: as asked, else one a core, at most `MOST_WORKERS`.
+
+    Raises
+    ------
+    ParameterError
+        Fewer than one is asked for.
+
+    Examples
+    --------
+    >>> count_workers(3), 1 <= count_workers() <= MOST_WORKERS
+    (3, True)
+    """
+    if workers is None:
+        return min(count_threads(), MOST_WORKERS)
+    if workers < 1:
+        raise ParameterError(f"workers {workers}: expected at least one, or None for one a core")
+    return workers
+
+
 def in_order(
     function: Callable[[Item], Made],
     items: Iterable[Item],
     workers: int = 1,
     ahead: int | None = None,
-) -> Iterator[Outcome[Item, Made]]:
+    *,
+    begin: Callable[[], object] | None = None,
+    left: threading.Event | None = None,
+) -> Generator[Outcome[Item, Made], None, None]:
     """Yield the outcome of `function` for every item, in order, `workers` at a time.
 
     Parameters
@@ -55,6 +112,11 @@ def in_order(
     ahead : int, optional
         How many items may be begun beyond the one that is due, finished or not: a slow item holds
         up the others no sooner than that. None means twice the workers.
+    begin : callable, optional
+        Called in every thread before its first item, but not in the caller's own.
+    left : threading.Event, optional
+        Set once the caller leaves or is interrupted, who then waits for what is running: a function
+        that takes long may look at it and end early.
 
     Raises
     ------
@@ -71,7 +133,10 @@ def in_order(
     most = 2 * workers if ahead is None else ahead
     if most < workers:
         raise ParameterError(f"ahead {most}: expected at least the {workers} workers")
-    return _alone(function, items) if workers == 1 else _threaded(function, items, workers, most)
+    if workers == 1:
+        return _alone(function, items)
+    pool = ThreadPoolExecutor(workers, "firstshot", begin)
+    return _threaded(function, items, pool, most, left or threading.Event())
 
 
 def _attempt(function: Callable[[Item], Made], item: Item) -> Outcome[Item, Made]:
@@ -83,16 +148,19 @@ def _attempt(function: Callable[[Item], Made], item: Item) -> Outcome[Item, Made
 
 def _alone(
     function: Callable[[Item], Made], items: Iterable[Item]
-) -> Iterator[Outcome[Item, Made]]:
+) -> Generator[Outcome[Item, Made], None, None]:
     for item in items:
         yield _attempt(function, item)
 
 
 def _threaded(
-    function: Callable[[Item], Made], items: Iterable[Item], workers: int, most: int
-) -> Iterator[Outcome[Item, Made]]:
+    function: Callable[[Item], Made],
+    items: Iterable[Item],
+    pool: ThreadPoolExecutor,
+    most: int,
+    left: threading.Event,
+) -> Generator[Outcome[Item, Made], None, None]:
     waiting: deque[Future[Outcome[Item, Made]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="firstshot")
     try:
         for item in items:
             waiting.append(pool.submit(_attempt, function, item))
@@ -102,4 +170,5 @@ def _threaded(
             yield waiting.popleft().result()
     finally:
         # A caller that stops early, or is interrupted, waits for what is running and no more.
+        left.set()
         pool.shutdown(wait=True, cancel_futures=True)

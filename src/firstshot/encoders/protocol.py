@@ -7,7 +7,8 @@ plug-ins register under the entry point ``firstshot.encoders``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -90,4 +91,26 @@ class Encoder(Protocol):
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
         """Return one float32 array (clips, values) per layer asked for; None means the defaults."""
+        ...
+
+
+@runtime_checkable
+class Shareable(Protocol):
+    """An encoder that several threads may ask at once; any other is asked by one at a time.
+
+    Attributes
+    ----------
+    micro_batch : int
+        Number of clips that it runs as one, and is given in one call.
+    """
+
+    @property
+    def micro_batch(self) -> int: ...  # noqa: D102
+
+    def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
+        """Let `workers` threads ask it for `clips` clips while the context lasts.
+
+        What the context gives is called once in each of these threads, unless there is one worker,
+        who is the caller: it takes the thread's share of the processor.
+        """
         ...

@@ -79,8 +79,8 @@ def with_runtime(
         return _by_torch(encoder, precision, micro_batch)
     from firstshot.encoders.runtime_encoder import RuntimeEncoder
 
-    def compile_layers(wanted: Layers) -> Network:
-        return compile_network(encoder, wanted, runtime, precision, count, workers)
+    def compile_layers(wanted: Layers, runs: int) -> Network:
+        return compile_network(encoder, wanted, runtime, precision, count, runs)
 
     wrapped = RuntimeEncoder(
         encoder.spec,

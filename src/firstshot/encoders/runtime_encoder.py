@@ -12,6 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,8 @@ from firstshot.errors import ParameterError, SoundError
 Layers = tuple[int, ...]
 Batch = tuple[list[int], list[NDArray[np.float32]]]
 SAMPLE_RATE = 16000
+WORTH_COMPILING = 100
+"""For fewer clips, a graph is not compiled anew so that more of them are run at once."""
 
 
 class Network(Protocol):
@@ -55,8 +58,8 @@ class RuntimeEncoder:
     spec : TokenSpec
         The encoder's constants and its numpy part.
     compile_layers : callable
-        Given ascending layers, returns the network with these outputs; called when they are first
-        asked for. Networks are kept one at a time.
+        Given ascending layers and a number of runs, returns the network with these outputs that is
+        run so often at once; called when they are first asked for. Networks are kept one at a time.
     made_of : str
         Hex digest of weights, front-end constants and settings; runtime and precision join it in
         the fingerprint.
@@ -77,7 +80,7 @@ class RuntimeEncoder:
     def __init__(
         self,
         spec: TokenSpec,
-        compile_layers: Callable[[Layers], Network],
+        compile_layers: Callable[[Layers, int], Network],
         *,
         made_of: str,
         runtime: str,
@@ -100,6 +103,7 @@ class RuntimeEncoder:
         self.source = source
         self._compile_layers = compile_layers
         self._compiled: tuple[Layers, Network] | None = None
+        self._runs, self._runs_compiled = workers, 0
         self._one_compiles = threading.Lock()
 
     def __repr__(self) -> str:
@@ -213,7 +217,8 @@ class RuntimeEncoder:
             return [pool(x[:, :kept], pooling) for x in self._tokens_of(batch, asked)]
 
         rows: list[dict[int, NDArray[np.float32]]] = [{} for _ in asked]
-        for outcome in in_order(embed_batch, _batches(clips, self.micro_batch), self.workers):
+        batches = list(_batches(clips, self.micro_batch))
+        for outcome in in_order(embed_batch, batches, min(self.workers, len(batches))):
             for row, vectors in zip(rows, outcome.get(), strict=True):
                 row.update(zip(outcome.item[0], vectors, strict=True))
         if len({len(vector) for vector in rows[0].values()}) > 1:
@@ -248,18 +253,30 @@ class RuntimeEncoder:
             return self.spec.pooled_time(samples)
         return self.spec.grid(samples)[0]
 
+    def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
+        """Let several threads ask at once, each run by its share of the network's threads.
+
+        The graph is compiled anew for that where so many clips are worth the seconds it takes;
+        where not, runs wait for each other, and only what is around them goes on at once.
+        """
+        if clips >= WORTH_COMPILING:
+            self._runs = max(self._runs, workers)
+        return nullcontext(lambda: None)
+
     def _network(self, layers: Layers) -> tuple[Layers, Network]:
         wanted = tuple(sorted(set(layers)))
         with self._one_compiles:
-            if self._compiled is not None:
-                made, before = self._compiled
-                if set(wanted) <= set(made):
-                    return self._compiled
-                network = self._compile_layers(wanted)
-                before.close()
+            if self._compiled is None:
+                self._compiled = wanted, self._compile_layers(wanted, self._runs)
             else:
-                network = self._compile_layers(wanted)
-            self._compiled = wanted, network
+                made, before = self._compiled
+                held = set(wanted) <= set(made)
+                if held and self._runs_compiled >= self._runs:
+                    return self._compiled
+                wanted = made if held else wanted
+                self._compiled = wanted, self._compile_layers(wanted, self._runs)
+                before.close()
+            self._runs_compiled = self._runs
             return self._compiled
 
 

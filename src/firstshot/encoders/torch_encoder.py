@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -87,7 +89,10 @@ class TorchEncoder:
         self.module = module.to(device=device, dtype=self.dtype).eval().requires_grad_(False)
         self.weights_hash = weights_hash
         self.last_layer = last_layer
-        self.micro_batch = micro_batch or (1 if self.device.type == "cpu" else 8)
+        on_cpu = self.device.type == "cpu"
+        self.micro_batch = micro_batch or (1 if on_cpu else 8)
+        # One network at a time on a GPU, while other threads make spectrograms for it.
+        self._turns = nullcontext() if on_cpu else threading.Lock()
 
     def __repr__(self) -> str:
         return f"TorchEncoder({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"
@@ -217,6 +222,19 @@ class TorchEncoder:
             )
         return [np.stack([row[clip] for clip in range(len(clips))]) for row in rows]
 
+    @contextmanager
+    def share(self, workers: int, clips: int) -> Iterator[Callable[[], object]]:
+        """Let several threads ask at once, each with its share of the threads that torch has.
+
+        How many threads torch computes with is a thread's own setting; what was set last is taken
+        over by threads that begin later, and is therefore set back.
+        """
+        before = torch.get_num_threads()
+        try:
+            yield partial(torch.set_num_threads, max(1, before // workers))
+        finally:
+            torch.set_num_threads(before)
+
     def _pooled_time(self, samples: int) -> int:
         if isinstance(self.spec, PoolsFewer):
             return self.spec.pooled_time(samples)
@@ -247,7 +265,7 @@ class TorchEncoder:
         """
         module: Any = self.module
         depths = tuple(sorted(set(layers)))
-        with torch.inference_mode(), _exact_convolutions(self.device):
+        with self._turns, torch.inference_mode(), _exact_convolutions(self.device):
             batch = torch.from_numpy(spectrograms).to(device=self.device, dtype=self.dtype)
             found = dict(zip(depths, module.tokens_by_layer(batch, depths), strict=True))
             if self.last_layer == "normed" and self.depth in found:

@@ -8,7 +8,6 @@ becomes of clips that are shorter or longer than the encoder should hear.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import FirstshotWarning, ParameterError, SoundError
+from firstshot.errors import ParameterError, SoundError, warn
 from firstshot.sound.audio_file import (
     LONGEST_SECONDS,
     Channel,
@@ -79,10 +78,9 @@ def load_waveform(
         rate = sample_rate if source_rate is None else source_rate
     _check_samples(mono, rate, label)
     if rate < sample_rate:
-        warnings.warn(
+        warn(
             f"{label}: recorded at {rate} Hz, below the encoder's {sample_rate} Hz; its upper "
             "bands are empty, which scores as a fault beside clips that have them",
-            FirstshotWarning,
             stacklevel=2,
         )
     if rate != sample_rate:
@@ -142,9 +140,8 @@ def _check_samples(mono: Waveform, rate: int, label: str) -> None:
         )
     check_longest(seconds, label)
     if not mono.any():
-        warnings.warn(
+        warn(
             f"{label}: digital silence, every sample is 0; its score says nothing of a machine",
-            FirstshotWarning,
             stacklevel=3,
         )
 
