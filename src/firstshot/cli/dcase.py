@@ -10,7 +10,7 @@ import typer
 
 from firstshot.cli.compare import compare
 from firstshot.cli.download import download
-from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, open_store
+from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, Workers, open_store
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.submit import submit
 from firstshot.cli.sweep import sweep
@@ -47,6 +47,7 @@ def run(
     ] = None,
     store: Store = None,
     no_store: NoStore = False,
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -75,6 +76,7 @@ def run(
             store=open_store(store, no_store),
             overwrite=overwrite,
             progress=bars,
+            workers=workers,
         )
     print_run(found, out)
     if found.failures:

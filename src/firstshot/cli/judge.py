@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstshot.cli.options import Quiet, open_detector
+from firstshot.cli.options import Quiet, Workers, open_detector
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.tables import print_table, table_width
 
@@ -64,6 +64,7 @@ def score(
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if a clip is anomalous.")
     ] = False,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge new clips. A clip that cannot be read is reported and the others are judged.
@@ -73,7 +74,7 @@ def score(
     Example: firstshot score fan.firstshot today/ --format csv --fail-on-anomaly
     """
     detector = open_detector(detector_file)
-    results, faults = _judge(detector, clips, quiet)
+    results, faults = _judge(detector, clips, workers, quiet)
     if format is Format.json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=2))
     elif format is Format.csv:
@@ -86,7 +87,9 @@ def score(
         raise typer.Exit(1)
 
 
-def _judge(detector: Detector, paths: Sequence[Path], quiet: bool) -> tuple[list[Result], int]:
+def _judge(
+    detector: Detector, paths: Sequence[Path], workers: int | None, quiet: bool
+) -> tuple[list[Result], int]:
     """Return the results of all clips that can be read, and the number of faults."""
     from firstshot.detector.embedding import Clip, embed_clips, list_clips
     from firstshot.errors import FirstshotError
@@ -110,7 +113,12 @@ def _judge(detector: Detector, paths: Sequence[Path], quiet: bool) -> tuple[list
     with progress_bars(quiet) as bars:
         embedded = list(
             embed_clips(
-                clips, detector.hear(), progress=bars("listening to clips"), on_error=report
+                clips,
+                detector.hear(),
+                progress=bars("listening to clips"),
+                on_error=report,
+                workers=workers,
+                spectra=False,
             )
         )
     return detector.predict_embedded(embedded), faults

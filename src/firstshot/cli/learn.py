@@ -15,6 +15,7 @@ from firstshot.cli.options import (
     Overwrite,
     Quiet,
     Store,
+    Workers,
     open_store,
     parse_channel,
 )
@@ -59,6 +60,7 @@ def fit(
     threshold: Annotated[str, typer.Option(help=METHOD_HELP)] = "conformal",
     store: Store = None,
     no_store: NoStore = False,
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -86,6 +88,7 @@ def fit(
             target or None,
             store=open_store(store, no_store),
             progress=bars("listening to clips"),
+            workers=workers,
         )
     detector.save(out)
     reason = getattr(detector.hear().encoder, "reason", "")

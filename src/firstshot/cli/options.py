@@ -30,6 +30,13 @@ Store = Annotated[
         "Default: $FIRSTSHOT_CACHE/embeddings, or ~/.cache/firstshot/embeddings."
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Clips listened to at once; no result depends on it. Default: one a core, 8 at most.",
+    ),
+]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on disk.")]
 
 

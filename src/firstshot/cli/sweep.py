@@ -14,6 +14,7 @@ from firstshot.cli.options import (
     Overwrite,
     Quiet,
     Store,
+    Workers,
     open_store,
     parse_channel,
 )
@@ -59,6 +60,7 @@ def sweep(
     top: Annotated[int, typer.Option(min=1, help="Rows to print; the CSV holds all.")] = 20,
     store: Store = None,
     no_store: NoStore = False,
+    workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,6 +95,7 @@ def sweep(
             store=open_store(store, no_store),
             overwrite=overwrite,
             progress=bars,
+            workers=workers,
         )
     _print(found, out, top)
     if found.failures:

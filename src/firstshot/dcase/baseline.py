@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,9 @@ from firstshot.autoencoder.scores import (
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.dcase.layout import ClipRecord, MachineSection
 from firstshot.detector.embedding import Progress
+from firstshot.encoders.pipeline import count_workers, in_order
 from firstshot.encoders.weights import check_torch
-from firstshot.errors import FirstshotWarning, ParameterError, SoundError
+from firstshot.errors import FirstshotWarning, ParameterError, SoundError, keep_warnings
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
 from firstshot.sound.audio import Channel, load_waveform
 from firstshot.store import hash_samples
@@ -169,7 +172,7 @@ def score_section_with_autoencoder(
     progress : callable, optional
         Given a title, returns what is called with (done, in all): clips read, then epochs.
     workers : int, optional
-        Trials that are trained at a time; None means one per core.
+        Clips that are read, then trials that are trained at a time; None means one per core.
 
     Raises
     ------
@@ -187,7 +190,7 @@ def score_section_with_autoencoder(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FirstshotWarning)
         clips = (*section.train, *section.test)
-        heard = _hear(clips, settings.channel, _bar(progress, section, "clips read"))
+        heard = _hear(clips, settings.channel, _bar(progress, section, "clips read"), workers)
         normal = heard[: len(section.train)]
         is_target = [clip.domain == "target" for clip in section.train]
         data = join_frames([clip.frames for clip in normal], is_target)
@@ -247,18 +250,31 @@ def _places(
     return [folder / name for name in names]
 
 
-def _hear(clips: Sequence[ClipRecord], channel: Channel, step: Progress | None) -> list[_Heard]:
+def _hear(
+    clips: Sequence[ClipRecord], channel: Channel, step: Progress | None, workers: int | None
+) -> list[_Heard]:
     """Read every clip before anything is trained, so that a bad one is told of at once."""
     heard = []
-    for done, clip in enumerate(clips, start=1):
-        waveform = load_waveform(clip.path, MEL.sample_rate, channel=channel)
-        try:
-            heard.append(_Heard(log_mel(waveform), hash_samples(waveform)))
-        except SoundError as error:
-            raise SoundError(f"{clip.path}: {error}") from error
-        if step is not None:
-            step(done, len(clips))
+    hear = partial(_hear_clip, channel=channel)
+    with closing(in_order(hear, clips, count_workers(workers))) as outcomes:
+        for outcome in outcomes:
+            clip, notes = outcome.get()
+            heard.append(clip)
+            for note in notes:
+                warnings.warn(note, FirstshotWarning, stacklevel=2)
+            if step is not None:
+                step(len(heard), len(clips))
     return heard
+
+
+def _hear_clip(clip: ClipRecord, channel: Channel) -> tuple[_Heard, list[str]]:
+    """Return a clip's spectrogram, and what is to be warned of."""
+    with keep_warnings() as notes:
+        waveform = load_waveform(clip.path, MEL.sample_rate, channel=channel)
+    try:
+        return _Heard(log_mel(waveform), hash_samples(waveform)), notes
+    except SoundError as error:
+        raise SoundError(f"{clip.path}: {error}") from error
 
 
 def _score(

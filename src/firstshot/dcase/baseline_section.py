@@ -32,6 +32,7 @@ def run_baseline_section(
     store: EmbeddingStore | None = None,
     progress: Callable[[str], Progress] | None = None,
     examples: int = 3,
+    workers: int | None = None,
 ) -> tuple[SectionResult, dict[int, SectionResult]]:
     """Train and judge every trial; return the joint result, and each trial's by its seed.
 
@@ -40,7 +41,7 @@ def run_baseline_section(
     """
     settings = BaselineSettings(system.autoencoder, system.seeds, system.training, system.channel)
     scored = score_section_with_autoencoder(
-        section, settings, checkpoints=_checkpoints(store), progress=progress
+        section, settings, checkpoints=_checkpoints(store), progress=progress, workers=workers
     )
     trials = {
         trial.seed: judge_section(
@@ -54,7 +55,8 @@ def run_baseline_section(
     }
     statistics = trial_statistics([trial.metrics for trial in trials.values()])
     first = next(iter(trials.values()))
-    heard = score_section(section, Detector(channel=system.channel, threshold="gamma"), store)
+    listener = Detector(channel=system.channel, threshold="gamma")
+    heard = score_section(section, listener, store, workers=workers)
     seeds = ", ".join(str(seed) for seed in trials)
     joint = replace(
         first,

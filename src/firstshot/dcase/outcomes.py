@@ -40,6 +40,7 @@ def outcomes(
     system: AnySystem,
     store: EmbeddingStore | None,
     progress: Callable[[str], Progress] | None,
+    workers: int | None = None,
 ) -> Iterator[tuple[str, Outcome | FirstshotError]]:
     """Yield every section's name with its outcome, or with the fault that stopped it.
 
@@ -50,7 +51,7 @@ def outcomes(
     """
     if isinstance(system, BaselineSystem):
         for section in sections:
-            yield section.name, _caught(partial(_train, section, system, store, progress))
+            yield section.name, _caught(partial(_train, section, system, store, progress, workers))
         return
     if len(system.encoders) > 1:
         # Missing weights are told of before the first encoder's hours, not after.
@@ -58,7 +59,7 @@ def outcomes(
             system.detector(choice).hear()
     scored: Scored = {section.name: [] for section in sections}
     for choice in system.encoders:
-        _hear_all(sections, system, choice, scored, store, progress)
+        _hear_all(sections, system, choice, scored, store, progress, workers)
     for section in sections:
         yield section.name, _join(section, system, scored[section.name])
 
@@ -70,6 +71,7 @@ def _hear_all(
     scored: Scored,
     store: EmbeddingStore | None,
     progress: Callable[[str], Progress] | None,
+    workers: int | None,
 ) -> None:
     """Add what one encoder says of every section; the encoder is let go on return."""
     encoder = system.detector(choice).hear().encoder
@@ -80,7 +82,7 @@ def _hear_all(
         detector = system.detector(choice)
         detector.encoder = encoder
         step = progress(f"{section.name}: clips heard by {choice.name}") if progress else None
-        found = _caught(partial(score_section, section, detector, store, step))
+        found = _caught(partial(score_section, section, detector, store, step, workers))
         scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
 
 
@@ -101,8 +103,9 @@ def _train(
     system: BaselineSystem,
     store: EmbeddingStore | None,
     progress: Callable[[str], Progress] | None,
+    workers: int | None,
 ) -> Outcome:
-    return Outcome(*run_baseline_section(section, system, store, progress))
+    return Outcome(*run_baseline_section(section, system, store, progress, workers=workers))
 
 
 def _caught(work: Callable[[], T]) -> T | FirstshotError:

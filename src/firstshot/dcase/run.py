@@ -50,6 +50,7 @@ def run_system(
     store: EmbeddingStore | None = None,
     overwrite: bool = False,
     progress: Callable[[str], Progress] | None = None,
+    workers: int | None = None,
 ) -> Run:
     """Run a system on every section under `root` and write all results to `out`.
 
@@ -65,6 +66,8 @@ def run_system(
         Replace the results of another run in `out`.
     progress : callable, optional
         Given a title, returns what is called with (clips done, clips in all).
+    workers : int, optional
+        Clips listened to at once; None means one a core, 8 at most. No result depends on it.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def run_system(
     }
     claim_folder(out, identity, overwrite)
     results, failures = [], {}
-    for name, outcome in outcomes(sections, system, store, progress):
+    for name, outcome in outcomes(sections, system, store, progress, workers):
         if isinstance(outcome, FirstshotError):
             failures[name] = str(outcome)
             continue

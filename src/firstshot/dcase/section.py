@@ -49,6 +49,7 @@ def score_section(
     detector: Detector,
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
+    workers: int | None = None,
 ) -> SectionScores:
     """Fit a detector on a section's training clips and score its test clips."""
     source = [clip for clip in section.train if clip.domain != "target"]
@@ -56,7 +57,10 @@ def score_section(
     clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FirstshotWarning)
-        embedded = list(embed_clips(clips, detector.hear(), store=store, progress=progress))
+        hearing = detector.hear()
+        embedded = list(
+            embed_clips(clips, hearing, store=store, progress=progress, workers=workers)
+        )
         normal, test = embedded[: len(section.train)], embedded[len(section.train) :]
         detector.fit_embedded(normal[: len(source)], normal[len(source) :])
         results = detector.predict_embedded(test)

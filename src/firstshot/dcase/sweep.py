@@ -69,6 +69,7 @@ def run_sweep(
     store: EmbeddingStore | None = None,
     overwrite: bool = False,
     progress: Titled | None = None,
+    workers: int | None = None,
 ) -> Sweep:
     """Try every combination of a grid on every section under `root` and rank them.
 
@@ -86,6 +87,8 @@ def run_sweep(
         Replace the table of another sweep; scores in the folder that still hold are used again.
     progress : callable, optional
         Given a title, returns what is called with (done, in all).
+    workers : int, optional
+        Clips listened to at once; None means one a core, 8 at most. No number depends on it.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def run_sweep(
     grid.check()
     sections, notes = _labelled(root, read_layout(root, machines))
     _claim(out, root, sections, grid, overwrite)
-    found, failures = _try_all(sections, grid, out / SCORED, store, progress, notes)
+    found, failures = _try_all(sections, grid, out / SCORED, store, progress, workers, notes)
     kept = [section.name for section in sections if section.name not in failures]
     if not kept:
         raise DatasetError("; ".join(dict.fromkeys(failures.values())))
@@ -111,6 +114,7 @@ def _try_all(
     folder: Path,
     store: EmbeddingStore | None,
     progress: Titled | None,
+    workers: int | None,
     notes: list[str],
 ) -> tuple[dict[tuple[str, str], dict[Combination, Outcome]], dict[str, str]]:
     """Return the outcomes by encoder and section, and what stopped which section."""
@@ -120,7 +124,7 @@ def _try_all(
         hearing = _hearing(encoder, grid)
         for section in sections:
             if section.name not in failures:
-                task = _Task(section, hearing, grid, folder, store, progress)
+                task = _Task(section, hearing, grid, folder, store, progress, workers)
                 try:
                     found[encoder, section.name] = task.run(notes)
                 except OutputError:
@@ -200,6 +204,7 @@ class _Task:
     folder: Path
     store: EmbeddingStore | None
     progress: Titled | None
+    workers: int | None
 
     def run(self, notes: list[str]) -> dict[Combination, Outcome]:
         encoder = self.hearing.encoder
@@ -213,7 +218,8 @@ class _Task:
         if missing:
             layers = tuple(sorted({layer for c in missing for layer in c.layers}))
             hearing = replace(self.hearing, layers=layers)
-            heard = hear_section(self.section, hearing, self.store, self._step("clips"))
+            step = self._step("clips")
+            heard = hear_section(self.section, hearing, self.store, step, self.workers)
             step = self._step("layers")
             found = score_combinations(self.section, heard, missing, transform, notes.append)
             for done, outcomes in enumerate(found, start=1):

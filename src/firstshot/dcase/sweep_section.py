@@ -64,6 +64,7 @@ def hear_section(
     hearing: Hearing,
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
+    workers: int | None = None,
 ) -> HeardSection:
     """Read or compute the embeddings of a section's clips at the layers of `hearing`."""
     source = [clip for clip in section.train if clip.domain != "target"]
@@ -71,7 +72,7 @@ def hear_section(
     clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
     columns: list[list[NDArray[np.float32]]] = [[] for _ in hearing.layers]
     names: list[tuple[str, ...]] = []
-    for clip in embed_clips(clips, hearing, store=store, progress=progress):
+    for clip in embed_clips(clips, hearing, store=store, progress=progress, workers=workers):
         names.append(clip.window_names)
         for column, rows in zip(columns, clip.layers, strict=True):
             column.append(rows)
