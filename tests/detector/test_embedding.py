@@ -82,27 +82,18 @@ def test_what_is_neither_path_array_nor_record_is_refused(thing):
         list_clips(thing)
 
 
-def test_embeddings_are_the_encoders_own_in_order_whatever_the_batches(monkeypatch):
-    monkeypatch.setattr(embedding, "CLIPS_AT_ONCE", 3)
+def test_embeddings_are_the_encoders_own_in_order():
     clips = [Clip(str(i), noise(i, 1600 + 100 * i)) for i in range(8)]
     seen = []
     found = list(
         embed_clips(clips, Hearing(LogMel(), (2, 1)), progress=lambda *done: seen.append(done))
     )
-    assert seen == [(3, 8), (6, 8), (8, 8)]
+    assert seen == [(done, 8) for done in range(1, 9)]
     for clip, heard in zip(clips, found, strict=True):
         expected = LogMel().embed([clip.source.astype(np.float32)], layers=[2, 1])
         assert heard.name == clip.name
         assert all(np.array_equal(a, b) for a, b in zip(heard.layers, expected, strict=True))
         assert np.array_equal(heard.spectrum, expected[1])
-
-
-def test_long_clips_are_held_one_at_a_time(monkeypatch):
-    monkeypatch.setattr(embedding, "SECONDS_AT_ONCE", 0.15)
-    seen = []
-    clips = [Clip(str(i), noise(i)) for i in range(4)]
-    list(embed_clips(clips, Hearing(LogMel(), (1,)), progress=lambda done, _: seen.append(done)))
-    assert seen == [1, 2, 3, 4]
 
 
 def test_clips_of_unequal_length_rate_and_channels_share_a_bank(tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from firstshot.encoders.pipeline import in_order
+from firstshot.encoders.pipeline import MOST_WORKERS, Room, count_workers, in_order
 from firstshot.errors import ParameterError
 
 
@@ -78,3 +79,64 @@ def test_numbers_that_make_no_sense_are_refused() -> None:
         in_order(abs, [1], workers=0)
     with pytest.raises(ParameterError, match="ahead 1"):
         in_order(abs, [1], workers=2, ahead=1)
+
+
+def test_every_thread_begins_once_and_the_callers_own_never() -> None:
+    begun: list[threading.Thread] = []
+    together = threading.Barrier(3, timeout=10)
+
+    def begin() -> None:
+        begun.append(threading.current_thread())
+
+    list(in_order(lambda _: together.wait(), range(9), workers=3, begin=begin))
+    assert len(begun) == len(set(begun)) == 3
+    list(in_order(abs, range(9), workers=1, begin=begin))
+    assert len(begun) == 3
+
+
+def test_who_is_interrupted_tells_those_who_work() -> None:
+    left = threading.Event()
+
+    def work(item: int) -> bool:
+        return item == 0 or left.wait(10)
+
+    outcomes = in_order(work, range(6), workers=2, left=left)
+    assert next(outcomes).get()
+    with pytest.raises(KeyboardInterrupt):
+        outcomes.throw(KeyboardInterrupt)
+    assert left.is_set()
+    assert not [t for t in threading.enumerate() if t.name.startswith("firstshot")]
+
+
+def test_what_needs_all_the_room_is_let_in_alone() -> None:
+    room, inside, seen = Room(3.0), [], []
+
+    def work(amount: float) -> None:
+        with room.take(amount):
+            inside.append(amount)
+            time.sleep(0.001)
+            seen.append(tuple(inside))
+            inside.remove(amount)
+
+    amounts = [1.0, 1.0, 1.0, 100.0] * 10
+    for outcome in in_order(work, amounts, workers=4):
+        outcome.get()
+    assert len(seen) == 40
+    assert all(sum(min(amount, 3.0) for amount in held) <= 3.0 for held in seen)
+
+
+def test_room_is_given_back_by_what_fails() -> None:
+    room = Room(1.0)
+    with pytest.raises(ZeroDivisionError), room.take(1.0):
+        raise ZeroDivisionError
+    with room.take(1.0):
+        pass
+
+
+def test_unasked_there_is_a_worker_a_core_up_to_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, workers in (("1", 1), ("2", 2), ("64", MOST_WORKERS)):
+        monkeypatch.setenv("OMP_NUM_THREADS", cores)
+        assert count_workers() == workers
+    assert count_workers(20) == 20
+    with pytest.raises(ParameterError, match="workers -1"):
+        count_workers(-1)
