@@ -285,3 +285,23 @@ def test_many_warnings_of_one_kind_are_a_few_lines(firstshot, detector, normal):
     lines = done.stderr.splitlines()
     assert sum("the same samples as the normal clip" in line for line in lines) == 3
     assert lines[-1] == "warning: further warnings of this kind are not shown"
+
+
+def test_any_number_of_workers_prints_and_writes_the_same(firstshot, normal, test_clips, tmp_path):
+    printed, written = [], []
+    for workers in (1, 3):
+        out = tmp_path / f"{workers}.firstshot"
+        made = firstshot("fit", normal["source"], "--workers", workers, "--no-store", "-o", out)
+        assert made.returncode == 0, made.stderr
+        done = firstshot("score", out, test_clips, "--format", "csv", "--workers", workers)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+        written.append(out.read_bytes())
+    assert printed[0] == printed[1]
+    assert written[0] == written[1]
+
+
+def test_no_workers_at_all_are_refused(firstshot, normal, tmp_path):
+    done = firstshot("fit", normal["source"], "--workers", 0, "-o", tmp_path / "fan.firstshot")
+    assert done.returncode == 2
+    assert "workers 0: expected at least one" in one_line(done.stderr)

@@ -325,3 +325,15 @@ def test_results_tell_which_weights_and_constants_gave_them(run):
     assert found.results[0].fingerprints == {"logmel": fingerprint}
     settings = json.loads((out / "results.json").read_text())["settings"]
     assert settings["fingerprints"] == {"logmel": fingerprint}
+
+
+def test_how_many_workers_there_are_is_in_no_result_and_no_runs_identity(synthetic, tmp_path):
+    found = []
+    for workers in (1, 4):
+        out = tmp_path / str(workers)
+        run_system(synthetic, EMBEDDED, out, machines=["SynthFan"], workers=workers)
+        found.append({p.name: p.read_bytes() for p in out.iterdir() if p.suffix != ".html"})
+    assert found[0] == found[1]
+    assert "run.json" in found[0]
+    # The same run in the same folder, whoever works on it.
+    run_system(synthetic, EMBEDDED, tmp_path / "1", machines=["SynthFan"], workers=2)

@@ -17,7 +17,7 @@ from tests.encoders import official_files as official  # noqa: E402
 from firstshot.encoders import load_encoder  # noqa: E402
 from firstshot.encoders.protocol import Encoder  # noqa: E402
 from firstshot.encoders.runtime import encoder_graph, with_runtime  # noqa: E402
-from firstshot.encoders.runtime_encoder import RuntimeEncoder  # noqa: E402
+from firstshot.encoders.runtime_encoder import WORTH_COMPILING, RuntimeEncoder  # noqa: E402
 from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
 from firstshot.errors import ParameterError, SoundError, WeightsError  # noqa: E402
 
@@ -273,3 +273,24 @@ def test_another_set_of_layers_makes_another_graph(files: dict[str, Path], runti
         assert other._compiled is not first
     assert other._compiled is not None
     assert other._compiled[0] == (1, 2)
+
+
+def test_many_clips_by_many_threads_are_worth_another_graph_with_a_run_for_each(
+    files: dict[str, Path], runtime: str
+) -> None:
+    encoder = load(files, "ced_tiny")
+    other = with_runtime(encoder, runtime, "fp32", layers=(1, 2), threads=2)
+    assert isinstance(other, RuntimeEncoder)
+    clips, first = noise(1.0, 2.0), other._compiled
+    expected = other.embed(clips, layers=(1, 2))
+    with other.share(workers=2, clips=WORTH_COMPILING - 1):
+        other.embed(clips)
+    assert other._compiled is first
+    with other.share(workers=2, clips=WORTH_COMPILING):
+        found = other.embed(clips, layers=(2,))
+    assert other._compiled is not first
+    np.testing.assert_array_equal(found[0], expected[1])
+    second = other._compiled
+    with other.share(workers=1, clips=WORTH_COMPILING):
+        other.embed(clips, layers=(1, 2))
+    assert other._compiled is second  # its layers were kept, and a run more does no harm

@@ -33,7 +33,6 @@ Store = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=1,
         help="Clips listened to at once; no result depends on it. Default: one a core, 8 at most.",
     ),
 ]

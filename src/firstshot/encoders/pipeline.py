@@ -85,7 +85,7 @@ def count_workers(workers: int | None = None) -> int:
     if workers is None:
         return min(count_threads(), MOST_WORKERS)
     if workers < 1:
-        raise ParameterError(f"workers {workers}: expected at least one, or None for one a core")
+        raise ParameterError(f"workers {workers}: expected at least one; unasked it is one a core")
     return workers
 
 
