@@ -1,4 +1,4 @@
-"""How long each encoder's front-end takes for a 10 s clip, beside the straightforward numpy version.
+"""How long each encoder's front-end takes for a 10 s clip, beside a straightforward numpy version.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/frontend.py
 
