@@ -247,3 +247,13 @@ def test_a_gpu_gives_the_same_numbers(encoder: TorchEncoder, clips: list[np.ndar
     assert on_gpu.device.type == "cuda"
     for found, expected in zip(on_gpu.embed(clips), encoder.embed(clips), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+def test_on_another_device_clips_come_eight_at_a_time_and_networks_take_turns() -> None:
+    encoder = TorchEncoder(EAT_MINI, EAT_MINI.build(), weights_hash="none", device="meta")
+    here = TorchEncoder(EAT_MINI, EAT_MINI.build(), weights_hash="none")
+    assert (encoder.micro_batch, here.micro_batch) == (8, 1)
+    with encoder._turns:
+        assert not encoder._turns.acquire(blocking=False)
+    with here._turns, here._turns:
+        pass
