@@ -6,6 +6,7 @@ it. Several threads may call this at once: how many, and what they share, is the
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -178,7 +179,7 @@ def seconds_of(clip: Clip, hearing: Hearing) -> float:
     import soundfile
 
     try:
-        return float(soundfile.info(clip.source).duration)
+        return float(soundfile.info(os.fsencode(clip.source)).duration)
     except (OSError, RuntimeError):
         return 0.0
 
