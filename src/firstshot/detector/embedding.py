@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
+from math import ceil
 from typing import TypeAlias
 
 from firstshot.detector.file import MemberRow
@@ -80,18 +81,21 @@ def embed_clips(
     `progress` and `on_error` are called in the caller's thread, in the order of the clips.
     """
     encoder = hearing.encoder
-    shareable = isinstance(encoder, Shareable)
-    size = encoder.micro_batch if isinstance(encoder, Shareable) else CLIPS_AT_ONCE
-    groups = list(_groups(clips, hearing, size))
-    count = min(count_workers(workers), max(1, len(groups)))
-    listener = Listener(hearing, store, spectra, nullcontext() if shareable else threading.Lock())
+    shared = encoder if isinstance(encoder, Shareable) else None
+    size = shared.micro_batch if shared else CLIPS_AT_ONCE
+    count = min(count_workers(workers), max(1, ceil(len(clips) / size)))
+    turns = nullcontext() if shared else threading.Lock()
+    listener = Listener(hearing, store, spectra, turns)
     done = 0
     with ExitStack() as stack:
-        begin = None
-        if isinstance(encoder, Shareable):
-            begin = stack.enter_context(encoder.share(count, len(clips)))
+        begin = stack.enter_context(shared.share(count, len(clips))) if shared else None
         outcomes = in_order(
-            listener.hear, groups, count, max(AHEAD, count), begin=begin, left=listener.left
+            listener.hear,
+            _groups(clips, hearing, size),
+            count,
+            max(AHEAD, count),
+            begin=begin,
+            left=listener.left,
         )
         for outcome in stack.enter_context(closing(outcomes)):
             heard = outcome.get()

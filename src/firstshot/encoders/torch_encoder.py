@@ -230,6 +230,9 @@ class TorchEncoder:
         over by threads that begin later, and is therefore set back.
         """
         before = torch.get_num_threads()
+        if workers == 1:
+            yield torch.get_num_threads
+            return
         try:
             yield partial(torch.set_num_threads, max(1, before // workers))
         finally:
