@@ -54,6 +54,13 @@ def fit(
         ),
     ] = "domain_local_density",
     metric: Annotated[str, typer.Option(help="sqeuclidean, euclidean or cosine.")] = "sqeuclidean",
+    bank_precision: Annotated[
+        str,
+        typer.Option(
+            help="What members are kept in: float32, or float16, which halves the file and is "
+            "searched where it lies there; for hundreds of thousands of members."
+        ),
+    ] = "float32",
     length: Length = "native",
     channel: Channel = "mean",
     false_alarm_rate: Annotated[float, typer.Option(help=RATE_HELP)] = 0.1,
@@ -69,6 +76,7 @@ def fit(
     Example: firstshot fit recordings/normal --target recordings/high_speed -o fan.firstshot
     """
     from firstshot.detector import Detector
+    from firstshot.scoring.progress import telling
 
     _refuse_existing(out, overwrite)
     detector = Detector(
@@ -80,9 +88,10 @@ def fit(
         channel=parse_channel(channel),
         threshold=threshold,
         false_alarm_rate=false_alarm_rate,
+        bank_precision=bank_precision,
         encoder_settings=_encoder_settings(weights, runtime, precision),
     )
-    with progress_bars(quiet) as bars:
+    with progress_bars(quiet) as bars, telling(bars("comparing normal clips")):
         detector.fit(
             normal,
             target or None,

@@ -67,6 +67,8 @@ class Detector:
         The share of normal clips that may be called anomalous.
     memmixup : bool
         Widen the target bank by mixtures of target and source clips (GenRep, 2024).
+    bank_precision : "float32" or "float16"
+        What members are kept in; float16 halves the file and is searched where it lies in it.
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
 
@@ -94,6 +96,7 @@ class Detector:
     threshold: str = "conformal"
     false_alarm_rate: float = 0.1
     memmixup: bool = False
+    bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
 
     settings_: dict[str, Any] = field(init=False, repr=False)
@@ -173,7 +176,9 @@ class Detector:
         With `saved` parts the layers are joined already; without them all is fitted.
         """
         labels = [f"layer {layer}" for layer in self.hear().layers]
-        banks = self.recipe_.join(layers) if saved is None else layers
+        banks = layers
+        if saved is None:
+            banks = [self.recipe_.keep(bank) for bank in self.recipe_.join(layers)]
         # A fit that fails half-way must not leave an old threshold beside new banks.
         vars(self).pop("threshold_", None)
         self.rows_ = tuple(rows)

@@ -146,7 +146,7 @@ def _fit_fold(kept: MemoryBank, recipe: Recipe, lone: set[str]) -> tuple[Transfo
     if not len(kept):
         raise DatasetError("no clip is left to score the others by")
     transform = make_transform(recipe.transform).fit(kept.embeddings)
-    bank = MemoryBank(transform(kept.embeddings), kept.members)
+    bank = MemoryBank(recipe.keep(transform(kept.embeddings)), kept.members)
     if recipe.memmixup and len(bank.rows("target")) and len(bank.rows("source")):
         bank = memmixup(bank)
     banks = bank.arrays()

@@ -19,6 +19,7 @@ from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
+from firstshot.scoring.half import narrow
 from firstshot.scoring.neighbors import Index, search
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
 from firstshot.scoring.points import make_points
@@ -26,6 +27,7 @@ from firstshot.scoring.states import State
 from firstshot.scoring.transform import Transform, make_transform
 
 COMBINATIONS = ("score_mean", "concat")
+BANK_PRECISIONS = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Recipe:
     """How parts are built.
 
     The transform's name; the normaliser's name, metric and parameters; whether MemMixup widens the
-    target bank that clips are scored against; and whether layers are parts of their own
-    (`score_mean`) or joined into one (`concat`).
+    target bank that clips are scored against; whether layers are parts of their own (`score_mean`)
+    or joined into one (`concat`); and what members are kept in.
     """
 
     transform: str
@@ -43,17 +45,31 @@ class Recipe:
     settings: dict[str, Any]
     memmixup: bool = False
     combine: str = "score_mean"
+    bank_precision: str = "float32"
 
     def check(self) -> None:
         """Raise ParameterError for names and values that no part can have."""
         if self.combine not in COMBINATIONS:
             raise ParameterError(f"combine {self.combine!r}: choose one of {COMBINATIONS}")
+        if self.bank_precision not in BANK_PRECISIONS:
+            raise ParameterError(
+                f"bank_precision {self.bank_precision!r}: choose one of {BANK_PRECISIONS}"
+            )
         make_transform(self.transform)
         self.unfitted_normalizer()
 
     def join(self, layers: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Return one array per part: the layers as they are, or joined into one."""
         return [np.concatenate(layers, axis=1)] if self.combine == "concat" else list(layers)
+
+    def keep(self, members: NDArray[Any]) -> NDArray[Any]:
+        """Return members (clips, values) as a bank keeps them, read-only.
+
+        Raises ParameterError for values that float16 cannot hold.
+        """
+        if self.bank_precision == "float16" and members.dtype != np.float16:
+            return _read_only(narrow(members, "the members' embeddings"))
+        return members
 
     def unfitted_normalizer(self) -> Normalizer:
         """Return the normaliser; raises ParameterError for names and values it cannot have."""
@@ -117,7 +133,7 @@ def fit_part(
     bank = _bank_of(embeddings, rows)
     moved = bank
     if transform.name != "none":
-        moved = MemoryBank(_read_only(transform(bank.embeddings)), bank.members)
+        moved = MemoryBank(recipe.keep(_read_only(transform(bank.embeddings))), bank.members)
     used = memmixup(moved) if recipe.memmixup else moved
     normalizer = recipe.unfitted_normalizer()
     if saved is not None and saved.state is not None and isinstance(normalizer, Restorable):

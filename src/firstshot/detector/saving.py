@@ -43,6 +43,7 @@ _SETTINGS = (
     "threshold",
     "false_alarm_rate",
     "memmixup",
+    "bank_precision",
     "encoder_settings",
 )
 

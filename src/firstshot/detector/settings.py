@@ -42,6 +42,7 @@ def read_settings(settings: Mapping[str, Any]) -> tuple[Hearing, Recipe]:
         settings["normalizer_settings"] or {},
         settings["memmixup"],
         settings["combine"],
+        settings["bank_precision"],
     )
     recipe.check()
     return hearing, recipe

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from firstshot.scoring.sketch import Sketch, make_sketch
 
 Precision: TypeAlias = type[np.floating[Any]]
 
+SHARED_MEMBERS = 8192
 CENTRE_MEMBERS = 1 << 16
 """The centre of a larger bank is that of about so many of its members."""
 
@@ -52,7 +54,7 @@ class Pairs:
         return position, self.members[self.starts[rows][position] + within]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Index:
     """Members centred on about their mean and scaled to norms of at most 1.
 
@@ -72,6 +74,19 @@ class Index:
 
     @classmethod
     def of(cls, points: Points) -> Index:
+        """Return the points' index; that of a large read-only bank is made once while it lives."""
+        if len(points) < SHARED_MEMBERS or points.rows.flags.writeable:
+            return cls._make(points)
+        rows = points.rows
+        # Its rows cannot change nor move as long as an index holds them.
+        key = (rows.ctypes.data, rows.shape, rows.strides, rows.dtype.str, points.metric)
+        index = _shared.get(key)
+        if index is None:
+            index = _shared[key] = cls._make(points)
+        return index
+
+    @classmethod
+    def _make(cls, points: Points) -> Index:
         """Centre and scale the points, by blocks."""
         centre = _centre(points)
         squares = np.empty(len(points))
@@ -158,3 +173,6 @@ def _centre(points: Points) -> NDArray[np.float64]:
     if points.rows.dtype == np.float64:  # some of whose values are beyond float32
         return centre
     return centre.astype(np.float32).astype(np.float64)
+
+
+_shared: WeakValueDictionary[tuple[Any, ...], Index] = WeakValueDictionary()
