@@ -30,14 +30,18 @@ class PositionConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (clips, tokens, dim) to the same shape."""
-        # An even kernel makes one position more than it is given: the last one is dropped.
-        kernel = self.weight_v.shape[2]
+        tokens, kernel = x.shape[1], self.weight_v.shape[2]
         norm = torch.linalg.vector_norm(self.weight_v, dim=(0, 1), keepdim=True)
-        weight = self.weight_v * (self.weight_g / norm)
-        positions = functional.conv1d(
-            x.transpose(1, 2), weight, self.bias, padding=kernel // 2, groups=self.groups
-        )
-        return functional.gelu(positions[:, :, : x.shape[1]]).transpose(1, 2)
+        weight = (self.weight_v * (self.weight_g / norm)).unflatten(0, (self.groups, -1))
+        padded = functional.pad(x.transpose(1, 2), (kernel // 2, kernel // 2))
+        # A product per group: torch's convolution takes as long, and its last digits depend on how
+        # many threads there are. An even kernel has one shift too many: the last one is dropped.
+        by_group = [
+            of_group.flatten(1) @ rows.unfold(2, tokens, 1)[:, :, :kernel].flatten(1, 2)
+            for of_group, rows in zip(weight, padded.chunk(self.groups, dim=1), strict=True)
+        ]
+        positions = torch.cat(by_group, dim=1) + self.bias[:, None]
+        return functional.gelu(positions).transpose(1, 2)
 
 
 class GatedAttention(nn.Module):
