@@ -91,8 +91,21 @@ def test_queries_of_any_size_are_answered(queries):
     assert_same(neighbors.search(Q, Index.of(members), 2), expected_of(Q, members, 2))
 
 
+def test_queries_far_from_all_members_are_answered_whoever_answers_them():
+    members = make_points(like_embeddings(1, MEMBERS).astype(np.float16), "sqeuclidean")
+    away = np.random.default_rng(4).standard_normal((40, VALUES))
+    queries = make_points(like_embeddings(2, 40) + away, "sqeuclidean")
+    index = Index.of(members)
+    best = neighbors.Best.of(40, 2)
+    assert sum(len(left) for _, left in pruning.prune(best, queries, index, None, None))
+    assert_same(neighbors.search(queries, index, 2), expected_of(queries, members, 2))
+    for i in range(3):
+        alone = queries.take(np.array([i]))
+        assert_same(neighbors.search(alone, index, 2), expected_of(alone, members, 2))
+
+
 def test_a_query_between_all_members_is_left_to_the_product(monkeypatch):
-    monkeypatch.setattr(pruning, "most_survivors", lambda members, k: 1)
+    monkeypatch.setattr(pruning._Pruning, "_allowed", lambda self, seen: 1)
     members = make_points(like_embeddings(1, MEMBERS), "sqeuclidean")
     queries = make_points(like_embeddings(2, 40), "sqeuclidean")
     index = Index.of(members)

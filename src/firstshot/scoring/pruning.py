@@ -79,7 +79,8 @@ class _Pruning:
         self.limit = np.full(len(rows), LARGEST, dtype=np.float32)
         self.limit[self.hard] = -LARGEST
         self.survivors = np.zeros(len(rows), dtype=np.int64)
-        self.most = most_survivors(len(index), best.values.shape[1])
+        halves = index.points.rows.dtype == np.float16
+        self.most = most_survivors(len(index), len(rows), halves)
 
     def seed(self, skipped: tuple[NDArray[np.int64], NDArray[np.int64]] | None) -> None:
         """Lower the limits to what the nearest of a sample of the members give."""
@@ -108,10 +109,18 @@ class _Pruning:
         chosen, layer = np.nonzero(stacked[row, :, group] <= self.limit[row, None])
         position = row[chosen]
         self.survivors += np.bincount(position, minlength=len(self.rows))
-        self.hard |= self.survivors > self.most
+        self.hard |= self.survivors > self._allowed(members.stop)
         self.limit[self.hard] = -LARGEST
         kept = ~self.hard[position]
         self._settle(position[kept], (members.start + layer * groups + group[chosen])[kept])
+
+    def _allowed(self, seen: int) -> int:
+        """Return how many survivors a query may have had among the first members.
+
+        Limits fall as members are seen, so the first ones may leave four times their share.
+        """
+        spare: int = 64 + 4 * self.best.values.shape[1]
+        return spare + int(self.most * min(1.0, 4 * seen / len(self.index)))
 
     def _bounds(
         self,

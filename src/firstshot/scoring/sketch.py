@@ -31,6 +31,8 @@ WORTH_TRYING = 0.5
 SCAN_COST, PAIR_COST, WORTH_HAVING = 30, 200, 2
 """Work in multiplications of a matrix product: to look at a bound, and to evaluate a pair (times
 the values); a sketch must halve that of the whole product."""
+READ_COST = {False: 30, True: 90}
+"""The same, times the values, to read a member of a float32 or float16 bank for a product."""
 SAMPLE, TRIAL, TRIAL_SEEDS = 1024, 16, 8
 BLOCK = 8192
 TINY = float(np.finfo(np.float32).tiny) ** 0.9
@@ -70,9 +72,13 @@ class Sketch:
         return operand
 
 
-def most_survivors(members: int, k: int) -> int:
-    """Return how many members a sketch may leave for one query before the product is faster."""
-    return 64 + 4 * k + members // PAIR_COST
+def most_survivors(members: int, queries: int, halves: bool) -> int:
+    """Return how many members a sketch may leave for one query before the product is faster.
+
+    The product reads every member, once for all `queries` that are asked together; in a float16
+    bank (`halves`) it converts them too.
+    """
+    return int(members * (1 + READ_COST[halves] / queries) / PAIR_COST)
 
 
 def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None:
