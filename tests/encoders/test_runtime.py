@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ pytest.importorskip("onnx")
 from tests.encoders import official_files as official  # noqa: E402
 
 from firstshot.encoders import load_encoder  # noqa: E402
+from firstshot.encoders.pipeline import in_order  # noqa: E402
 from firstshot.encoders.protocol import Encoder  # noqa: E402
 from firstshot.encoders.runtime import encoder_graph, with_runtime  # noqa: E402
 from firstshot.encoders.runtime_encoder import WORTH_COMPILING, RuntimeEncoder  # noqa: E402
@@ -294,3 +296,30 @@ def test_many_clips_by_many_threads_are_worth_another_graph_with_a_run_for_each(
     with other.share(workers=1, clips=WORTH_COMPILING):
         other.embed(clips, layers=(1, 2))
     assert other._compiled is second  # its layers were kept, and a run more does no harm
+
+
+def test_a_graph_is_run_no_more_often_at_once_than_it_was_compiled_for(
+    files: dict[str, Path],
+) -> None:
+    pytest.importorskip("onnxruntime")
+    encoder = with_runtime(load(files, "ced_tiny"), "onnx", "fp32", layers=(2,), threads=1)
+    assert isinstance(encoder, RuntimeEncoder)
+    assert encoder._compiled is not None
+    network, inside, most = encoder._compiled[1], [], []
+
+    class Watched:
+        @staticmethod
+        def run(spectrograms: np.ndarray) -> list[np.ndarray]:
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.002)
+            found = network.run(spectrograms)
+            inside.pop()
+            return found
+
+    encoder._compiled = (2,), Watched()  # type: ignore[assignment]
+    with encoder.share(workers=4, clips=8):
+        clips = [x[None] for x in noise(*[1.0] * 8)]
+        heard = in_order(lambda clip: encoder.embed(clip, layers=(2,)), clips, workers=4)
+        assert all(outcome.get()[0].shape[0] == 1 for outcome in heard)
+    assert most == [1] * 8

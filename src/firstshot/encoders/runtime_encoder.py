@@ -103,7 +103,7 @@ class RuntimeEncoder:
         self.source = source
         self._compile_layers = compile_layers
         self._compiled: tuple[Layers, Network] | None = None
-        self._runs, self._runs_compiled = workers, 0
+        self._runs, self._runs_compiled, self._turns = workers, 0, threading.Semaphore(workers)
         self._one_compiles = threading.Lock()
 
     def __repr__(self) -> str:
@@ -236,7 +236,8 @@ class RuntimeEncoder:
         Returns one float32 array (clips, time, freq, dim) per 1-based layer, in the order asked.
         """
         made, network = self._network(layers)
-        by_piece = [network.run(piece) for piece in _cut(spectrograms, self.spec)]
+        with self._turns:  # more runs than a graph was compiled for would only crowd the cores
+            by_piece = [network.run(piece) for piece in _cut(spectrograms, self.spec)]
         joined = [np.concatenate(parts, axis=1) for parts in zip(*by_piece, strict=True)]
         return [joined[made.index(layer)] for layer in layers]
 
@@ -256,8 +257,8 @@ class RuntimeEncoder:
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
         """Let several threads ask at once, each run by its share of the network's threads.
 
-        The graph is compiled anew for that where so many clips are worth the seconds it takes;
-        where not, runs wait for each other, and only what is around them goes on at once.
+        The graph is compiled anew for that where so many clips are worth the seconds; where not,
+        runs wait for each other, and only what is around them goes on at once.
         """
         if clips >= WORTH_COMPILING:
             self._runs = max(self._runs, workers)
@@ -266,17 +267,15 @@ class RuntimeEncoder:
     def _network(self, layers: Layers) -> tuple[Layers, Network]:
         wanted = tuple(sorted(set(layers)))
         with self._one_compiles:
-            if self._compiled is None:
-                self._compiled = wanted, self._compile_layers(wanted, self._runs)
-            else:
-                made, before = self._compiled
-                held = set(wanted) <= set(made)
-                if held and self._runs_compiled >= self._runs:
-                    return self._compiled
-                wanted = made if held else wanted
-                self._compiled = wanted, self._compile_layers(wanted, self._runs)
-                before.close()
-            self._runs_compiled = self._runs
+            before = self._compiled
+            if before is not None and set(wanted) <= set(before[0]):
+                if self._runs_compiled >= self._runs:
+                    return before
+                wanted = before[0]
+            self._compiled = wanted, self._compile_layers(wanted, self._runs)
+            self._runs_compiled, self._turns = self._runs, threading.Semaphore(self._runs)
+            if before is not None:
+                before[1].close()
             return self._compiled
 
 
