@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import warnings
 import zipfile
@@ -258,6 +259,29 @@ def test_the_first_broken_clip_stops_the_others_and_leaves_no_threads(tmp_path):
         list(embed_clips(clips, Hearing(encoder, (1,)), workers=2))
     assert len(encoder.calls) < 60
     assert not helpers()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_has_no_length_is_told_of_and_stalls_nothing(tmp_path, workers):
+    os.mkfifo(tmp_path / "pipe.wav")
+    odd = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    soundfile.write(os.fsencode(odd), noise(0), RATE, format="WAV")
+    clips = [
+        Clip("number", np.array(0.5)),
+        Clip("negative", noise(), -1),
+        Clip("pipe", tmp_path / "pipe.wav"),
+        Clip("odd name", odd),
+        *clips_of(3),
+    ]
+    told = []
+    found = embed_clips(
+        clips,
+        make_hearing("logmel"),
+        on_error=lambda clip, _: told.append(clip.name),
+        workers=workers,
+    )
+    assert [heard.name for heard in found] == ["odd name", "0", "1", "2"]
+    assert told == ["number", "negative", "pipe"]
 
 
 def test_a_fault_of_the_encoder_itself_reaches_the_caller():

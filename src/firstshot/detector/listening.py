@@ -175,11 +175,15 @@ class Listener:
 def seconds_of(clip: Clip, hearing: Hearing) -> float:
     """Return how long a clip is, 0 where its file does not tell: reading it then says why."""
     if not isinstance(clip.source, Path):
-        return len(clip.source) / (clip.sample_rate or hearing.encoder.sample_rate or 1)
+        rate = clip.sample_rate or hearing.encoder.sample_rate
+        return max(0.0, sum(clip.source.shape[:1]) / rate)
     import soundfile
 
     try:
-        return float(soundfile.info(os.fsencode(clip.source)).duration)
+        if not clip.source.is_file():
+            return 0.0
+        with soundfile.SoundFile(os.fsencode(clip.source)) as file:
+            return float(file.frames / file.samplerate)
     except (OSError, RuntimeError):
         return 0.0
 
