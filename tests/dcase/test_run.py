@@ -114,7 +114,7 @@ def test_the_same_run_again_gives_the_same_bytes_and_encodes_nothing(
 ):
     out, _ = run
     before, results = outputs(out), (out / "results.json").read_bytes()
-    monkeypatch.setattr("firstshot.detector.embedding._encode", refuse_to_encode)
+    monkeypatch.setattr("firstshot.detector.listening.Listener._encode", refuse_to_encode)
     run_system(synthetic, EMBEDDED, out, store=store)
     assert outputs(out) == before
     assert (out / "results.json").read_bytes() == results
