@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import reference_style
+import row_loop
 import soundfile
 import torch
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def run_reference(
     waveforms = [soundfile.read(file, dtype="float32")[0] for file in files]
     layers = reference_style.embed(encoder, waveforms, LAYERS)
     scores = [
-        reference_style.score(queries, bank, _density(bank))
+        row_loop.score(queries, bank, _density(bank))
         for queries, bank in zip(layers, banks, strict=True)
     ]
     mean: NDArray[np.float64] = np.mean(scores, axis=0)
@@ -130,7 +131,7 @@ _DENSITIES: dict[int, NDArray[np.float64]] = {}
 def _density(bank: NDArray[np.float32]) -> NDArray[np.float64]:
     """Fit once: the runs that are timed find it here."""
     if id(bank) not in _DENSITIES:
-        _DENSITIES[id(bank)] = reference_style.densities(bank)
+        _DENSITIES[id(bank)] = row_loop.densities(bank)
     return _DENSITIES[id(bank)]
 
 

@@ -1,8 +1,8 @@
 """The yardstick: how pre-trained encoders and banks are run in the papers' published code.
 
 Eager float32, attention written out and its maps returned, every layer kept, batches of 32; all
-embeddings first, then a Python loop over the rows of the bank. The networks are firstshot's own, so
-that only the style differs. Nothing in the package uses this.
+embeddings first, then a Python loop over the rows of the bank (`row_loop`). The networks are
+firstshot's own, so that only the style differs. Nothing in the package uses this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from torch import Tensor
 from firstshot.sound.mel import CED_FLOOR, CED_MEL, CED_TOP_DB, mel_bank
 
 BATCH = 32
-NEIGHBORS = 16
 
 
 @contextmanager
@@ -73,25 +72,3 @@ def decibels(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     power = np.abs(scipy.fft.rfft(frames[:: CED_MEL.hop] * window, axis=1)) ** 2
     levels = 10 * np.log10(np.maximum(power @ mel_bank(CED_MEL).astype(np.float32), CED_FLOOR))
     return np.asarray(np.maximum(levels, levels.max() - CED_TOP_DB), dtype=np.float32)
-
-
-def densities(bank: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return each row's mean squared distance to its nearest others; part of fitting, not timed."""
-    squares = (bank.astype(np.float64) ** 2).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * bank.astype(np.float64) @ bank.T
-    np.fill_diagonal(distances, np.inf)
-    nearest: NDArray[np.float64] = np.sort(distances, axis=1)[:, :NEIGHBORS].mean(axis=1)
-    return nearest
-
-
-def score(
-    queries: NDArray[np.float32], bank: NDArray[np.float32], density: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the local-density score of every query by a loop over the rows of the bank."""
-    scores = []
-    for query in queries:
-        lowest = np.inf
-        for row, spread in zip(bank, density, strict=True):
-            lowest = min(lowest, float(((query - row) ** 2).sum()) / spread)
-        scores.append(lowest)
-    return np.array(scores)
