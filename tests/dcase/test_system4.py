@@ -18,17 +18,23 @@ from firstshot.dcase.system import load_system
 from firstshot.detector.hearing import Hearing
 from firstshot.encoders.catalog import find_record
 from firstshot.encoders.pretrained import keep_file
+from firstshot.errors import ParameterError
 from firstshot.scoring import make_normalizer
 from firstshot.sound.audio import LengthPolicy, load_waveform
 from firstshot.store import EmbeddingStore
 
 
-def test_system4_runs_from_the_cache_and_scores_as_the_report_defines(
-    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _cached_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "cache"))
     file = official.write_content(official.ced_hub("ced_tiny"), tmp_path / "model.safetensors")
     keep_file(find_record("ced_tiny"), file)
+
+
+@pytest.mark.usefixtures("_cached_weights")
+def test_system4_runs_from_the_cache_and_scores_as_the_report_defines(
+    synthetic: Path, tmp_path: Path
+) -> None:
     store = EmbeddingStore(tmp_path / "store")
     run = run_system(
         synthetic, load_system("system4"), tmp_path / "out", machines=["SynthFan"], store=store
@@ -56,3 +62,28 @@ def test_system4_runs_from_the_cache_and_scores_as_the_report_defines(
     np.testing.assert_allclose(result.scores[:4], expected, rtol=1e-6)
     written = json.loads((tmp_path / "out" / "results.json").read_text())
     assert set(written["machines"]) == {"SynthFan_section_00"}
+
+
+@pytest.mark.usefixtures("_cached_weights")
+def test_system4_by_another_runtime_gives_the_same_scores_and_says_what_ran_it(
+    synthetic: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    scores = {}
+    for runtime in ("torch", "onnx", "auto"):
+        system, picked = load_system("system4").run_by(runtime, "fp32")
+        assert bool(picked) == (runtime == "auto")
+        run = run_system(synthetic, system, tmp_path / runtime, machines=["SynthFan"])
+        scores[runtime] = run.results[0].scores
+        written = json.loads((tmp_path / runtime / "results.json").read_text())
+        settings = written["settings"]["encoders"][0]["settings"]
+        assert settings["precision"] == "fp32"
+        assert settings["runtime"] == (runtime if runtime != "auto" else picked[0].split()[1])
+    np.testing.assert_allclose(scores["onnx"], scores["torch"], rtol=1e-4)
+    np.testing.assert_allclose(scores["auto"], scores["torch"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("system", ["embedded", "baseline_mse"])
+def test_a_system_with_one_runtime_refuses_another(system: str) -> None:
+    with pytest.raises(ParameterError, match="leave"):
+        load_system(system).run_by("onnx", None)

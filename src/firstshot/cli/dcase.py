@@ -10,7 +10,16 @@ import typer
 
 from firstshot.cli.compare import compare
 from firstshot.cli.download import download
-from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, Workers, open_store
+from firstshot.cli.options import (
+    NoStore,
+    Overwrite,
+    Precision,
+    Quiet,
+    Runtime,
+    Store,
+    Workers,
+    open_store,
+)
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.submit import submit
 from firstshot.cli.sweep import sweep
@@ -42,6 +51,8 @@ def run(
     normalizer: Annotated[
         str | None, typer.Option(help="Use another normaliser, with its default parameters.")
     ] = None,
+    runtime: Runtime = None,
+    precision: Precision = None,
     machine: Annotated[
         list[str] | None, typer.Option(help="A machine to run; may be repeated. Default: all.")
     ] = None,
@@ -64,6 +75,10 @@ def run(
     chosen = load_system(system)
     if normalizer is not None:
         chosen = chosen.with_normalizer(normalizer)
+    if runtime is not None or precision is not None:
+        chosen, picked = chosen.run_by(runtime, precision)
+        for reason in picked:
+            typer.echo(f"picked {reason}", err=True)
     if out is None:
         parts = [root.resolve().name, chosen.name, normalizer or ""]
         out = Path("runs") / "-".join(part for part in parts if part)

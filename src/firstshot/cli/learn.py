@@ -13,7 +13,9 @@ from firstshot.cli.options import (
     Length,
     NoStore,
     Overwrite,
+    Precision,
     Quiet,
+    Runtime,
     Store,
     Workers,
     open_store,
@@ -36,13 +38,8 @@ def fit(
     ] = None,
     encoder: Annotated[str, typer.Option(help="See `firstshot encoders`.")] = "logmel",
     weights: Annotated[Path | None, typer.Option(help="The encoder's weights file.")] = None,
-    runtime: Annotated[
-        str | None,
-        typer.Option(help="What runs the encoder: torch (the default), openvino, onnx, or auto."),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="What it computes in: fp32, fp16, bf16, or auto.")
-    ] = None,
+    runtime: Runtime = None,
+    precision: Precision = None,
     layers: Annotated[
         str | None, typer.Option(help="Layers such as 7,10 or -2,-1; default: the encoder's own.")
     ] = None,

@@ -36,6 +36,13 @@ Workers = Annotated[
         help="Clips listened to at once; no result depends on it. Default: one a core, 8 at most.",
     ),
 ]
+Runtime = Annotated[
+    str | None,
+    typer.Option(help="What runs the encoder: torch (the default), openvino, onnx, or auto."),
+]
+Precision = Annotated[
+    str | None, typer.Option(help="What it computes in: fp32, fp16, bf16, or auto.")
+]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on disk.")]
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
+from firstshot.detector.settings import settled
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
@@ -71,6 +72,26 @@ class System(_Strict):
             **self.model_dump(exclude={"name", "description", "encoders"}),
         )
 
+    def run_by(self, runtime: str | None, precision: str | None) -> tuple[System, list[str]]:
+        """Return the system with its encoders run otherwise, and what `auto` picked and why.
+
+        The choice is settled here, once for the whole run, and so part of the run's identity.
+        """
+        given = {"runtime": runtime, "precision": precision}
+        asked = {name: value for name, value in given.items() if value is not None}
+        if not asked:
+            return self, []
+        choices, picked = [], []
+        for choice in self.encoders:
+            told = {**choice.settings, **asked}
+            detector = self.detector(choice.model_copy(update={"settings": told}))
+            encoder: Any = detector.hear().encoder
+            found = {**told, **(settled(encoder, told) or {})}
+            choices.append(choice.model_copy(update={"settings": found}))
+            if getattr(encoder, "reason", ""):
+                picked.append(f"{choice.name}: {encoder.reason}")
+        return self.model_copy(update={"encoders": tuple(choices)}), picked
+
     def with_normalizer(self, normalizer: str) -> System:
         """Return the system with another normaliser and that normaliser's default parameters."""
         make_normalizer(normalizer)
@@ -92,6 +113,13 @@ class BaselineSystem(_Strict):
     channel: ChannelNumber | Literal["mean"] = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
+
+    def run_by(self, runtime: str | None, precision: str | None) -> NoReturn:
+        """Refuse: torch trains a baseline and scores with it."""
+        raise ParameterError(
+            f"runtime {runtime or precision!r} with {self.name}: torch alone trains and runs an "
+            "autoencoder baseline; leave it out"
+        )
 
     def with_normalizer(self, normalizer: str) -> BaselineSystem:
         """Refuse: a baseline has no normaliser."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.file import read_detector_file, write_detector_file
 from firstshot.detector.parts import SavedPart, saved_parts, score_parts
+from firstshot.detector.settings import settled
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import DatasetError, DetectorFileError, FirstshotWarning
@@ -71,7 +72,7 @@ def save_detector(detector: Detector, path: Path) -> None:
         "length": str(hearing.length),
         "transform": detector.parts_[0].transform.name,
         "settings": {name: detector.settings_[name] for name in _SETTINGS}
-        | {"encoder_settings": _settled(detector)},
+        | {"encoder_settings": settled(hearing.encoder, detector.settings_["encoder_settings"])},
         "threshold": asdict(detector.threshold_),
         "self_check_score": _self_check(detector),
         "versions": {
@@ -81,21 +82,6 @@ def save_detector(detector: Detector, path: Path) -> None:
         },
     }
     write_detector_file(path, manifest, arrays, list(detector.rows_))
-
-
-def _settled(detector: Detector) -> dict[str, Any] | None:
-    """Return the encoder's settings, with the runtime that `auto` picked and not what was asked."""
-    told: dict[str, Any] | None = detector.settings_["encoder_settings"]
-    encoder: Any = detector.hear().encoder
-    if not hasattr(encoder, "precision"):
-        # Run by torch: whatever was asked led there.
-        asked = {"runtime", "precision"} & set(told or {})
-        run_by = {"runtime": "torch"} if asked else {}
-    else:
-        run_by = {"runtime": encoder.runtime, "precision": encoder.precision}
-    # How many cores there are is the machine's own, and decides no number.
-    kept = {k: v for k, v in (told or {}).items() if k not in ("runtime", "threads", "workers")}
-    return {**kept, **run_by} or None
 
 
 def load_detector(

@@ -46,3 +46,16 @@ def read_settings(settings: Mapping[str, Any]) -> tuple[Hearing, Recipe]:
     )
     recipe.check()
     return hearing, recipe
+
+
+def settled(encoder: Any, told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an encoder's settings, with the runtime that `auto` picked and not what was asked."""
+    if not hasattr(encoder, "precision"):
+        # Run by torch: whatever was asked led there.
+        asked = {"runtime", "precision"} & set(told or {})
+        run_by = {"runtime": "torch"} if asked else {}
+    else:
+        run_by = {"runtime": encoder.runtime, "precision": encoder.precision}
+    # How many cores there are is the machine's own, and decides no number.
+    kept = {k: v for k, v in (told or {}).items() if k not in ("runtime", "threads", "workers")}
+    return {**kept, **run_by} or None

@@ -112,9 +112,14 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
             f"encoder {name!r}: its plug-in {points[0].value} cannot be imported ({error}); "
             "install what it needs, or uninstall it"
         ) from error
+    run_by = sorted({"runtime", "precision"} & set(settings))
     try:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
+        if run_by:
+            raise ParameterError(
+                f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
+            ) from error
         raise ParameterError(f"encoder {name!r} does not take this setting: {error}") from error
     try:
         encoder = factory(**settings)
