@@ -22,7 +22,7 @@ from firstshot.detector.prediction import predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
 from firstshot.detector.sources import Source, Sources, is_one_clip, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import FirstshotError, ParameterError
+from firstshot.errors import FirstshotError
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
@@ -123,16 +123,13 @@ class Detector:
 
         Parameters
         ----------
-        source : clips
-            Normal clips of the usual conditions, two at least.
-        target : clips, optional
-            Normal clips of new conditions (another speed, load or background), if there are any.
+        source, target : clips
+            Those of the usual conditions, two at least, and those of new ones (another speed, load
+            or background), if there are any.
         sample_rate : int, optional
             Rate in Hz of clips given as arrays; None means the encoder's.
-        store : EmbeddingStore, optional
-            Where embeddings are kept between runs.
-        progress : callable, optional
-            Called with (clips done, clips in all).
+        store, progress : optional
+            Where embeddings are kept between runs; called with (clips done, clips in all).
         workers : int, optional
             Clips worked on at once; None means one a core, 8 at most. No number depends on it.
 
@@ -176,9 +173,7 @@ class Detector:
         With `saved` parts the layers are joined already; without them all is fitted.
         """
         labels = [f"layer {layer}" for layer in self.hear().layers]
-        banks = layers
-        if saved is None:
-            banks = [self.recipe_.keep(bank) for bank in self.recipe_.join(layers)]
+        banks = self.recipe_.join(layers) if saved is None else layers
         # A fit that fails half-way must not leave an old threshold beside new banks.
         vars(self).pop("threshold_", None)
         self.rows_ = tuple(rows)
@@ -211,8 +206,7 @@ class Detector:
         Parameters
         ----------
         false_alarm_rate, method : optional
-            The share of normal clips that may score above it, and `gamma`, `quantile` or
-            `conformal`; None keeps the constructor's.
+            As `false_alarm_rate` and `threshold` of the constructor, which None keeps.
         clips : clips, optional
             Held-out normal clips to set it on; None takes the training clips' held-out scores.
         extrapolate : bool
@@ -251,11 +245,7 @@ class Detector:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
         from firstshot.detector.explanation import explain_clip
 
-        self._check_fitted()
-        clips = self.embed(source, sample_rate=sample_rate)
-        if len(clips) != 1:
-            raise ParameterError(f"{len(clips)} clips to explain; name one, then call again")
-        return explain_clip(self, clips[0], self.predict_embedded(clips)[0])
+        return explain_clip(self, self.embed(source, sample_rate=sample_rate))
 
     def embed(
         self,
@@ -291,8 +281,7 @@ class Detector:
         Parameters
         ----------
         encoder : Encoder, optional
-            The encoder to use, where its name alone does not find it (weights in a file of your
-            own); it must be the one that the bank was made with.
+            The one that the bank was made with, where its name alone does not find it.
 
         Raises
         ------

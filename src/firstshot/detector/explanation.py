@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.logmel import LogMel
+from firstshot.errors import ParameterError
 from firstshot.results import BandDifference, Result
 
 if TYPE_CHECKING:
@@ -53,8 +54,11 @@ class Explanation:
     words: str
 
 
-def explain_clip(detector: Detector, clip: EmbeddedClip, result: Result) -> Explanation:
-    """Compare one clip's deciding window with its nearest normal clip."""
+def explain_clip(detector: Detector, clips: Sequence[EmbeddedClip]) -> Explanation:
+    """Compare the deciding window of a clip, the only one, with its nearest normal clip."""
+    if len(clips) != 1:
+        raise ParameterError(f"{len(clips)} clips to explain; name one, then call again")
+    (clip,), (result,) = clips, detector.predict_embedded(clips)
     window = clip.starts.index(result.start_seconds)
     names = [(member.clip, member.domain) for member in detector.rows_]
     nearest = names.index((result.nearest[0].clip, result.nearest[0].domain))

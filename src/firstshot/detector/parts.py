@@ -127,6 +127,7 @@ def fit_part(
 ) -> Part:
     """Fit one part, or make a saved one again; a read-only array is held as it is, not copied."""
     if saved is None:
+        embeddings = recipe.keep(embeddings)
         transform: Transform = make_transform(recipe.transform).fit(embeddings)
     else:
         transform = saved.transform
