@@ -185,9 +185,10 @@ def first_copies(points: Points) -> NDArray[np.int64]:
     order = np.argsort(shadow, kind="stable")
     apart = np.diff(shadow[order]) > tolerance[order[1:]] + tolerance[order[:-1]]
     first = np.arange(len(points))
-    for run in np.split(order, np.flatnonzero(apart) + 1):
-        if len(run) > 1:
-            _mark_copies(points, np.sort(run), first)
+    starts = np.flatnonzero(np.concatenate([[True], apart]))
+    lengths = np.diff(np.append(starts, len(order)))
+    for start, length in zip(starts[lengths > 1], lengths[lengths > 1], strict=True):
+        _mark_copies(points, np.sort(order[start : start + length]), first)
     return first
 
 
