@@ -26,6 +26,8 @@ QUERY_BLOCK = 256
 MEMBER_BLOCK = 8192
 GROUPS = 256
 SEEDS, SPARE_SEEDS = 4096, 4
+MOST_HARD = 0.9
+"""Where more queries of a block are given up than this, the product answers the others as well."""
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -46,6 +48,9 @@ def prune(
         pruning.seed(skipped)
         for first in range(0, len(index), MEMBER_BLOCK):
             pruning.add(slice(first, min(first + MEMBER_BLOCK, len(index))), skipped)
+            if pruning.hard.mean() > MOST_HARD:
+                pruning.hard[:] = True
+                break
         undecided = rows[pruning.hard]
         best.forget(undecided)
         yield rows, undecided
