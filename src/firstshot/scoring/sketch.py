@@ -23,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_MEMBERS = 8192
-LEAST_VALUES = 128
+LEAST_VALUES = 256
 SIZES = (64, 128, 256)
 """Numbers of directions that are tried in turn."""
+LEAST_SHARE = 4
+"""A sketch has at most one in so many of a member's values: it is to be small beside the bank."""
 WORTH_TRYING = 0.5
 """Share of the sample's variance that the directions must hold to be tried."""
 SCAN_COST, PAIR_COST, WORTH_HAVING = 30, 200, 2
@@ -100,7 +102,7 @@ def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None
         return None
     variances, directions = _principal(sample, max(SIZES))
     for size in SIZES:
-        if size * 2 > values or variances[:size].sum() < WORTH_TRYING * np.square(sample).sum():
+        if size * LEAST_SHARE > values or variances[:size].sum() < WORTH_TRYING * np.square(sample).sum():
             continue
         sketch = _sketch(squares, offsets, directions[:size])
         pairs = _survivors(sketch, squares, offsets) * PAIR_COST * values
