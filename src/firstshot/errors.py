@@ -28,6 +28,10 @@ class WeightsError(FirstshotError):
     """An encoder's weights, or the library that runs them, are missing or not as they should be."""
 
 
+class LibraryError(FirstshotError):
+    """An optional library that a setting needs is not installed."""
+
+
 class DatasetError(FirstshotError):
     """A folder, a list of clips or a table is not laid out as expected."""
 

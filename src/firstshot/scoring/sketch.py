@@ -69,9 +69,15 @@ class Sketch:
         """
         keep = 1 - self.margin
         operand = np.empty((len(offsets), self.rows.shape[1]), dtype=np.float32)
-        operand[:, :-2] = -2 * _coordinates(offsets, squares, self.directions)
+        operand[:, :-2] = -2 * self.coordinates(offsets, squares)
         operand[:, -2], operand[:, -1] = keep, keep * squares - TINY
         return operand
+
+    def coordinates(
+        self, offsets: NDArray[np.float64], squares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return queries as the members are held: coordinates and the norm of the rest."""
+        return _coordinates(offsets, squares, self.directions)
 
 
 def most_survivors(members: int, queries: int, halves: bool) -> int:
