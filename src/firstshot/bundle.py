@@ -27,6 +27,7 @@ from firstshot.encoders.precision import count_threads
 from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
 from firstshot.encoders.runtime_onnx import OnnxNetwork
 from firstshot.errors import DetectorFileError, ParameterError
+from firstshot.scoring.approximate import exactly
 
 SCHEMA = 1
 DESCRIPTION = "bundle.json"
@@ -109,7 +110,8 @@ def self_check_score(detector: Detector, clip: Path) -> float | None:
     import soundfile
 
     waveform, rate = soundfile.read(clip, dtype="float32")
-    return float(detector.score([waveform], sample_rate=rate)[0])
+    with exactly():
+        return float(detector.score([waveform], sample_rate=rate)[0])
 
 
 def close(found: float, expected: float) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, member_rows
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Hearing
-from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
+from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts, lowest_recall
 from firstshot.detector.prediction import predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
 from firstshot.detector.sources import Source, Sources, is_one_clip, list_clips
@@ -71,6 +71,9 @@ class Detector:
         What members are kept in; float16 halves the file and is searched where it lies in it.
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
+    index : "exact" or "faiss"
+        What answers queries. `faiss` is for hundreds of thousands of clips: `recall_` is the share
+        of normal clips that it scores exactly (the lowest of all banks; None where all is exact).
 
     Examples
     --------
@@ -98,6 +101,7 @@ class Detector:
     memmixup: bool = False
     bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
+    index: str = "exact"
 
     settings_: dict[str, Any] = field(init=False, repr=False)
     hearing_: Hearing = field(init=False, repr=False)
@@ -108,6 +112,7 @@ class Detector:
     training_scores_: NDArray[np.float64] = field(init=False, repr=False)
     calibration_scores_: NDArray[np.float64] = field(init=False, repr=False)
     threshold_: Threshold = field(init=False, repr=False)
+    recall_: float | None = field(init=False, repr=False)
 
     def fit(
         self,
@@ -179,6 +184,7 @@ class Detector:
         self.rows_ = tuple(rows)
         self.spectra_ = spectra
         self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
+        self.recall_ = lowest_recall(self.parts_)
 
     def hear(self) -> Hearing:
         """Check the settings, load the encoder once, and return how clips are heard."""

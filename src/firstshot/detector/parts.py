@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
+from firstshot.scoring.approximate import approximate, check_index, query, with_lists
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.half import narrow
-from firstshot.scoring.neighbors import Index, search
+from firstshot.scoring.neighbors import Index
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
 from firstshot.scoring.points import make_points
 from firstshot.scoring.states import State
@@ -36,7 +37,8 @@ class Recipe:
 
     The transform's name; the normaliser's name, metric and parameters; whether MemMixup widens the
     target bank that clips are scored against; whether layers are parts of their own (`score_mean`)
-    or joined into one (`concat`); and what members are kept in.
+    or joined into one (`concat`); what members are kept in; and what answers queries, the `exact`
+    search or `faiss`.
     """
 
     transform: str
@@ -46,6 +48,7 @@ class Recipe:
     memmixup: bool = False
     combine: str = "score_mean"
     bank_precision: str = "float32"
+    index: str = "exact"
 
     def check(self) -> None:
         """Raise ParameterError for names and values that no part can have."""
@@ -57,6 +60,7 @@ class Recipe:
             )
         make_transform(self.transform)
         self.unfitted_normalizer()
+        check_index(self.index)
 
     def join(self, layers: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Return one array per part: the layers as they are, or joined into one."""
@@ -81,7 +85,8 @@ class Part:
     """One nearest-neighbour system.
 
     `bank` holds the embeddings as the encoder gave them, `moved` the same after the transform; with
-    the transform `none` the two are one.
+    the transform `none` the two are one. `recall` is that of the approximate index, the lowest of
+    its banks; None where queries are answered exactly.
     """
 
     label: str
@@ -90,11 +95,13 @@ class Part:
     transform: Transform
     normalizer: Normalizer
     metric: str
+    recall: float | None = None
 
     @cached_property
     def index(self) -> Index:
         """All members, to be searched for the nearest; made when a clip's are first asked for."""
-        return Index.of(make_points(self.moved.embeddings, self.metric, "member"))
+        index = Index.of(make_points(self.moved.embeddings, self.metric, "member"))
+        return index if self.recall is None else with_lists(index, 1)[0]
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,8 @@ def fit_part(
         normalizer = normalizer.restore(used.arrays(), saved.state)
     else:
         normalizer = normalizer.fit(used.arrays(), used.names())
-    return Part(label, bank, moved, transform, normalizer, recipe.metric)
+    recall = approximate(normalizer) if recipe.index == "faiss" else None
+    return Part(label, bank, moved, transform, normalizer, recipe.metric, recall)
 
 
 def fit_parts(
@@ -157,6 +165,11 @@ def fit_parts(
         fit_part(label, bank, rows, recipe, saved[i] if saved else None)
         for i, (label, bank) in enumerate(zip(labels, layers, strict=True))
     )
+
+
+def lowest_recall(parts: Sequence[Part]) -> float | None:
+    """Return the lowest recall of the parts, or None where all are searched exactly."""
+    return min((part.recall for part in parts if part.recall is not None), default=None)
 
 
 def saved_parts(parts: Sequence[Part]) -> list[SavedPart]:
@@ -185,8 +198,8 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 def score_parts(parts: Sequence[Part], queries: Sequence[NDArray[np.float32]]) -> Scores:
     """Score raw embeddings, one array (clips, values) per part."""
     of_parts = [
-        part.normalizer.domain_scores(part.transform(query))
-        for part, query in zip(parts, queries, strict=True)
+        part.normalizer.domain_scores(part.transform(rows))
+        for part, rows in zip(parts, queries, strict=True)
     ]
     domains = list(of_parts[0])
     table = np.array([[scores[domain] for domain in domains] for scores in of_parts])
@@ -196,15 +209,15 @@ def score_parts(parts: Sequence[Part], queries: Sequence[NDArray[np.float32]]) -
 
 
 def nearest_members(
-    part: Part, query: NDArray[np.float32], count: int
+    part: Part, clips: NDArray[np.float32], count: int
 ) -> tuple[tuple[Neighbor, ...], ...]:
-    """Return the `count` nearest members of every raw embedding in `query`, nearest first."""
+    """Return the `count` nearest members of every raw embedding in `clips`, nearest first."""
     members = part.bank.members
     count = min(count, len(members))
     if count == 0:
-        return tuple(() for _ in query)
-    queries = make_points(part.transform(query), part.metric, "query")
-    distances, rows = search(queries, part.index, count)
+        return tuple(() for _ in clips)
+    queries = make_points(part.transform(clips), part.metric, "query")
+    distances, rows = query(queries, part.index, count)
     return tuple(
         tuple(
             Neighbor(members[row].clip, members[row].domain, float(distance))

@@ -25,6 +25,7 @@ from firstshot.detector.settings import settled
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import DatasetError, DetectorFileError, FirstshotWarning
+from firstshot.scoring.approximate import exactly
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
 
@@ -46,6 +47,7 @@ _SETTINGS = (
     "memmixup",
     "bank_precision",
     "encoder_settings",
+    "index",
 )
 
 
@@ -169,7 +171,8 @@ def _self_check(detector: Detector) -> float | None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
     (clip,) = embed_clips([Clip("self-check", noise, hearing.encoder.sample_rate)], hearing)
     queries = detector.recipe_.join(clip.layers)
-    return float(score_parts(detector.parts_, queries).total.max())
+    with exactly():
+        return float(score_parts(detector.parts_, queries).total.max())
 
 
 def _compare_self_check(path: Path, detector: Detector, saved: float | None) -> None:

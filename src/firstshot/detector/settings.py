@@ -43,6 +43,7 @@ def read_settings(settings: Mapping[str, Any]) -> tuple[Hearing, Recipe]:
         settings["memmixup"],
         settings["combine"],
         settings["bank_precision"],
+        settings["index"],
     )
     recipe.check()
     return hearing, recipe
