@@ -17,8 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ def main() -> None:
     arguments = parse_arguments()
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.standard_normal((VALUES, VALUES)))[0].astype(np.float32)
-    rows = draw(rng, arguments.members, rotation).astype(arguments.dtype)
+    rows = draw(rng, arguments.members, rotation, arguments.dtype)
     rows.setflags(write=False)
     queries = make_points(draw(rng, arguments.queries, rotation), "sqeuclidean")
     index, seconds = timed(lambda: Index.of(make_points(rows, "sqeuclidean")))
@@ -47,12 +46,14 @@ def main() -> None:
     print(f"{arguments.members} members x {VALUES} values, {rows.dtype}; {len(queries)} queries")
     print(f"bank made ready for the exact search in {seconds:.1f} s, sketch of {sketch} directions")
     print(
-        f"faiss {version('faiss-cpu')}, numpy {np.__version__}, Python {platform.python_version()}, "
-        f"{platform.machine()}, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}\n"
+        f"faiss {version('faiss-cpu')}, numpy {np.__version__}, {platform.machine()}, "
+        f"Python {platform.python_version()}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads\n"
     )
     print(
-        "| value | lists, s | lists, MB | probes | recall | on queries | batch: exact, ms | faiss, ms "
-        "| ratio | alone: exact, ms | faiss, ms | ratio |\n|" + "---|" * 12
+        "| value | lists, s | lists, MB | probes | recall | on queries "
+        "| batch: exact, ms | faiss, ms | ratio | alone: exact, ms | faiss, ms | ratio |\n|"
+        + "---|"
+        * 12
     )
     spread = np.random.default_rng(1).standard_normal(arguments.members)
     scales = {"distance": None, "distance / density": np.exp(0.15 * spread)}
@@ -63,18 +64,17 @@ def main() -> None:
 def compare(
     name: str, index: Index, queries: Points, scale: NDArray[np.float64] | None, rounds: int
 ) -> None:
-    before = resident_megabytes()
     (listed, recall), seconds = timed(lambda: with_lists(index, 1, scale))
-    megabytes = resident_megabytes() - before
+    lists: Any = listed.lists
+    # A list holds float32 coordinates and an int64 number per member.
+    megabytes = len(index) * (4 * lists.inverted.d + 8) / 1e6
     right = np.mean(search(queries, index, 1, scale)[0] == query(queries, listed, 1, scale)[0])
     batches, alone = [], []
-    for round_ in range(rounds):
-        one = queries.take(np.arange(round_, round_ + 1))
-        query(one, listed, 1, scale)
+    for _ in range(rounds):
         batches.append(both(queries, index, listed, scale))
-        for row in range(LONE):
-            alone.append(both(queries.take(np.array([row])), index, listed, scale))
-    cells = [f"{seconds:.1f}", f"{megabytes:.0f}", str(getattr(listed.lists, "probes", 0))]
+        lone = [queries.take(np.array([row])) for row in range(LONE)]
+        alone += [both(one, index, listed, scale) for one in lone]
+    cells = [f"{seconds:.1f}", f"{megabytes:.0f}", str(lists.probes)]
     cells += [f"{recall:.3f}", f"{right:.3f}"]
     for times, count in ((batches, len(queries)), (alone, 1)):
         exact, approximate = (statistics.median(c) for c in zip(*times, strict=True))
@@ -93,10 +93,10 @@ def both(
 
 
 def draw(
-    rng: np.random.Generator, count: int, rotation: NDArray[np.float32]
-) -> NDArray[np.float32]:
+    rng: np.random.Generator, count: int, rotation: NDArray[np.float32], dtype: str = "float32"
+) -> NDArray[Any]:
     deviations = np.arange(1, VALUES + 1, dtype=np.float32) ** -0.75
-    rows = np.empty((count, VALUES), dtype=np.float32)
+    rows = np.empty((count, VALUES), dtype=dtype)
     for start in range(0, count, 10_000):
         few = rows[start : start + 10_000]
         few[:] = (rng.standard_normal(few.shape, dtype=np.float32) * deviations) @ rotation
@@ -107,11 +107,6 @@ def timed(work: Callable[[], Made]) -> tuple[Made, float]:
     start = time.perf_counter()
     done = work()
     return done, time.perf_counter() - start
-
-
-def resident_megabytes() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,6 +6,11 @@ the sketch where there is one, else all of them), and these are evaluated in flo
 search. So every value is the true one of a true member, never too low, and right wherever the best
 members were proposed; the share of a sample of the members for which it is right is the recall.
 
+Where distances are divided by a scale (a density), the nearest are not the best: the best value v
+of a query is reached where ||q - x||^2 - v scale(x) is least. With the median v of the sample this
+is a squared distance too, once the members have one more coordinate, sqrt(v (largest - scale)), and
+queries a 0 there.
+
 Only queries are answered so. Densities, statistics and held-out scores are exact.
 """
 
@@ -62,23 +67,29 @@ class Approximable(Protocol):
 
 @dataclass(frozen=True)
 class Lists:
-    """Members in lists by the nearest of many centres; a query looks into the nearest `probes`."""
+    """Members in lists by the nearest of many centres; a query looks into the nearest `probes`.
+
+    `lifts` (n,) are the squares of the coordinate that stands for a member's scale.
+    """
 
     inverted: Any
+    lifts: NDArray[np.float64]
     probes: int
     recall: float
 
     def nearest(
         self, coordinates: NDArray[np.float32], count: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return squared distances of the coordinates and members (queries, count), -1 for none."""
+        """Return members (queries, count), -1 for none, and least squares of their distances."""
         parameters = _faiss().SearchParametersIVF(nprobe=self.probes)
+        coordinates = np.pad(coordinates, ((0, 0), (0, 1)))
         found = [
             self.inverted.search(coordinates[start : start + AT_ONCE], count, params=parameters)
             for start in range(0, len(coordinates), AT_ONCE)
         ]
+        members = np.concatenate([pair[1] for pair in found])
         squares = np.concatenate([pair[0] for pair in found]).astype(np.float64)
-        return squares, np.concatenate([pair[1] for pair in found])
+        return squares * (1 - SLACK) - self.lifts[members], members
 
 
 def check_index(name: str) -> None:
@@ -138,17 +149,17 @@ def with_lists(
     Recall: the share of up to 256 members, evenly spaced and each with itself left out, whose k
     best values distance / scale are all those of the exact search.
     """
-    inverted = _inverted(index)
     chosen = np.linspace(0, len(index) - 1, min(SAMPLE, len(index))).astype(np.int64)
     queries = index.points.take(chosen)
     itself = Pairs.listed(len(chosen), np.arange(len(chosen)), chosen)
     exact, _ = search(queries, index, k, scale, itself)
-    lists = Lists(inverted, 0, 0.0)
+    lifts = _lifts(index, scale, float(np.median(exact[:, -1])))
+    lists = Lists(_inverted(index, lifts), lifts, 0, 0.0)
     for probes in PROBES:
         lists = replace(lists, probes=probes)
         found = _answers(queries, index, lists, k, scale, chosen).values
         lists = replace(lists, recall=float((found == exact).all(axis=1).mean()))
-        if lists.recall >= ENOUGH or probes >= inverted.nlist:
+        if lists.recall >= ENOUGH or probes >= lists.inverted.nlist:
             break
     return replace(index, lists=lists), lists.recall
 
@@ -237,20 +248,34 @@ def _lowest_values(
     """Return the least value each proposed member can have; inf where there is none."""
     reach = SLACK * (1 + np.sqrt(squares))[:, None]
     there = members >= 0
-    gaps = np.maximum(np.sqrt(np.where(there, bounds, 0.0)) * (1 - SLACK) - reach, 0.0)
+    bounds = np.maximum(np.where(there, bounds, 0.0), 0.0)
+    gaps = np.maximum(np.sqrt(bounds) - reach, 0.0)
     values = from_squares(np.square(gaps / index.unit), index.points.metric)
     if scale is not None:
         values = values / scale[members]
     return np.where(there, values, np.inf)
 
 
-def _inverted(index: Index) -> Any:
+def _lifts(index: Index, scale: NDArray[np.float64] | None, value: float) -> NDArray[np.float64]:
+    """Return the squares of the coordinate for the scale; `value` is a usual distance / scale."""
+    if scale is None:
+        return np.zeros(len(index))
+    reached = value * scale
+    if index.points.metric == "euclidean":
+        reached = np.square(reached)
+    elif index.points.metric == "cosine":
+        reached *= 2
+    lifts: NDArray[np.float64] = (reached.max() - reached) * index.unit**2
+    return lifts
+
+
+def _inverted(index: Index, lifts: NDArray[np.float64]) -> Any:
     """Return faiss' inverted lists of the members, the same ones for the same members."""
     faiss, count = _faiss(), len(index)
     lists = max(1, int(LISTS * np.sqrt(count)))
     every = max(1, count // (lists * POINTS_PER_LIST))
     blocks = list(index.points.blocks())
-    sample = np.concatenate([_of_members(index, block)[::every] for block in blocks])
+    sample = np.concatenate([_of_members(index, block, lifts)[::every] for block in blocks])
     size = sample.shape[1]
     inverted = faiss.IndexIVFFlat(faiss.IndexFlatL2(size), size, lists)
     inverted.cp.niter, inverted.cp.seed = ROUNDS, SEED
@@ -258,15 +283,16 @@ def _inverted(index: Index) -> Any:
     inverted.cp.max_points_per_centroid = 2 * POINTS_PER_LIST
     inverted.train(sample)
     for block in blocks:
-        inverted.add(_of_members(index, block))
+        inverted.add(_of_members(index, block, lifts))
     return inverted
 
 
-def _of_members(index: Index, block: slice) -> NDArray[np.float32]:
-    """Return the members' coordinates: those of the sketch, or all that are centred and scaled."""
-    if index.sketch is not None:
-        return np.ascontiguousarray(index.sketch.rows[block, :-2])
-    return np.ascontiguousarray(index.operand(block, np.float32)[:, :-2], dtype=np.float32)
+def _of_members(index: Index, block: slice, lifts: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the members' coordinates: those of the sketch or all, centred, and one for scale."""
+    rows = index.operand(block, np.float32) if index.sketch is None else index.sketch.rows[block]
+    coordinates = np.empty((len(rows), rows.shape[1] - 1), dtype=np.float32)
+    coordinates[:, :-1], coordinates[:, -1] = rows[:, :-2], np.sqrt(lifts[block])
+    return coordinates
 
 
 def _of_queries(
