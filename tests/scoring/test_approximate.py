@@ -107,8 +107,21 @@ def test_more_lists_are_looked_into_until_the_recall_is_enough():
     assert recall >= approximate.ENOUGH
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_members_are_proposed_by_distance_and_scale_together(monkeypatch, metric):
+    monkeypatch.setattr(approximate, "CANDIDATES", 30)
+    monkeypatch.setattr(approximate, "PROBES", (10**6,))
+    index = Index.of(make_points(clustered(1, MEMBERS), metric))
+    scale = np.exp(0.3 * np.random.default_rng(3).standard_normal(MEMBERS))
+    _, recall = with_lists(index, 1, scale)
+    monkeypatch.setattr(approximate, "lifts_of", lambda *_: np.zeros(MEMBERS))
+    _, by_distance_alone = with_lists(index, 1, scale)
+    assert by_distance_alone < recall
+    assert recall > 0.98
+
+
 def test_two_indexes_of_one_bank_answer_alike_and_no_answer_depends_on_the_batch(monkeypatch):
-    monkeypatch.setattr(approximate, "PROBES", (4,))
+    monkeypatch.setattr(approximate, "PROBES", (2,))
     index = Index.of(make_points(scattered(1, MEMBERS), "sqeuclidean"))
     queries = make_points(scattered(2, 100), "sqeuclidean")
     (one, recall), (other, again) = with_lists(index, 1), with_lists(index, 1)

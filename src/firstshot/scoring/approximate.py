@@ -6,11 +6,6 @@ the sketch where there is one, else all of them), and these are evaluated in flo
 search. So every value is the true one of a true member, never too low, and right wherever the best
 members were proposed; the share of a sample of the members for which it is right is the recall.
 
-Where distances are divided by a scale (a density), the nearest are not the best: the best value v
-of a query is reached where ||q - x||^2 - v scale(x) is least. With the median v of the sample this
-is a squared distance too, once the members have one more coordinate, sqrt(v (largest - scale)), and
-queries a 0 there.
-
 Only queries are answered so. Densities, statistics and held-out scores are exact.
 """
 
@@ -20,14 +15,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.errors import FirstshotWarning, LibraryError, ParameterError
+from firstshot.errors import FirstshotWarning, ParameterError
 from firstshot.scoring.index import Index, Pairs, Remake
+from firstshot.scoring.lists import SLACK, Lists, find_faiss, inverted_lists, lifts_of
 from firstshot.scoring.neighbors import check_dims, search
 from firstshot.scoring.points import Points, from_squares
 from firstshot.scoring.settling import Best
@@ -36,22 +32,13 @@ INDEXES = ("exact", "faiss")
 
 LEAST_MEMBERS = 50_000
 """Smaller banks are searched exactly: that is fast, and lists cost seconds to make."""
-LISTS = 4
-"""Lists per square root of the members."""
-POINTS_PER_LIST, ROUNDS, SEED = 40, 10, 1234
-"""Of the k-means that places the lists: members looked at, iterations, seed."""
-PROBES = (32, 64, 128, 256)
+PROBES = (16, 32, 64, 128, 256)
 """Numbers of lists looked at; the first with a recall of `ENOUGH` is taken, else the last."""
 ENOUGH, LEAST_RECALL, SAMPLE = 0.99, 0.95, 256
 CANDIDATES, CANDIDATES_PER_NEIGHBOR, SEEDS = 256, 4, 16
 QUERY_BLOCK = 256
-AT_ONCE = 16
-"""faiss compares fewer than 20 queries with each list's centre one by one, more in one product,
-whose rounding would let a query's result depend on the batch it came in."""
 LARGEST_SQUARE = 1e28
 """Queries farther out, in units of the bank's extent, leave float32; they are searched exactly."""
-SLACK = 1e-5
-"""Far beyond the rounding of a proposed distance, as a share of it and of the norms."""
 
 _exactly: ContextVar[bool] = ContextVar("exactly", default=False)
 
@@ -63,33 +50,6 @@ class Approximable(Protocol):
     def replace_indexes(self, remake: Remake) -> None:
         """Put `remake(domain, index, k, scale)` in the place of every index that queries meet."""
         ...
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Members in lists by the nearest of many centres; a query looks into the nearest `probes`.
-
-    `lifts` (n,) are the squares of the coordinate that stands for a member's scale.
-    """
-
-    inverted: Any
-    lifts: NDArray[np.float64]
-    probes: int
-    recall: float
-
-    def nearest(
-        self, coordinates: NDArray[np.float32], count: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return members (queries, count), -1 for none, and least squares of their distances."""
-        parameters = _faiss().SearchParametersIVF(nprobe=self.probes)
-        coordinates = np.pad(coordinates, ((0, 0), (0, 1)))
-        found = [
-            self.inverted.search(coordinates[start : start + AT_ONCE], count, params=parameters)
-            for start in range(0, len(coordinates), AT_ONCE)
-        ]
-        members = np.concatenate([pair[1] for pair in found])
-        squares = np.concatenate([pair[0] for pair in found]).astype(np.float64)
-        return squares * (1 - SLACK) - self.lifts[members], members
 
 
 def check_index(name: str) -> None:
@@ -105,7 +65,7 @@ def check_index(name: str) -> None:
     if name not in INDEXES:
         raise ParameterError(f"index {name!r} is not known; choose one of {', '.join(INDEXES)}")
     if name == "faiss":
-        _faiss()
+        find_faiss()
 
 
 def approximate(normalizer: object) -> float | None:
@@ -153,8 +113,8 @@ def with_lists(
     queries = index.points.take(chosen)
     itself = Pairs.listed(len(chosen), np.arange(len(chosen)), chosen)
     exact, _ = search(queries, index, k, scale, itself)
-    lifts = _lifts(index, scale, float(np.median(exact[:, -1])))
-    lists = Lists(_inverted(index, lifts), lifts, 0, 0.0)
+    lifts = lifts_of(index, scale, float(np.median(exact[:, -1])))
+    lists = Lists(inverted_lists(index, lifts), lifts, 0, 0.0)
     for probes in PROBES:
         lists = replace(lists, probes=probes)
         found = _answers(queries, index, lists, k, scale, chosen).values
@@ -210,7 +170,7 @@ def _answers(
         squares = np.einsum("ij,ij->i", offsets, offsets)
         inside = squares < LARGEST_SQUARE
         rows, squares = rows[inside], squares[inside]
-        bounds, members = lists.nearest(_of_queries(index, offsets[inside], squares), count)
+        bounds, members = lists.nearest(index, offsets[inside], squares, count)
         if itself is not None:
             members = np.where(members == itself[rows, None], -1, members)
         lowest = _lowest_values(index, bounds, squares, members, scale)
@@ -254,61 +214,3 @@ def _lowest_values(
     if scale is not None:
         values = values / scale[members]
     return np.where(there, values, np.inf)
-
-
-def _lifts(index: Index, scale: NDArray[np.float64] | None, value: float) -> NDArray[np.float64]:
-    """Return the squares of the coordinate for the scale; `value` is a usual distance / scale."""
-    if scale is None:
-        return np.zeros(len(index))
-    reached = value * scale
-    if index.points.metric == "euclidean":
-        reached = np.square(reached)
-    elif index.points.metric == "cosine":
-        reached *= 2
-    lifts: NDArray[np.float64] = (reached.max() - reached) * index.unit**2
-    return lifts
-
-
-def _inverted(index: Index, lifts: NDArray[np.float64]) -> Any:
-    """Return faiss' inverted lists of the members, the same ones for the same members."""
-    faiss, count = _faiss(), len(index)
-    lists = max(1, int(LISTS * np.sqrt(count)))
-    every = max(1, count // (lists * POINTS_PER_LIST))
-    blocks = list(index.points.blocks())
-    sample = np.concatenate([_of_members(index, block, lifts)[::every] for block in blocks])
-    size = sample.shape[1]
-    inverted = faiss.IndexIVFFlat(faiss.IndexFlatL2(size), size, lists)
-    inverted.cp.niter, inverted.cp.seed = ROUNDS, SEED
-    inverted.cp.min_points_per_centroid = 1
-    inverted.cp.max_points_per_centroid = 2 * POINTS_PER_LIST
-    inverted.train(sample)
-    for block in blocks:
-        inverted.add(_of_members(index, block, lifts))
-    return inverted
-
-
-def _of_members(index: Index, block: slice, lifts: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the members' coordinates: those of the sketch or all, centred, and one for scale."""
-    rows = index.operand(block, np.float32) if index.sketch is None else index.sketch.rows[block]
-    coordinates = np.empty((len(rows), rows.shape[1] - 1), dtype=np.float32)
-    coordinates[:, :-1], coordinates[:, -1] = rows[:, :-2], np.sqrt(lifts[block])
-    return coordinates
-
-
-def _of_queries(
-    index: Index, offsets: NDArray[np.float64], squares: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    if index.sketch is not None:
-        offsets = index.sketch.coordinates(offsets, squares)
-    return offsets.astype(np.float32)
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise LibraryError(
-            f"index='faiss' needs the library faiss ({error}); run "
-            "`pip install 'firstshot[faiss]'`, or fit with index='exact'"
-        ) from error
-    return faiss
