@@ -109,7 +109,7 @@ def test_more_lists_are_looked_into_until_the_recall_is_enough():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_members_are_proposed_by_distance_and_scale_together(monkeypatch, metric):
-    monkeypatch.setattr(approximate, "CANDIDATES", 30)
+    monkeypatch.setattr(approximate, "CANDIDATES", 6)
     monkeypatch.setattr(approximate, "PROBES", (10**6,))
     index = Index.of(make_points(clustered(1, MEMBERS), metric))
     scale = np.exp(0.3 * np.random.default_rng(3).standard_normal(MEMBERS))
