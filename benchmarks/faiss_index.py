@@ -1,11 +1,12 @@
 """The approximate index beside the exact search, on a made-up bank like embeddings'.
 
-Members and queries are drawn with a standard deviation of i^-0.75 along the i-th of 768 directions,
-randomly rotated; the densities of `local_density` are drawn too (log-normal, as wide as measured
-ones). Prints the seconds and memory that the lists take, the measured recall and that on the
-queries, and the milliseconds a query, in a batch and alone, of both searches in turn: medians.
+Members and queries are drawn with a standard deviation of i^-0.75 (`--decay`, 0 for a bank without
+structure) along the i-th of 768 directions, randomly rotated; the densities of `local_density` are
+drawn too (log-normal, as wide as measured ones). Prints the seconds and memory that the lists take,
+the measured recall and that on the queries, and the milliseconds a query, in a batch and alone, of
+both searches in turn: medians.
 
-    python benchmarks/faiss_index.py [--members 100000] [--queries 200] [--rounds 5]
+    python benchmarks/faiss_index.py [--members 100000] [--queries 200] [--rounds 5] [--decay 0.75]
 """
 
 from __future__ import annotations
@@ -38,9 +39,12 @@ def main() -> None:
     arguments = parse_arguments()
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.standard_normal((VALUES, VALUES)))[0].astype(np.float32)
-    rows = draw(rng, arguments.members, rotation, arguments.dtype)
+    deviations = np.arange(1, VALUES + 1, dtype=np.float32) ** -arguments.decay
+    # Row vectors times this have those deviations along rotated directions.
+    shape = (deviations[:, None] * rotation).astype(np.float32)
+    rows = draw(rng, arguments.members, shape, arguments.dtype)
     rows.setflags(write=False)
-    queries = make_points(draw(rng, arguments.queries, rotation), "sqeuclidean")
+    queries = make_points(draw(rng, arguments.queries, shape), "sqeuclidean")
     index, seconds = timed(lambda: Index.of(make_points(rows, "sqeuclidean")))
     sketch = 0 if index.sketch is None else len(index.sketch.directions)
     print(f"{arguments.members} members x {VALUES} values, {rows.dtype}; {len(queries)} queries")
@@ -93,13 +97,12 @@ def both(
 
 
 def draw(
-    rng: np.random.Generator, count: int, rotation: NDArray[np.float32], dtype: str = "float32"
+    rng: np.random.Generator, count: int, shape: NDArray[np.float32], dtype: str = "float32"
 ) -> NDArray[Any]:
-    deviations = np.arange(1, VALUES + 1, dtype=np.float32) ** -0.75
     rows = np.empty((count, VALUES), dtype=dtype)
     for start in range(0, count, 10_000):
         few = rows[start : start + 10_000]
-        few[:] = (rng.standard_normal(few.shape, dtype=np.float32) * deviations) @ rotation
+        few[:] = rng.standard_normal(few.shape, dtype=np.float32) @ shape
     return rows
 
 
@@ -113,6 +116,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     for option, default in [("members", 100_000), ("queries", 200), ("rounds", 5)]:
         parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--decay", type=float, default=0.75, help="how fast deviations fall")
     parser.add_argument("--dtype", default="float32", help="float32, or float16 for half the bank")
     return parser.parse_args()
 

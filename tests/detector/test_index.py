@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firstshot.cli import main
-from firstshot.detector import Detector
+from firstshot.detector import Detector, saving
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.errors import FirstshotWarning, LibraryError, ParameterError
 from firstshot.scoring import approximate
@@ -68,6 +68,12 @@ def test_a_loaded_detector_has_the_same_index(coarse, tmp_path, recwarn):
     assert loaded.index == "faiss"
     assert loaded.recall_ == detector.recall_
     assert loaded.predict_embedded(clips) == detector.predict_embedded(clips)
+
+
+def test_the_self_check_does_not_rest_on_what_the_index_finds(coarse):
+    with pytest.warns(FirstshotWarning, match="has a recall of"):
+        detector = fitted("faiss")
+    assert saving._self_check(detector) == saving._self_check(fitted("exact"))
 
 
 def test_a_small_bank_scores_exactly_with_any_index():
