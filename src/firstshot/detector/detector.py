@@ -216,12 +216,8 @@ class Detector:
         clips : clips, optional
             Held-out normal clips to set it on; None takes the training clips' held-out scores.
         extrapolate : bool
-            Let the gamma law speak of rates that so few clips cannot promise.
-
-        Raises
-        ------
-        ParameterError
-            So few clips cannot promise so low a rate; the message says which they can.
+            Let the gamma law speak of rates that so few clips cannot promise; without it such a
+            rate is a ParameterError that says which they can.
         """
         self._check_fitted("training_scores_")
         scores = self.training_scores_

@@ -108,7 +108,10 @@ def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None
         return None
     variances, directions = _principal(sample, max(SIZES))
     for size in SIZES:
-        if size * LEAST_SHARE > values or variances[:size].sum() < WORTH_TRYING * np.square(sample).sum():
+        if (
+            size * LEAST_SHARE > values
+            or variances[:size].sum() < WORTH_TRYING * np.square(sample).sum()
+        ):
             continue
         sketch = _sketch(squares, offsets, directions[:size])
         pairs = _survivors(sketch, squares, offsets) * PAIR_COST * values
