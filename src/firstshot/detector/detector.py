@@ -247,7 +247,8 @@ class Detector:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
         from firstshot.detector.explanation import explain_clip
 
-        return explain_clip(self, self.embed(source, sample_rate=sample_rate))
+        clips = self.embed(source, sample_rate=sample_rate)
+        return explain_clip(self, clips, self.predict_embedded(clips))
 
     def embed(
         self,

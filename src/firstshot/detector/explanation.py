@@ -54,11 +54,13 @@ class Explanation:
     words: str
 
 
-def explain_clip(detector: Detector, clips: Sequence[EmbeddedClip]) -> Explanation:
+def explain_clip(
+    detector: Detector, clips: Sequence[EmbeddedClip], results: Sequence[Result]
+) -> Explanation:
     """Compare the deciding window of a clip, the only one, with its nearest normal clip."""
     if len(clips) != 1:
         raise ParameterError(f"{len(clips)} clips to explain; name one, then call again")
-    (clip,), (result,) = clips, detector.predict_embedded(clips)
+    (clip,), (result,) = clips, results
     window = clip.starts.index(result.start_seconds)
     names = [(member.clip, member.domain) for member in detector.rows_]
     nearest = names.index((result.nearest[0].clip, result.nearest[0].domain))
