@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from firstshot.dcase.layout import read_layout
 from firstshot.dcase.run import run_system
+from firstshot.dcase.section import join_section, score_section
 from firstshot.dcase.system import load_system
 from firstshot.report.table import overall_metrics
 from firstshot.store import EmbeddingStore
@@ -48,3 +50,17 @@ def test_embedded_is_above_plain_log_mel_with_the_same_normaliser(store, tmp_pat
 def test_embedded_reaches_83_percent_by_default(store, tmp_path):
     assert load_system("embedded").normalizer == "domain_local_density"
     assert official_score(store, tmp_path) >= 83 > PLAIN["domain_local_density"]
+
+
+@pytest.mark.parametrize("normalizer", ["local_density", "domain_local_density"])
+def test_a_bank_in_float16_keeps_the_ranking_of_every_machine(store, normalizer):
+    system = load_system("embedded").with_normalizer(normalizer)
+    for section in read_layout(RECORDINGS):
+        metrics = {}
+        for precision in ("float32", "float16"):
+            detector = system.detector(system.encoders[0])
+            detector.bank_precision = precision
+            heard = score_section(section, detector, store)
+            metrics[precision] = join_section(section, system, [heard], examples=0).metrics
+        for name in ("auc_source", "auc_target", "pauc"):
+            assert metrics["float16"][name] == pytest.approx(metrics["float32"][name], abs=0.002)

@@ -77,7 +77,8 @@ def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
 
 
 def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) -> None:
-    known = {row.digest: row.clip for row in rows}
+    asked = {clip.digest for clip in clips}
+    known = {row.digest: row.clip for row in rows if row.digest in asked}
     for clip in clips:
         if clip.digest in known:
             warnings.warn(
