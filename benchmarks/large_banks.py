@@ -4,14 +4,16 @@
         [--queries 200] [--rounds 3] [--fit 100000]
 
 The bank is made up, stored as float16 and memory-mapped; the deviation of its i-th principal
-direction is i^-decay (embeddings of real sound by CED tiny: between 0.75 and 1; 0 is noise that is
-the same in all directions, which nothing can be told from beforehand). The reference is the plain
+direction is i^-decay (0 is noise that is the same in all directions). The reference is the plain
 way: blocks of members become float32, one product gives their distances to all queries, the
 smallest distance / density is kept. Both run in turn; printed are medians, and the median of the
 ratios. Queries are like the members, or far off: moved by the members' norm in a random direction,
 as anomalies may be. A few scores are held to a float64 evaluation of every member.
 
-With `--fit N`, local density is then measured on N members, with what it adds to the memory.
+With `--fit N`, local density is then measured on N members, with what it adds to the memory. With
+`--recordings FOLDER` nothing is timed: printed is what share of the variance their leading
+directions hold, of real embeddings (CED tiny, made-up weights, layer 10, seconds of sound) and of
+made-up ones. It needs `firstshot[encoders]`.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ CHECKED = 2
 
 def main() -> None:
     arguments = parse_arguments()
+    if arguments.recordings:
+        print_shares(arguments.recordings, arguments.decays)
+        return
     print(f"{describe_processor()}; numpy {np.__version__}")
     print(f"{arguments.members} members x {arguments.values} values, {arguments.queries} queries\n")
     print("| decay | open, s | memory, MB | queries | ms a query | reference | times as fast |")
@@ -61,6 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fit", type=int, default=0)
+    parser.add_argument("--recordings", type=Path)
     return parser.parse_args()
 
 
@@ -169,6 +175,29 @@ def measure_fit(bank: NDArray[np.float16]) -> None:
         f"\nlocal density of {len(bank)} members x {bank.shape[1]}: {taken:.0f} s, "
         f"{added[0]:.0f} MB at most, progress told {len(told)} times, last {told[-1:]}"
     )
+
+
+def print_shares(folder: Path, decays: list[float]) -> None:
+    """Print the share of variance that leading directions hold, of real and of made-up banks."""
+    from firstshot.bench import made_up_encoder
+    from firstshot.sound.audio import load_waveform
+
+    encoder, rate = made_up_encoder("ced_tiny"), 16000
+    rows = []
+    for path in sorted(folder.rglob("*.wav")):
+        waveform = load_waveform(path, rate)
+        seconds = [waveform[at : at + rate] for at in range(0, len(waveform) - rate + 1, rate // 4)]
+        if seconds:
+            rows.append(encoder.embed(seconds, rate, (10,))[0])
+    real = np.concatenate(rows)
+    banks = {f"{len(real)} seconds of sound": real} | {
+        f"i^-{decay:g}": embeddings(10, len(real), real.shape[1], decay) for decay in decays
+    }
+    print("| bank | 8 directions | 64 directions | 128 directions |\n|---|---|---|---|")
+    for name, bank in banks.items():
+        variances = np.square(np.linalg.svd(bank - bank.mean(axis=0), compute_uv=False))
+        held = [variances[:size].sum() / variances.sum() for size in (8, 64, 128)]
+        print(f"| {name} | " + " | ".join(f"{share:.3f}" for share in held) + " |")
 
 
 @contextmanager
