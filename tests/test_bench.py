@@ -98,7 +98,12 @@ def test_what_makes_no_sense_is_refused() -> None:
         bench("logmel", clips=0)
     with pytest.raises(ParameterError, match="clips of -1"):
         bench("logmel", clip_seconds=-1.0)
-    with pytest.raises(ParameterError, match="one runtime, its own"):
+    for senseless in ({"clip_seconds": float("inf")}, {"workers": 0}, {"clips": 10**9}):
+        with pytest.raises(ParameterError, match="at least one worker"):
+            bench("logmel", **senseless)
+    with pytest.raises(ParameterError, match="weights of its own"):
+        bench("logmel", weights="nowhere.pt")
+    with pytest.raises(ParameterError, match="a runtime and weights of its own"):
         bench("logmel", runtime="onnx")
     with pytest.raises(ParameterError, match="not known"):
         bench("fft")

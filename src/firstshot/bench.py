@@ -118,27 +118,25 @@ def bench(
     name : str
         One of `firstshot.list_encoders()`, or the folder of a bundle, whose encoder is measured.
     runtime, precision, threads, workers
-        See `firstshot.encoders.runtime.with_runtime`; embedded encoders and plug-ins have one
-        runtime, their own.
-    weights : str, optional
-        A weights file; without one the cache's weights, else made-up ones.
-    layers : sequence of int, optional
-        Layers to compute; None means the encoder's own choice.
+        See `firstshot.encoders.runtime.with_runtime`; for pre-trained encoders only.
+    weights, layers : optional
+        A weights file, without one the cache's weights, else made-up ones; and the layers to
+        compute, None for the encoder's own choice.
     clip_seconds, clips
-        Length of the clips, and how many there are: they are timed one by one, in turn, and then
-        all in one call.
+        Length and number of the clips: timed one by one, in turn, and then all in one call.
     progress : callable, optional
         Given the name of a step, returns what is called with (done, total) of it.
 
     Raises
     ------
-    ParameterError
-        No encoder has that name, or a number makes no sense.
-    WeightsError
-        torch or a runtime is missing.
+    ParameterError, WeightsError
+        No encoder has that name, or a number makes no sense; torch or a runtime is missing.
     """
-    if clips < 1 or not clip_seconds > 0:
-        raise ParameterError(f"{clips} clips of {clip_seconds} s: expected at least one, not empty")
+    if not (1 <= clips <= 10_000 and 0 < clip_seconds <= 3600 and workers >= 1):
+        raise ParameterError(
+            f"{clips} clips of {clip_seconds:g} s by {workers} workers: expected 1 to 10000 clips "
+            "of up to an hour, and at least one worker"
+        )
     if is_bundle(name) and layers is None:
         layers = load_bundle(name).hear().layers
     asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
@@ -206,8 +204,10 @@ def open_encoder(
 ) -> tuple[Encoder, bool]:
     """Return the encoder by the runtime asked for, and whether its weights are made up."""
     if name not in ENCODERS:
-        if runtime != "auto" or precision != "auto":
-            raise ParameterError(f"encoder {name!r} has one runtime, its own; leave both at auto")
+        if (runtime, precision, weights) != ("auto", "auto", None):
+            raise ParameterError(
+                f"encoder {name!r} has a runtime and weights of its own; leave these options out"
+            )
         if is_bundle(name):
             return load_bundle(name, threads, workers).hear().encoder, False
         return load_encoder(name), False

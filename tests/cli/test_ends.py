@@ -21,6 +21,8 @@ PROGRAM = [sys.executable, "-m", "firstshot"]
 
 def start(words, environment, **settings):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
+    # A shell that starts the tests in the background lets its children ignore Ctrl-C.
+    streams.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen([*PROGRAM, *map(str, words)], env=environment, **streams)
 
 

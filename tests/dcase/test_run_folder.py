@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from firstshot.dcase.run_folder import claim_folder, remove_section
+from firstshot.dcase.run_folder import claim_folder, claimed, remove_section
 from firstshot.errors import OutputError
 
 FIRST = {"data": "/data", "system": {"name": "a", "settings": {"k": 1, "layers": (1, 2)}}}
@@ -97,3 +97,26 @@ def test_removing_a_section_takes_its_trials_along(tmp_path):
     remove_section(tmp_path, "fan", "00")
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.csv"))
     assert left == [names[1], f"trials/13711/{names[1]}"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_fault_that_leaves_nothing_but_the_claim_takes_that_back(tmp_path, there):
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
+    with pytest.raises(OutputError), claimed(folder, FIRST):
+        raise OutputError("a full disk")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_claim_stays_with_results_with_an_earlier_run_and_with_an_interruption(tmp_path):
+    with pytest.raises(OutputError), claimed(tmp_path / "results", FIRST):
+        (tmp_path / "results" / "results.csv").write_text("kept")
+        raise OutputError("a full disk")
+    claim_folder(tmp_path / "earlier", FIRST)
+    with pytest.raises(OutputError), claimed(tmp_path / "earlier", FIRST):
+        raise OutputError("a full disk")
+    with pytest.raises(KeyboardInterrupt), claimed(tmp_path / "interrupted", FIRST):
+        raise KeyboardInterrupt
+    for name in ("results", "earlier", "interrupted"):
+        assert (tmp_path / name / "run.json").is_file()

@@ -87,3 +87,19 @@ def test_system4_by_another_runtime_gives_the_same_scores_and_says_what_ran_it(
 def test_a_system_with_one_runtime_refuses_another(system: str) -> None:
     with pytest.raises(ParameterError, match="leave"):
         load_system(system).run_by("onnx", None)
+
+
+@pytest.mark.usefixtures("_cached_weights")
+def test_another_runtime_computes_in_fp32_unless_told_and_what_it_cannot_is_refused_at_once() -> (
+    None
+):
+    pytest.importorskip("openvino")
+    system, _ = load_system("system4").run_by("openvino", None)
+    assert system.encoders[0].settings == {"runtime": "openvino", "precision": "fp32"}
+    with pytest.raises(ParameterError, match="fp16"):
+        load_system("system4").run_by("onnx", "fp16")
+
+
+def test_a_runtime_that_is_not_known_is_refused_before_weights_are_looked_for() -> None:
+    with pytest.raises(ParameterError, match="'foo' is not known"):
+        load_encoder("ced_tiny", "nowhere.pt", runtime="foo")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from firstshot import Detector
+from firstshot.detector import file
 from firstshot.errors import ParameterError
 from firstshot.scoring.transform import TRANSFORMS
 
@@ -45,7 +46,10 @@ def test_members_are_kept_and_searched_in_float16(transform):
     assert part.index.centred is None
 
 
-def test_a_float16_detector_comes_back_from_its_file_bit_for_bit_and_maps_its_bank(tmp_path):
+def test_a_float16_detector_comes_back_from_its_file_bit_for_bit_and_maps_its_bank(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(file, "MAPPED_FROM", 0)
     detector, clips = fitted(transform="none", bank_precision="float16"), recordings(3, 4)
     detector.save(tmp_path / "half.firstshot")
     loaded = Detector.load(tmp_path / "half.firstshot")

@@ -44,6 +44,15 @@ def test_a_folder_is_searched_in_depth_and_in_order_for_audio_alone(tmp_path):
     assert list_clips(str(tmp_path)) == found
 
 
+def test_a_link_to_nothing_in_a_folder_is_told_of_and_not_passed_over(tmp_path):
+    write(tmp_path / "good.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    clips = list_clips(tmp_path)
+    assert [clip.name for clip in clips] == ["gone.wav", "good.wav"]
+    with pytest.raises(SoundError, match=r"gone\.wav: does not exist"):
+        embed_all(clips, Hearing(LogMel(), (1,)))
+
+
 def test_files_arrays_and_records_keep_the_order_given(tmp_path):
     a, b = write(tmp_path / "a.wav"), write(tmp_path / "b.wav")
     found = list_clips([str(a), noise(), Record(b)], sample_rate=8000)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstshot.detector import Detector
+from firstshot.detector import Detector, file
 from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write_detector_file
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
@@ -155,6 +155,12 @@ def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path):
     assert np.array_equal(arrays["a"], np.arange(3.0))
 
 
+@pytest.fixture
+def _mapped(monkeypatch):
+    monkeypatch.setattr(file, "MAPPED_FROM", 0)
+
+
+@pytest.mark.usefixtures("_mapped")
 def test_arrays_are_mapped_as_they_are_in_the_file_and_nothing_is_held_twice(tmp_path):
     bank = np.random.default_rng(0).standard_normal((2000, 4000)).astype(np.float16)
     arrays = {"a": np.arange(3.0), "bank": bank}
@@ -186,7 +192,30 @@ def test_a_bank_is_held_once_from_the_file_to_the_search(tmp_path, loaded):
         assert np.array_equal(held, array)
 
 
-def test_a_detector_may_replace_the_file_it_is_mapped_from(copy):
+@pytest.mark.usefixtures("_mapped")
+def test_a_mapped_file_that_is_written_to_is_told_of_before_it_is_used(copy):
+    loaded, clips = Detector.load(copy), sounds(2, 90)
+    loaded.score(clips)
+    content = copy.read_bytes()
+    with copy.open("r+b") as opened:
+        opened.truncate(100)
+    for use in (lambda: loaded.score(clips), lambda: loaded.save(copy)):
+        with pytest.raises(DetectorFileError, match="written to while its detector is in use"):
+            use()
+    copy.write_bytes(content)
+    assert len(Detector.load(copy).score(clips)) == 2
+
+
+def test_a_small_file_is_read_so_writing_to_it_changes_no_detector_in_use(copy):
+    loaded, clips = Detector.load(copy), sounds(2, 90)
+    expected = loaded.score(clips)
+    copy.write_bytes(b"something else")
+    assert np.array_equal(loaded.score(clips), expected)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_a_detector_may_replace_the_file_it_is_mapped_from(copy, monkeypatch, small):
+    monkeypatch.setattr(file, "MAPPED_FROM", 1 << 26 if small else 0)
     loaded, new = Detector.load(copy), sounds(3, 90)
     expected = loaded.score(new)
     loaded.calibrate(0.3).save(copy)
@@ -315,8 +344,9 @@ def test_a_manifest_that_is_none_is_refused(copy, content):
 def test_any_other_zip_file_and_folder_are_refused(tmp_path):
     rezip(tmp_path / "other.zip", {"letter.txt": "hello"})
     (tmp_path / "text").write_text("hello")
-    for path in (tmp_path / "other.zip", tmp_path / "text", tmp_path):
+    for path in (tmp_path / "other.zip", tmp_path / "text"):
         refused(path, "not a whole detector file")
+    refused(tmp_path, "is a folder; name a file")
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a detector as a bundle: encoder graph, front-end constants, bank, threshold, a check.
+    r"""Write a detector as a bundle: encoder graph, front-end constants, bank, threshold, a check.
 
-    A machine with `pip install 'firstshot[onnx]'` scores with it, without torch and weights files.
+    A machine with `pip install 'firstshot\[onnx]'` scores with it, without torch and weights.
 
     Example: firstshot export fan.firstshot --out fan_bundle
     """

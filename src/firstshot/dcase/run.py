@@ -13,10 +13,11 @@ from pathlib import Path
 
 from firstshot.dcase.layout import read_layout
 from firstshot.dcase.outcomes import outcomes
-from firstshot.dcase.run_folder import TRIALS, claim_folder, remove_outputs, remove_section
+from firstshot.dcase.run_folder import TRIALS, claimed, remove_outputs, remove_section
 from firstshot.dcase.submission import write_decisions, write_scores
 from firstshot.dcase.system import AnySystem
 from firstshot.detector.embedding import Progress
+from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
@@ -82,19 +83,20 @@ def run_system(
         "machines": [section.name for section in sections],
         "system": system.model_dump(mode="json"),
     }
-    claim_folder(out, identity, overwrite)
-    results, failures = [], {}
-    for name, outcome in outcomes(sections, system, store, progress, workers):
-        if isinstance(outcome, FirstshotError):
-            failures[name] = str(outcome)
-            continue
-        results.append(outcome.result)
-        write_section(out, outcome.result)
-        for seed, trial in outcome.trials.items():
-            write_section(out / TRIALS / str(seed), trial)
-    if not results:
-        remove_outputs(out)
-        raise DatasetError(_tell(failures))
+    workers = count_workers(workers)
+    with claimed(out, identity, overwrite):
+        results, failures = [], {}
+        for name, outcome in outcomes(sections, system, store, progress, workers):
+            if isinstance(outcome, FirstshotError):
+                failures[name] = str(outcome)
+                continue
+            results.append(outcome.result)
+            write_section(out, outcome.result)
+            for seed, trial in outcome.trials.items():
+                write_section(out / TRIALS / str(seed), trial)
+        if not results:
+            remove_outputs(out)
+            raise DatasetError(_tell(failures))
     _write_reports(out, results, system, root, failures)
     for section in sections:
         if section.name in failures:

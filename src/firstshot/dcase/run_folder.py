@@ -8,12 +8,13 @@ files a run writes are removed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.submission import DECISIONS, SCORES, file_name
-from firstshot.errors import OutputError
+from firstshot.errors import FirstshotError, OutputError
 from firstshot.files import write_result
 
 IDENTITY = "run.json"
@@ -48,6 +49,21 @@ def claim_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False
     if overwrite and found != identity:
         remove_outputs(folder)
     write_result(folder / IDENTITY, json.dumps(identity, indent=2) + "\n")
+
+
+@contextmanager
+def claimed(folder: Path, identity: dict[str, Any], overwrite: bool = False) -> Iterator[None]:
+    """Claim a folder; a fault that leaves nothing in it but the claim takes that back too."""
+    new = not (folder / IDENTITY).exists()
+    claim_folder(folder, identity, overwrite)
+    try:
+        yield
+    except FirstshotError:
+        if new and not _outputs(folder):
+            (folder / IDENTITY).unlink(missing_ok=True)
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
+        raise
 
 
 _WAY_OUT = "choose another folder, or add --overwrite"

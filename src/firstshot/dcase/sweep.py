@@ -21,6 +21,7 @@ from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_section import Outcome, hear_section, score_combinations, section_key
 from firstshot.detector.embedding import Progress
 from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.files import write_result
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
@@ -99,6 +100,7 @@ def run_sweep(
     """
     grid.check()
     sections, notes = _labelled(root, read_layout(root, machines))
+    workers = count_workers(workers)
     _claim(out, root, sections, grid, overwrite)
     found, failures = _try_all(sections, grid, out / SCORED, store, progress, workers, notes)
     kept = [section.name for section in sections if section.name not in failures]

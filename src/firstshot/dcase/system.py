@@ -86,6 +86,8 @@ class System(_Strict):
             told = {**choice.settings, **asked}
             detector = self.detector(choice.model_copy(update={"settings": told}))
             encoder: Any = detector.hear().encoder
+            if hasattr(encoder, "compile"):  # what cannot be run is refused here
+                encoder.compile(detector.hear().layers)
             found = {**told, **(settled(encoder, told) or {})}
             choices.append(choice.model_copy(update={"settings": found}))
             if getattr(encoder, "reason", ""):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, member_rows
-from firstshot.detector.file import MemberRow
+from firstshot.detector.file import MappedFile, MemberRow
 from firstshot.detector.hearing import Hearing
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts, lowest_recall
 from firstshot.detector.prediction import predict_clips, stack_layers
@@ -72,8 +72,8 @@ class Detector:
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
     index : "exact" or "faiss"
-        What answers queries. `faiss` is for hundreds of thousands of clips: `recall_` is the share
-        of normal clips that it scores exactly (the lowest of all banks; None where all is exact).
+        What answers queries. `faiss` is for hundreds of thousands of clips; `recall_` is the share
+        of normal clips that it scores exactly (None where all is exact).
 
     Examples
     --------
@@ -113,6 +113,7 @@ class Detector:
     calibration_scores_: NDArray[np.float64] = field(init=False, repr=False)
     threshold_: Threshold = field(init=False, repr=False)
     recall_: float | None = field(init=False, repr=False)
+    mapped_: MappedFile | None = field(init=False, repr=False)
 
     def fit(
         self,
@@ -181,8 +182,7 @@ class Detector:
         banks = self.recipe_.join(layers) if saved is None else layers
         # A fit that fails half-way must not leave an old threshold beside new banks.
         vars(self).pop("threshold_", None)
-        self.rows_ = tuple(rows)
-        self.spectra_ = spectra
+        self.rows_, self.spectra_, self.mapped_ = tuple(rows), spectra, None
         self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
         self.recall_ = lowest_recall(self.parts_)
 

@@ -6,10 +6,11 @@
   self-check score, and the SHA-256 of the two other members and of the manifest itself.
 
 Members are stored, not deflated, and every array begins at a multiple of 64 bytes of the file, so
-that reading maps the arrays and loads none: they are read-only, their pages come from the disk when
-they are asked for, and a file that is replaced (by a rename) leaves them as they were. A file must
-not be written to in place while a detector of it is in use. Verifying reads the file once, by
-blocks: about a second for 1.5 GB. Windows lets no mapped file be replaced; there arrays are loaded.
+that reading a file of `MAPPED_FROM` bytes or more maps the arrays and loads none: they are
+read-only, their pages come from the disk when they are asked for, and a file that is replaced (by a
+rename) leaves them as they were. One that is written to in place does not: `check_unwritten` tells
+of it before the arrays are used again. Verifying reads the file once, by blocks: about a second for
+1.5 GB. Windows lets no mapped file be replaced; there arrays are loaded.
 
 No member holds code, and none is unpickled. To change the format: raise `SCHEMA`, keep the branch
 that reads the old number, and store a file of the old schema under tests/. Schema 1 had the members
@@ -46,6 +47,8 @@ _DAMAGE = (
 )
 """What reading something else than a whole zip with a manifest raises."""
 
+MAPPED_FROM = 1 << 26
+"""Files from this size on are mapped; a smaller one is read, which takes no time to speak of."""
 _BLOCK = 1 << 20
 _SIGNATURE, _LOCAL_HEADER = b"PK\3\4", struct.Struct("<4s22x2H")
 """Of a zip's member: its signature, and the lengths of name and extra field before its content."""
@@ -58,6 +61,42 @@ class MemberRow:
     clip: str
     domain: str
     digest: str
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """A file that arrays are mapped from, as it was before it was verified."""
+
+    path: Path
+    identity: tuple[int, int]
+    state: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> MappedFile | None:
+        """Return what to watch of a file that is mapped, None for one that is read."""
+        try:
+            found = path.stat()
+        except OSError:
+            return None  # reading it then says why
+        if found.st_size < MAPPED_FROM or os.name == "nt":
+            return None
+        return cls(path, (found.st_dev, found.st_ino), (found.st_size, found.st_mtime_ns))
+
+
+def check_unwritten(mapped: MappedFile | None) -> None:
+    """Raise DetectorFileError where a mapped file was written to since; it may be replaced."""
+    if mapped is None:
+        return
+    try:
+        found = mapped.path.stat()
+    except OSError:
+        return  # removed: the mapping keeps what it was
+    same = (found.st_dev, found.st_ino) == mapped.identity
+    if same and (found.st_size, found.st_mtime_ns) != mapped.state:
+        raise DetectorFileError(
+            f"{mapped.path}: was written to while its detector is in use, whose bank is no more "
+            "what was learned; load it again, and replace a file by a rename"
+        )
 
 
 def write_detector_file(
@@ -112,6 +151,11 @@ def read_detector_file(
     DetectorFileError
         The file is missing, truncated, altered, not a detector, or of a newer schema.
     """
+    if path.is_dir():
+        raise DetectorFileError(
+            f"{path}: is a folder; name a file that `firstshot fit` wrote (of a bundle, the one "
+            "that it was exported from)"
+        )
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             manifest = json.loads(archive.read(_MANIFEST))
@@ -147,7 +191,9 @@ def _bank(file: BinaryIO, archive: zipfile.ZipFile) -> tuple[NDArray[np.uint8], 
     process's memory.
     """
     info = archive.getinfo(_BANK)
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or os.name == "nt":
+    small = os.fstat(file.fileno()).st_size < MAPPED_FROM
+    stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+    if small or not stored or os.name == "nt":
         content = archive.read(info)
         return np.frombuffer(content, np.uint8), hashlib.sha256(content).hexdigest()
     file.seek(info.header_offset)

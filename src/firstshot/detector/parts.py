@@ -56,7 +56,7 @@ class Recipe:
             raise ParameterError(f"combine {self.combine!r}: choose one of {COMBINATIONS}")
         if self.bank_precision not in BANK_PRECISIONS:
             raise ParameterError(
-                f"bank_precision {self.bank_precision!r}: choose one of {BANK_PRECISIONS}"
+                f"bank_precision {self.bank_precision!r}: choose float32 or float16"
             )
         make_transform(self.transform)
         self.unfitted_normalizer()

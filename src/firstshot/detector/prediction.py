@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddedClip
-from firstshot.detector.file import MemberRow
+from firstshot.detector.file import MemberRow, check_unwritten
 from firstshot.detector.parts import nearest_members, score_parts
 from firstshot.errors import FirstshotWarning, ParameterError
 from firstshot.results import Result
@@ -30,6 +30,7 @@ def predict_clips(
     """Return a `Result` per clip; `neighbors` normal clips are named in each."""
     if not clips:
         return []
+    check_unwritten(detector.mapped_)
     _warn_of_copies(clips, detector.rows_)
     parts, threshold = detector.parts_, detector.threshold_.value
     queries = detector.recipe_.join(stack_layers(clips))

@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import Clip, embed_clips
-from firstshot.detector.file import read_detector_file, write_detector_file
+from firstshot.detector.file import (
+    MappedFile,
+    check_unwritten,
+    read_detector_file,
+    write_detector_file,
+)
 from firstshot.detector.parts import SavedPart, saved_parts, score_parts
 from firstshot.detector.settings import settled
 from firstshot.encoders import list_encoders
@@ -55,6 +60,7 @@ def save_detector(detector: Detector, path: Path) -> None:
     """Write a fitted detector to `path`."""
     from importlib.metadata import version
 
+    check_unwritten(detector.mapped_)
     hearing = detector.hear()
     arrays: dict[str, NDArray[Any]] = {
         "spectra": detector.spectra_,
@@ -93,6 +99,7 @@ def load_detector(
 
     Without `check` no self-check clip is scored: a bundle has one of its own.
     """
+    mapped = MappedFile.of(path)
     manifest, arrays, rows = read_detector_file(path)
     try:
         detector = _empty_detector(path, kind, manifest, encoder)
@@ -106,6 +113,7 @@ def load_detector(
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
         detector.threshold_ = Threshold(**manifest["threshold"])
+        detector.mapped_ = mapped
         saved_score = manifest["self_check_score"]
         if check:
             _compare_self_check(path, detector, saved_score)

@@ -80,7 +80,8 @@ def _clips_of(source: Source, index: int, rate: int | None, role: str) -> list[C
     if not path.is_dir():
         return [Clip(str(path) if isinstance(source, (str, Path)) else path.name, path)]
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-    files = [p for p in files if not p.name.startswith(".") and p.is_file()]
+    # A link to nothing is named, so that reading it says so.
+    files = [p for p in files if p.name[0] != "." and (p.is_file() or not p.exists())]
     if not files:
         raise DatasetError(
             f"{path}: no audio among its files; the folder of {role} needs WAV, FLAC, OGG or MP3"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
 from firstshot.encoders.fetch import Progress, fetch_file
+from firstshot.encoders.runtime import check_names, with_runtime
 from firstshot.encoders.weight_cache import (
     Pointer,
     cannot_write,
@@ -51,6 +52,11 @@ def load_pretrained(
             f"encoder {record.name!r} has no setting {unknown[0]!r}; it has: "
             f"{', '.join(record.settings)}"
         )
+    run_by = {name: value for name, value in settings.items() if name in RUNTIME_SETTINGS}
+    if run_by.get("runtime", "torch") != "torch" and dtype == "float32":
+        # The same numbers unless others are asked for, `auto` included.
+        run_by.setdefault("precision", "fp32")
+    check_names(run_by.get("runtime", "auto"), run_by.get("precision", "auto"))
     check_torch(record.name)
     _check_device(device)
     variant = settings.pop("variant", None)
@@ -65,12 +71,7 @@ def load_pretrained(
         warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
     common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
     encoder = _build(found, device, dtype, common)
-    run_by = {name: value for name, value in settings.items() if name in RUNTIME_SETTINGS}
-    if not run_by:
-        return encoder
-    from firstshot.encoders.runtime import with_runtime
-
-    return with_runtime(encoder, **run_by)
+    return with_runtime(encoder, **run_by) if run_by else encoder
 
 
 def fetch(

@@ -130,7 +130,8 @@ def encoder_graph(encoder: TorchEncoder, layers: Layers) -> bytes:
     return build_graph(encoder.spec, weights, layers, encoder.last_layer)
 
 
-def _check(encoder: TorchEncoder, runtime: str, precision: str) -> None:
+def check_names(runtime: str, precision: str) -> None:
+    """Raise ParameterError for a runtime or a precision that is not known."""
     if runtime not in ("auto", *RUNTIMES):
         raise ParameterError(
             f"runtime {runtime!r} is not known; choose one of auto, {', '.join(RUNTIMES)}"
@@ -139,6 +140,10 @@ def _check(encoder: TorchEncoder, runtime: str, precision: str) -> None:
         raise ParameterError(
             f"precision {precision!r} is not known; choose one of auto, {', '.join(PRECISIONS)}"
         )
+
+
+def _check(encoder: TorchEncoder, runtime: str, precision: str) -> None:
+    check_names(runtime, precision)
     if runtime not in ("auto", "torch") and encoder.device.type != "cpu":
         raise ParameterError(
             f"runtime {runtime!r} runs on the processor and the encoder is on {encoder.device}; "
