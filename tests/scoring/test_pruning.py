@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
+from firstshot.scoring import index as index_module
 from firstshot.scoring import neighbors, progress, pruning, sketch, telling
 from firstshot.scoring.half import widen
 from firstshot.scoring.index import Index, Pairs
@@ -137,6 +141,21 @@ def test_a_float16_bank_is_held_once_and_answers_without_a_sketch_too():
     assert index.points.rows is noise
     queries = make_points(np.random.default_rng(1).standard_normal((50, VALUES)), "sqeuclidean")
     assert_same(neighbors.search(queries, index, 4), expected_of(queries, members, 4))
+
+
+def test_a_large_bank_that_cannot_change_has_one_index_while_that_lives(monkeypatch):
+    monkeypatch.setattr(index_module, "SHARED_MEMBERS", 1000)
+    rows = like_embeddings(1, MEMBERS).astype(np.float16)
+    assert Index.of(make_points(rows, "euclidean")) is not Index.of(make_points(rows, "euclidean"))
+    rows.setflags(write=False)
+    index = Index.of(make_points(rows, "euclidean"))
+    assert Index.of(make_points(rows, "euclidean")) is index
+    others = (make_points(rows, "cosine"), make_points(rows[:-1], "euclidean"))
+    assert all(Index.of(points) is not index for points in others)
+    gone = weakref.ref(index)
+    del index
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("least", [1000, 10**9])

@@ -26,6 +26,7 @@ from firstshot.scoring.domains import (
     deviation_of,
     domain_distances,
     fit_indexes,
+    indexes_of,
     left_out_distances,
     per_domain,
     remade,
@@ -62,8 +63,7 @@ class NearestDistance:
     def restore(self, banks: BankArrays, state: State) -> NearestDistance:
         """Hold the banks; `state` is empty."""
         check_names(self.name, state, set())
-        checked = check_banks(banks, None, self.metric)
-        self.indexes_ = {domain: Index.of(points) for domain, points in checked.items()}
+        self.indexes_ = indexes_of(check_banks(banks, None, self.metric))
         return self
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
@@ -114,8 +114,7 @@ class TransductiveZScore:
     def restore(self, banks: BankArrays, state: State) -> TransductiveZScore:
         """Hold the banks; `state` is empty."""
         check_names(self.name, state, set())
-        checked = check_banks(banks, None, self.metric)
-        self.indexes_ = {domain: Index.of(points) for domain, points in checked.items()}
+        self.indexes_ = indexes_of(check_banks(banks, None, self.metric))
         return self
 
     def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:

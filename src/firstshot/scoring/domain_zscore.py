@@ -27,6 +27,7 @@ from firstshot.scoring.domains import (
     deviation_of,
     domain_distances,
     fit_indexes,
+    indexes_of,
     left_out_distances,
     per_domain,
     remade,
@@ -79,7 +80,7 @@ class DomainZScore:
         checked = check_banks(banks, None, self.metric)
         check_names(self.name, state, set(checked))
         self.statistics_ = {domain: read_statistics(self.name, state, domain) for domain in checked}
-        self.indexes_ = {domain: Index.of(points) for domain, points in checked.items()}
+        self.indexes_ = indexes_of(checked)
         self.neighbors_ = None
         return self
 

@@ -114,6 +114,11 @@ def fit_indexes(
     few = {domain: (len(points), k + others) for domain, points in checked.items()}
     # One clip that must not count itself is no case of too few: `domain_zscore` tells about it.
     warn_few(name, {d: (n, needed) for d, (n, needed) in few.items() if others < n < needed})
+    return indexes_of(checked)
+
+
+def indexes_of(checked: Mapping[str, Points]) -> dict[str, Index]:
+    """Return the checked banks made ready for search."""
     return {domain: Index.of(points) for domain, points in checked.items()}
 
 

@@ -25,13 +25,13 @@ CACHED_VALUES = 1 << 17
 """Values per step: 512 KB of float32, which the passes over them find in the cache again."""
 
 
-def widen(rows: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """Return finite float16 rows (clips, values) as float32, in a new array or in `out`.
+def widen(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Return finite float16 rows (clips, values) as a new float32 array.
 
     >>> widen(np.array([[1.5, -2.0, 6e-8]], dtype=np.float16)).tolist()
     [[1.5, -2.0, 5.960464477539063e-08]]
     """
-    out = np.empty(rows.shape, dtype=np.float32) if out is None else out
+    out = np.empty(rows.shape, dtype=np.float32)
     step = max(1, CACHED_VALUES // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         values = out[start : start + step]

@@ -32,16 +32,6 @@ LARGEST_LIFT = 100.0
 SLACK = 1e-5
 """Far beyond the rounding of a proposed distance, as a share of it and of the norms."""
 
-LISTS = 2
-"""Lists per square root of the members."""
-POINTS_PER_LIST, ROUNDS, SEED = 40, 10, 1234
-"""Of the k-means that places the lists: members looked at, iterations, seed."""
-AT_ONCE = 16
-"""faiss compares fewer than 20 queries with each list's centre one by one, more in one product,
-whose rounding would let a query's result depend on the batch it came in."""
-SLACK = 1e-5
-"""Far beyond the rounding of a proposed distance, as a share of it and of the norms."""
-
 
 @dataclass(frozen=True)
 class Lists:

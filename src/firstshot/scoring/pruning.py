@@ -39,8 +39,7 @@ def prune(
     skip: Pairs | None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield per block of queries (its rows, those rows that are left undecided)."""
-    if index.sketch is None:
-        raise AssertionError("prune is called where there is a sketch")
+    assert index.sketch is not None
     for start in range(0, len(queries), QUERY_BLOCK):
         rows = np.arange(start, min(start + QUERY_BLOCK, len(queries)))
         pruning = _Pruning(best, queries, index, index.sketch, rows, scale)
