@@ -29,7 +29,7 @@ WINDOWS_AT_ONCE = 64
 """A recording's windows are encoded so many at a time; who leaves early waits for no more."""
 SECONDS_AT_ONCE = 600.0
 """Clips are held until their seconds reach this: recordings of hours one at a time."""
-SPECTRUM = "spectrum"
+SPECTRUM, LEVEL = "spectrum", "level"
 _LOGMEL = LogMel()
 
 
@@ -38,7 +38,9 @@ class EmbeddedClip:
     """A clip's embeddings: `layers` holds (windows, values) each, `spectrum` (windows, bands * 3).
 
     `spectrum` is the first layer of the embedded encoder, which explanations are worded from
-    whatever encoder is used. `starts` are the windows' beginnings in seconds.
+    whatever encoder is used, and `levels` (windows,) the overall levels in dB that it is relative
+    to; both are empty where no spectra are asked for. `starts` are the windows' beginnings and
+    `seconds` the clip's length, None where it is not known.
     """
 
     name: str
@@ -46,6 +48,8 @@ class EmbeddedClip:
     starts: tuple[float, ...]
     layers: tuple[NDArray[np.float32], ...]
     spectrum: NDArray[np.float32]
+    levels: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    seconds: float | None = None
 
     @property
     def window_names(self) -> tuple[str, ...]:
@@ -114,7 +118,7 @@ class Listener:
 
     @cached_property
     def _wanted(self) -> list[str]:
-        return [f"layer_{n}" for n in self.hearing.layers] + [SPECTRUM] * self.spectra
+        return [f"layer_{n}" for n in self.hearing.layers] + [SPECTRUM, LEVEL] * self.spectra
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
@@ -137,9 +141,13 @@ class Listener:
             assert entry is not None
             starts = tuple(s / rate for s in self.hearing.length.starts(len(waveform), rate))
             layers = tuple(entry[f"layer_{n}"] for n in self.hearing.layers)
-            none = np.empty((len(starts), 0), np.float32)
-            spectrum = entry[SPECTRUM] if self.spectra else none
-            embedded.append(EmbeddedClip(clip.name, digest, starts, layers, spectrum))
+            spectrum, levels = np.empty((len(starts), 0), np.float32), np.empty(0, np.float32)
+            if self.spectra:
+                spectrum, levels = entry[SPECTRUM], entry[LEVEL]
+            seconds = len(waveform) / rate
+            embedded.append(
+                EmbeddedClip(clip.name, digest, starts, layers, spectrum, levels, seconds)
+            )
         return embedded
 
     def _encode(self, waveforms: Sequence[Waveform]) -> list[dict[str, NDArray[Any]]]:
@@ -158,18 +166,19 @@ class Listener:
     def _encode_windows(self, windows: Sequence[Waveform]) -> Iterator[list[NDArray[np.float32]]]:
         """Yield what is wanted of a few windows at a time: (windows, values) each."""
         hearing, rate = self.hearing, self.hearing.encoder.sample_rate
-        same = hearing.encoder.fingerprint == _LOGMEL.fingerprint and hearing.pooling == "temporal"
+        same = hearing.encoder == _LOGMEL and hearing.pooling == "temporal"
+        measured = self.spectra and same and hearing.layers == (1,)
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             if self.left.is_set():
                 raise FirstshotError("nobody waits for this clip any more")
             few = windows[start : start + WINDOWS_AT_ONCE]
+            if measured:  # what explanations are worded from is the embedding itself
+                spectrum, levels = _LOGMEL.measure(few, rate)
+                yield [spectrum, spectrum, levels]
+                continue
             with self.turns:
                 layers = hearing.encoder.embed(few, rate, hearing.layers, hearing.pooling)
-            if self.spectra and same and 1 in hearing.layers:
-                layers = [*layers, layers[hearing.layers.index(1)]]
-            elif self.spectra:
-                layers = [*layers, _LOGMEL.embed(few, rate)[0]]
-            yield layers
+            yield [*layers, *_LOGMEL.measure(few, rate)] if self.spectra else layers
 
 
 def seconds_of(clip: Clip, hearing: Hearing) -> float:

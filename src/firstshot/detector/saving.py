@@ -67,6 +67,8 @@ def save_detector(detector: Detector, path: Path) -> None:
         "training_scores": detector.training_scores_,
         "calibration_scores": detector.calibration_scores_,
     }
+    if np.isfinite(detector.levels_).all():
+        arrays["levels"] = detector.levels_
     saved = saved_parts(detector.parts_)
     for i, (part, fitted) in enumerate(zip(detector.parts_, saved, strict=True)):
         arrays[f"part_{i}.bank"] = part.bank.embeddings
@@ -82,6 +84,7 @@ def save_detector(detector: Detector, path: Path) -> None:
         "settings": {name: detector.settings_[name] for name in _SETTINGS}
         | {"encoder_settings": settled(hearing.encoder, detector.settings_["encoder_settings"])},
         "threshold": asdict(detector.threshold_),
+        "calibration_windows": detector.calibration_windows_,
         "self_check_score": _self_check(detector),
         "versions": {
             "firstshot": version("firstshot"),
@@ -112,6 +115,9 @@ def load_detector(
             detector.restore(rows, banks, arrays["spectra"], saved)
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
+        detector.calibration_windows_ = _windows(manifest.get("calibration_windows"))
+        if "levels" in arrays:
+            detector.levels_ = arrays["levels"]
         detector.threshold_ = Threshold(**manifest["threshold"])
         detector.mapped_ = mapped
         saved_score = manifest["self_check_score"]
@@ -123,6 +129,13 @@ def load_detector(
             f"{path}: not a detector that this firstshot can make again ({error}); fit anew"
         ) from error
     return detector
+
+
+def _windows(value: Any) -> int | None:
+    """Check the number of windows of the clips that a threshold was set on; older files lack it."""
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise ValueError(f"its calibration_windows is {value!r}, not a whole number of 1 or more")
 
 
 def _empty_detector(
@@ -177,7 +190,8 @@ def _self_check(detector: Detector) -> float | None:
     hearing = replace(detector.hear(), channel="mean")  # the noise has one channel
     samples = max(hearing.encoder.sample_rate, hearing.encoder.minimum_samples)
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    (clip,) = embed_clips([Clip("self-check", noise, hearing.encoder.sample_rate)], hearing)
+    heard = [Clip("self-check", noise, hearing.encoder.sample_rate)]
+    (clip,) = embed_clips(heard, hearing, spectra=False)
     queries = detector.recipe_.join(clip.layers)
     with exactly():
         return float(score_parts(detector.parts_, queries).total.max())
