@@ -17,6 +17,7 @@ import typer
 from firstshot.cli.options import Quiet, Workers, open_detector
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.tables import print_table, table_width
+from firstshot.cli.windows import limits, place_of, print_windows, print_windows_csv
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -64,6 +65,10 @@ def score(
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if a clip is anomalous.")
     ] = False,
+    windows: Annotated[
+        bool,
+        typer.Option("--windows", help="Print every window of every clip, with its own decision."),
+    ] = False,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -76,11 +81,18 @@ def score(
     detector = open_detector(detector_file)
     results, faults = _judge(detector, clips, workers, quiet)
     if format is Format.json:
-        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+        left_out = () if windows else ("windows",)
+        records = [asdict(result) for result in results]
+        shown = [{k: v for k, v in record.items() if k not in left_out} for record in records]
+        typer.echo(json.dumps(shown, indent=2))
     elif format is Format.csv:
-        _print_csv(results)
+        print_windows_csv(results) if windows else _print_csv(results)
     elif results:
+        if windows:
+            print_windows(results)
         _print_table(results)
+        if not windows and any(len(result.window_scores) > 1 for result in results):
+            typer.echo("each window's own score and decision: --windows")
     if faults:
         raise typer.Exit(2)
     if fail_on_anomaly and any(result.is_anomaly for result in results):
@@ -161,16 +173,15 @@ def _print_table(results: Sequence[Result]) -> None:
     if show_nearest:
         table.add_column("Nearest normal clip", overflow="fold")
     for name, result in zip(names, results, strict=True):
-        at = f" at {result.start_seconds:g} s" if len(result.window_scores) > 1 else ""
         decision = Text("ANOMALY", style="bold red") if result.is_anomaly else Text("normal")
         nearest = [Text(result.nearest[0].clip if result.nearest else "")] if show_nearest else []
         numbers = (f"{result.score:.4f}", f"{result.p_value:.3f}")
-        table.add_row(decision, *numbers, result.domain, Text(name + at), *nearest)
+        table.add_row(decision, *numbers, result.domain, Text(name + place_of(result)), *nearest)
     print_table(table, width)
     found = sum(result.is_anomaly for result in results)
     typer.echo(
-        f"{found} of {len(results)} clips anomalous (score above {results[0].threshold:.4f}); "
-        "why: firstshot explain"
+        f"{found} of {len(results)} clips anomalous ({limits(results)}); p-values rest on "
+        f"{results[0].normal_clips} normal clips; why: firstshot explain"
     )
 
 
@@ -210,9 +221,11 @@ def _print_explanation(explanation: Explanation) -> None:
     verdict = "ANOMALY" if result.is_anomaly else "normal"
     typer.echo(f"{result.clip}: {verdict}")
     typer.echo(f"  score {result.score:.4f}, threshold {result.threshold:.4f}")
-    typer.echo(f"  {100 * result.p_value:.3g}% of normal clips score at least as high")
+    typer.echo(f"  {result.evidence}")
     if len(result.window_scores) > 1:
         typer.echo(f"  decided by the window that begins at {result.start_seconds:g} s")
+    if result.highest_seconds != result.start_seconds:
+        typer.echo(f"  the highest score begins at {result.highest_seconds:g} s")
     typer.echo(f"  judged by the {result.domain} clips, among which it is most normal")
     typer.echo("  nearest normal clips by plain distance:")
     for neighbor in result.nearest:

@@ -24,7 +24,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.scoring.threshold import Threshold, threshold_at
+from firstshot.scoring.threshold import Threshold, smallest_promise, threshold_at
+
+SHARE = 5 / 8
+"""Of the pieces, that must score high."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,11 @@ class RecordingRule:
 
     def needed(self, pieces: int) -> int:
         """Return how many of so many pieces must score above the threshold."""
-        most = math.ceil(5 * pieces / 8)
+        share = SHARE
         if self.threshold.method != "gamma":
-            promised = self.threshold.false_alarm_rate * (self.threshold.clips + 1)
-            most = max(most, math.ceil(pieces / promised * (1 - 1e-9)))
-        return min(most, pieces)
+            rate = self.threshold.false_alarm_rate
+            share = min(1.0, max(share, smallest_promise(self.threshold.clips) / rate))
+        return math.ceil(pieces * share * (1 - 1e-9))
 
     def _threshold_of(self, needed: int, pieces: int) -> float:
         if needed == pieces:

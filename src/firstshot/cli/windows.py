@@ -1,0 +1,93 @@
+"""What `firstshot score` says of clips that are heard in several windows."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from firstshot.cli.tables import print_rows
+
+if TYPE_CHECKING:
+    from firstshot.results import Result, Window
+
+COLUMNS = (
+    "clip",
+    "start_seconds",
+    "end_seconds",
+    "score",
+    "p_value",
+    "threshold",
+    "is_anomaly",
+    "clip_is_anomaly",
+)
+HEADINGS = ("Clip", "From s", "To s", "Score", "p-value", "Window", "Whole clip")
+
+
+def place_of(result: Result) -> str:
+    """Say where a clip of several windows is most anomalous, and how a recording was judged."""
+    if len(result.window_scores) == 1:
+        return ""
+    highest = f" at {result.highest_seconds:g} s"
+    if result.pieces == 1:
+        return highest
+    return (
+        f" ({result.pieces_above} of {result.pieces} pieces above the threshold, "
+        f"{result.pieces_needed} needed; highest{highest})"
+    )
+
+
+def limits(results: Sequence[Result]) -> str:
+    """Say above what scores clips are called anomalous."""
+    thresholds = sorted({result.threshold for result in results})
+    if len(thresholds) == 1:
+        return f"score above {thresholds[0]:.4f}"
+    return f"score above {thresholds[0]:.4f} to {thresholds[-1]:.4f}, by the length of the clip"
+
+
+def print_windows(results: Sequence[Result]) -> None:
+    """Write a table of every window, in order of time."""
+    rows = [
+        (
+            result.clip,
+            f"{window.start_seconds:g}",
+            "" if window.end_seconds is None else f"{window.end_seconds:g}",
+            f"{window.score:.4f}",
+            f"{window.p_value:.3f}",
+            _decision(window.is_anomaly),
+            _decision(result.is_anomaly),
+        )
+        for result, window in _each_window(results)
+    ]
+    print_rows(HEADINGS, rows)
+    typer.echo("")
+
+
+def print_windows_csv(results: Sequence[Result]) -> None:
+    """Write a row of every window; `threshold` is the clip's."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result, window in _each_window(results):
+        writer.writerow(
+            (
+                result.clip,
+                repr(window.start_seconds),
+                "" if window.end_seconds is None else repr(window.end_seconds),
+                repr(window.score),
+                repr(window.p_value),
+                repr(result.threshold),
+                int(window.is_anomaly),
+                int(result.is_anomaly),
+            )
+        )
+
+
+def _each_window(results: Sequence[Result]) -> list[tuple[Result, Window]]:
+    return [(result, window) for result in results for window in result.windows]
+
+
+def _decision(is_anomaly: bool) -> str:
+    return "ANOMALY" if is_anomaly else "normal"
