@@ -35,6 +35,8 @@ MPEG_TAGS = {0x50, 0x55}
 W64_GUID_END = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 OGG_PAGE = 65307
 """Bytes of the largest OGG page."""
+MOST_CHUNKS = 10_000
+"""A file with more chunks before its sound is not looked through to its end."""
 NO_LENGTH = "its header does not say how long it is"
 
 
@@ -149,7 +151,8 @@ def _wav_data(fmt: bytes, order: ByteOrder, size: int | None, fact: int, present
 
 def _w64(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
     place, frames = 40, 0
-    while len(header := _at(raw, place, 24)) == 24:
+    for _ in range(MOST_CHUNKS):
+        header = _at(raw, place, 24)
         size = int.from_bytes(header[16:], "little") - 24
         ours = header[4:16] == W64_GUID_END
         if ours and header[:4] == b"fact":
@@ -159,7 +162,7 @@ def _w64(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
             if unknown:
                 return Promise(present, doubt=NO_LENGTH if present > 0 else None)
             return Promise(present, size, frames if _is_count(frames, size) else None, BLOCK)
-        if size < 0:
+        if size < 0 or len(header) < 24:
             return None
         place += (24 + size + 7) // 8 * 8
     return None
@@ -190,7 +193,10 @@ def _au(raw: BinaryIO, head: bytes, total: int) -> Promise:
 
 def _caf(raw: BinaryIO, head: bytes, total: int) -> Promise:
     place = 8
-    while len(header := _at(raw, place, 12)) == 12:
+    for _ in range(MOST_CHUNKS):
+        header = _at(raw, place, 12)
+        if len(header) < 12:
+            break
         size = int.from_bytes(header[4:], "big", signed=True)
         if header[:4] == b"data" and size > 4:
             # Four bytes that count edits come before the samples.
@@ -223,7 +229,10 @@ def _counted(frames: int, present: int) -> Promise:
 def _voc(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
     """Read a VOC file's first block of sound (types 1 and 9); size and samples follow its type."""
     place = int.from_bytes(_at(raw, 20, 2), "little")
-    while len(header := _at(raw, place, 4)) == 4 and header[0]:
+    for _ in range(MOST_CHUNKS):
+        header = _at(raw, place, 4)
+        if len(header) < 4 or not header[0]:
+            break
         size = int.from_bytes(header[1:], "little")
         if header[0] in (1, 9):
             return Promise(total - place - 4, size)
@@ -270,7 +279,10 @@ _READERS: tuple[tuple[tuple[bytes, ...], Callable[[BinaryIO, bytes, int], Promis
 def chunks(raw: BinaryIO, order: ByteOrder) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, first byte and size of every chunk of a RIFF or FORM file."""
     place = 12
-    while len(header := _at(raw, place, 8)) == 8 and _is_name(header[:4]):
+    for _ in range(MOST_CHUNKS):
+        header = _at(raw, place, 8)
+        if len(header) < 8 or not _is_name(header[:4]):
+            return
         size = int.from_bytes(header[4:], order)
         yield header[:4], place + 8, size
         place += 8 + size + size % 2
@@ -285,5 +297,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def _at(raw: BinaryIO, place: int, count: int) -> bytes:
+    if place >= 1 << 62:  # what a damaged length leads to
+        return b""
     raw.seek(place)
     return raw.read(count)

@@ -32,6 +32,8 @@ _BY_CODE = {
     78: ("its codec, WavPack, is not supported", CONVERT),
     117: ("it holds several sounds", CONVERT),
 }
+WAV_TAGS = {1, 2, 3, 6, 7, 0x11, 0x14, 0x31, 0x38, 0x40, 0x42, 0xFFFE}
+"""Format tags of WAV that libsndfile reads; an MP3 in a WAV only if its header is whole."""
 _DAMAGED = "its header is damaged or cut", AGAIN
 _FLAC_CODES = range(155, 162)
 
@@ -58,7 +60,7 @@ def explain_unreadable(path: Path, error: Exception) -> tuple[str, str]:
         if promise is not None and promise.cut:
             return f"truncated, {promise.missing(0)}", "copy or record it again"
         if head[:4] in (b"RIFF", b"RIFX", b"RF64") and (fault := _fault_of_wav(path)):
-            return fault, AGAIN
+            return fault
     except OSError as failure:
         return failure.strerror or "it cannot be opened", "check the disk and the file's rights"
     code: Any = getattr(error, "code", None)
@@ -67,26 +69,37 @@ def explain_unreadable(path: Path, error: Exception) -> tuple[str, str]:
     return _BY_CODE.get(code, _DAMAGED)
 
 
-def _fault_of_wav(path: Path) -> str | None:
-    """Return what is wrong with the chunks of a WAV, None where nothing is seen."""
+def _fault_of_wav(path: Path) -> tuple[str, str] | None:
+    """Return what is wrong with the chunks of a WAV, and advice, or None where nothing is seen."""
     with path.open("rb") as raw:
         head = raw.read(12)
         order: ByteOrder = "big" if head[:4] == b"RIFX" else "little"
-        if head[8:] != b"WAVE":
-            return "a RIFF file that is not a WAV"
         found = list(chunks(raw, order))
         names = [name for name, _, _ in found]
-        if b"fmt " not in names:
-            return "it has no 'fmt ' chunk, which tells rate and channels"
-        if b"data" not in names:
-            return "it has no 'data' chunk, which holds the sound"
-        if names.index(b"data") < names.index(b"fmt "):
-            return "its 'data' chunk comes before its 'fmt ' chunk"
-        raw.seek(found[names.index(b"fmt ")][1])
-        fmt = raw.read(16)
-    if names.count(b"data") > 1:
-        return f"it has {names.count(b'data')} 'data' chunks, expected one"
-    channels, rate = int.from_bytes(fmt[2:4], order), int.from_bytes(fmt[4:8], order)
-    if not channels or not rate:
-        return f"its header says {rate} Hz and {channels} channels"
+        fmt = b""
+        if b"fmt " in names:
+            raw.seek(found[names.index(b"fmt ")][1])
+            fmt = raw.read(16)
+    tag, channels = (int.from_bytes(fmt[at : at + 2], order) for at in (0, 2))
+    rate = int.from_bytes(fmt[4:8], order)
+    faults = (
+        (head[8:] != b"WAVE", "a RIFF file that is not a WAV"),
+        (b"fmt " not in names, "it has no 'fmt ' chunk, which tells rate and channels"),
+        (b"data" not in names, "it has no 'data' chunk, which holds the sound"),
+        (not channels or not rate, f"its header says {rate} Hz and {channels} channels"),
+        (
+            _first(names, b"data") < _first(names, b"fmt "),
+            "its 'data' chunk comes before its 'fmt ' chunk",
+        ),
+        (names.count(b"data") > 1, f"it has {names.count(b'data')} 'data' chunks, expected one"),
+    )
+    for there, fault in faults:
+        if there:
+            return fault, AGAIN
+    if tag not in WAV_TAGS:
+        return f"its codec (WAV format tag 0x{tag:04x}) is not supported", CONVERT
     return None
+
+
+def _first(names: list[bytes], name: bytes) -> int:
+    return names.index(name) if name in names else len(names)
