@@ -79,10 +79,20 @@ def wav(*chunks, tag=1, channels=1, bits=16, size=None):
 PCM = (NOISE * 8000).astype("<i2").tobytes()
 
 
-def test_a_fact_chunk_that_counts_more_samples_than_are_there_is_a_truncation(tmp_path):
+def test_a_fact_chunk_that_counts_more_samples_than_a_whole_data_chunk_is_told_of(tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(wav((b"fact", struct.pack("<I", 48000), None), (b"data", PCM, None)))
-    with pytest.raises(SoundError, match="truncated, 16000 of the 48000 samples"):
+    said = r"its fact chunk counts 48000 samples, its data chunk holds 16000 .*the 1\.0 s that are"
+    with pytest.warns(FirstshotWarning, match=said):
+        assert len(load_waveform(path, RATE)) == RATE
+
+
+def test_a_fact_chunk_that_counts_more_samples_than_blocks_of_a_codec_is_a_truncation(tmp_path):
+    path = write(tmp_path, "WAV", "IMA_ADPCM")
+    content = path.read_bytes()
+    fact = content.find(b"fact") + 8
+    path.write_bytes(content[:fact] + struct.pack("<I", 48000) + content[fact + 4 :])
+    with pytest.raises(SoundError, match="truncated, 16272 of the 48000 samples"):
         load_waveform(path, RATE)
 
 
@@ -176,6 +186,17 @@ def test_an_mp3_without_an_index_is_read_and_its_cut_end_is_found(tmp_path):
     assert len(load_waveform(path, RATE)) >= 3 * RATE
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(SoundError, match="truncated, its last MP3 frame is cut"):
+        load_waveform(path, RATE)
+
+
+def test_an_mp3_of_which_only_a_part_can_be_read_for_lack_of_an_index_is_refused(tmp_path):
+    path = tmp_path / "clip.mp3"
+    # Loud first: the length is guessed from the first frames' bit rate.
+    samples = np.concatenate([NOISE, np.zeros(20 * RATE)])
+    soundfile.write(path, samples, RATE, format="MP3", bitrate_mode="VARIABLE")
+    content = path.read_bytes()
+    path.write_bytes(content[content.find(content[:2], 4) :])
+    with pytest.raises(SoundError, match="of its frames can be read, as it has no index: convert"):
         load_waveform(path, RATE)
 
 

@@ -56,6 +56,8 @@ class Promise:
         How many of `frames` may be absent from a whole file, as a codec rounds to blocks.
     fault, doubt : str or None
         Any other sign, in words, that the end is missing: for certain, or perhaps.
+    counted : str
+        How a message that compares `frames` with what can be read ends.
     """
 
     present: int = 0
@@ -64,6 +66,7 @@ class Promise:
     slack: int = 0
     fault: str | None = None
     doubt: str | None = None
+    counted: str = "its header promises are there"
 
     @property
     def cut(self) -> bool:
@@ -80,7 +83,7 @@ class Promise:
             return self.fault
         promised = self.frames or 0
         if promised > found + (0 if self.cut else self.slack):
-            return f"{found} of the {promised} samples its header promises are there"
+            return f"{found} of the {promised} samples {self.counted}"
         if self.cut:
             return f"{self.present} of the {self.size} bytes of sound its header promises are there"
         return None
@@ -140,12 +143,14 @@ def _wav_data(fmt: bytes, order: ByteOrder, size: int | None, fact: int, present
     if plain and align and size is not None:
         frames = size // align
         size = frames * align  # part of a frame too many loses nothing
-    # Some recorders write the samples of all channels, or the bytes, into `fact`.
-    believed = fact not in {size, (frames or 0) * channels} or not plain
-    if _is_count(fact, size) and tag not in MPEG_TAGS and believed:
-        frames = max(fact, frames or 0)
+    doubt = NO_LENGTH if size is None and present > 0 else None
+    if _is_count(fact, size) and tag not in MPEG_TAGS:
+        if frames is None:
+            frames, doubt = fact, None
+        elif fact > frames and fact not in {size, frames * channels}:
+            # Some recorders write the samples of all channels, or the bytes, into `fact`.
+            doubt = f"its fact chunk counts {fact} samples, its data chunk holds {frames}"
     block = int.from_bytes(fmt[18:20], order) if tag in ADPCM_TAGS else BLOCK
-    doubt = NO_LENGTH if size is None and frames is None and present > 0 else None
     return Promise(present, size, frames, 0 if plain else block, doubt=doubt)
 
 
@@ -179,7 +184,8 @@ def _form(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
             before = 8 if name == b"SSND" else 0
             present, unknown = total - start - before, size <= before or size >= STREAMED
             doubt = NO_LENGTH if unknown and frames is None and present > 0 else None
-            return Promise(present, None if unknown else size - before, frames, doubt=doubt)
+            slack = BLOCK if head[8:] == b"AIFC" else 0
+            return Promise(present, None if unknown else size - before, frames, slack, doubt=doubt)
     return None
 
 
@@ -258,7 +264,10 @@ def _mp3(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
         return None
     fault = "its last MP3 frame is cut" if counted.cut else None
     # A decoder may leave out its delay, and the frame that would hold the index.
-    return Promise(frames=counted.samples, slack=4 * 1152, fault=fault)
+    can_be_read = (
+        "of its frames can be read, as it has no index: convert it (ffmpeg -i FILE NEW.wav)"
+    )
+    return Promise(frames=counted.samples, slack=4 * 1152, fault=fault, counted=can_be_read)
 
 
 _READERS: tuple[tuple[tuple[bytes, ...], Callable[[BinaryIO, bytes, int], Promise | None]], ...] = (
