@@ -5,7 +5,8 @@ libsndfile quietly shortens a file whose samples run past its end, and takes wha
 that is still being written, so a part would be scored as the whole. The few numbers that say how
 long the sound should be are therefore read here: of WAV, RF64, W64, AIFF, 8SVX, AU, CAF, NIST, AVR,
 VOC, WVE and OGG files; `mp3_frames` follows the frames of an MP3. For FLAC, libsndfile's own count
-is the header's. IRCAM, PAF and PVF headers tell no length.
+is the header's. IRCAM, PAF and PVF headers tell no length; those of MAT, MPC2K and XI files are
+not read.
 """
 
 from __future__ import annotations
