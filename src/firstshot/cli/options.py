@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from firstshot.store import EmbeddingStore
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace what the same command wrote there; all else is refused."
+    ),
+]
 Length = Annotated[
     str,
     typer.Option(
