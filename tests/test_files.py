@@ -183,6 +183,17 @@ def test_what_earlier_versions_left_is_removed_and_what_is_somebody_elses_stays(
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, "note.txt"])
 
 
+def test_a_large_folder_is_searched_for_leftovers_at_the_first_write(tmp_path, monkeypatch):
+    monkeypatch.setattr("firstshot.files.LARGE_FOLDER", 2)
+    for name in ("a", "b", ".note.txt.0123abcd.part"):
+        (tmp_path / name).touch()
+    write_result(tmp_path / "note.txt", "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "note.txt"]
+    (tmp_path / ".note.txt.0123abcd.part").touch()
+    write_result(tmp_path / "note.txt", "newer")
+    assert (tmp_path / ".note.txt.0123abcd.part").exists()
+
+
 def test_the_draft_of_a_living_writer_stays(tmp_path):
     path = tmp_path / "note.txt"
 

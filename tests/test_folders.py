@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from firstshot.errors import OutputError
+from firstshot.files import held
 from firstshot.folders import check_folder_replaceable, folder_written, recover
 
 MARKER = "marker"
@@ -121,6 +123,30 @@ def test_a_folder_keeps_its_rights_and_a_link_to_it_stays(tmp_path):
     assert content(place) == {"data": "new"}
     assert place.stat().st_mode & 0o777 == 0o750
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_another_process_replaces_is_left_to_it(tmp_path):
+    place = made(tmp_path / "bundle", "old")
+    with (
+        held(place),
+        pytest.raises(OutputError, match=r"another process is replacing it.*choose another place"),
+        folder_written(place) as draft,
+    ):
+        (draft / "data").write_text("new")
+    assert content(place) == OLD
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_is_replaced_where_the_file_system_has_no_locks(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("firstshot.files.try_lock", unsupported)
+    place = made(tmp_path / "bundle", "old")
+    with folder_written(place) as draft:
+        (draft / "data").write_text("new")
+    assert content(place) == {"data": "new"}
+    assert list(tmp_path.iterdir()) == [place]
 
 
 def test_a_draft_that_is_being_written_is_no_leftover(tmp_path):

@@ -25,6 +25,10 @@ DRAFT, ASIDE = ".part", ".old"
 """Ends of the hidden names of what is being written, and of a folder about to be replaced."""
 OLD_SECONDS = 86400.0
 """Where a file system has no locks, what a day has not touched counts as left by a kill."""
+LARGE_FOLDER = 2000
+"""A folder of more files is searched for leftovers once in a process, not at every write."""
+_large: set[Path] = set()
+_RANDOM = re.compile(r"[a-z0-9_]{8}")
 _ADVICE = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space or choose another place"
@@ -212,13 +216,10 @@ def _make_held(path: Path, make: Callable[[Path], object]) -> tuple[Path, int | 
         handle = _open_to_hold(draft)
         if handle is None:
             return draft, None
-        with suppress(OSError):  # a file system without locks: age decides there
-            if not (try_lock(handle) and is_at(handle, draft)):
-                # Another process has cleaned up between the two steps.
-                os.close(handle)
-                _remove(draft)
-                continue
-        return draft, handle
+        if _locks(handle) and is_at(handle, draft):
+            return draft, handle
+        os.close(handle)  # another process has cleaned up between the two steps
+        _remove(draft)
 
 
 def hidden_beside(path: Path, end: str) -> Path:
@@ -228,6 +229,8 @@ def hidden_beside(path: Path, end: str) -> Path:
 
 def remove_leftovers(path: Path) -> None:
     """Remove half-written drafts of `path` whose writers were killed."""
+    if path.parent in _large:
+        return
     for draft in hidden_of(path, DRAFT):
         with abandoned(draft) as left:
             if left:
@@ -236,13 +239,18 @@ def remove_leftovers(path: Path) -> None:
 
 def hidden_of(path: Path, end: str) -> list[Path]:
     """Return what lies beside `path` under the names that `hidden_beside` gives it."""
-    pattern = re.compile(rf"\.{re.escape(path.name[:40])}\.[a-z0-9_]{{8}}{re.escape(end)}")
+    start = f".{path.name[:40]}."
     try:
         # Of the thousands that may lie there, hardly one becomes a Path.
         names = os.listdir(path.parent)  # noqa: PTH208
     except OSError:
         return []
-    return sorted(path.with_name(name) for name in names if pattern.fullmatch(name))
+    if len(names) > LARGE_FOLDER:
+        _large.add(path.parent)
+    found = [name for name in names if name.startswith(start) and name.endswith(end)]
+    middles = [name[len(start) : -len(end)] for name in found]
+    ours = [name for name, middle in zip(found, middles, strict=True) if _RANDOM.fullmatch(middle)]
+    return sorted(path.with_name(name) for name in ours)
 
 
 @contextmanager
@@ -258,6 +266,27 @@ def abandoned(path: Path) -> Iterator[bool]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold an existing folder; raises `OSError` where another process does."""
+    handle = _open_to_hold(path)
+    try:
+        if handle is not None and not _locks(handle):
+            raise OSError(errno.EBUSY, "another process is replacing it")
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _locks(handle: int) -> bool:
+    """Lock an open file or folder; True too where the file system has no locks."""
+    try:
+        return try_lock(handle)
+    except OSError:
+        return True
 
 
 def _is_abandoned(path: Path, handle: int | None) -> bool:

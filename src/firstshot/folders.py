@@ -6,8 +6,6 @@ and only then is the old one deleted. What a kill leaves of these steps is put r
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +18,7 @@ from firstshot.files import (
     cannot_write,
     check_not_read_only,
     draft_of,
+    held,
     hidden_beside,
     hidden_of,
     remove_leftovers,
@@ -107,9 +106,7 @@ def _swap(draft: Path, place: Path) -> None:
     if not place.exists():
         draft.rename(place)
         return
-    with abandoned(place) as free:  # another process that replaces it holds it
-        if not free and os.name == "posix":
-            raise OSError(errno.EBUSY, "another process is replacing it")
+    with held(place):
         aside = hidden_beside(place, ASIDE)
         place.rename(aside)
         try:

@@ -181,7 +181,9 @@ def test_results_stay_until_better_ones_stand(copied, store, tmp_path):
     for clip in copied.rglob("*.wav"):
         clip.write_bytes(b"")
     for overwrite in (False, True):
-        with pytest.raises(DatasetError, match=r"1 more could not be run\); the earlier results in"):
+        with pytest.raises(
+            DatasetError, match=r"1 more could not be run\); the earlier results in"
+        ):
             run_system(copied, EMBEDDED, out, store=store, overwrite=overwrite)
         assert content(out) == before
 

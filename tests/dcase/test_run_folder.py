@@ -165,9 +165,11 @@ def test_a_kill_while_results_are_replaced_leaves_a_run_that_has_not_ended(tmp_p
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
     claim_folder(tmp_path, FIRST)
     write_scores_of("fan")(tmp_path / ".results.part")
-    with claimed(tmp_path, FIRST):
-        assert names(tmp_path) == [".firstshot.lock", "run.json"]
-    assert names(tmp_path) == ["run.json"]
+    (tmp_path / ".results.json.ab3c9def.part").write_text("{")
+    with claimed(tmp_path, FIRST) as claim:
+        assert not (tmp_path / ".results.part").exists()
+        claim.replace_results(write_scores_of("fan"))
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
 
 
 def test_a_second_run_is_refused_while_the_first_one_works(tmp_path):

@@ -18,7 +18,7 @@ from typing import Any
 
 from firstshot.dcase.submission import SCORES, file_name
 from firstshot.errors import FirstshotError, OutputError
-from firstshot.files import cannot_write, check_not_read_only, write_result
+from firstshot.files import cannot_write, check_not_read_only, remove_leftovers, write_result
 from firstshot.locks import hold_folder
 
 IDENTITY = "run.json"
@@ -182,4 +182,5 @@ def _move_in(draft: Path, folder: Path) -> None:
                     old.parent.rmdir()
     for name in sorted(new, key=lambda name: (name == Path(RESULTS), name)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder / name)
         (draft / name).replace(folder / name)
