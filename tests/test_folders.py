@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from firstshot.drafts import held
 from firstshot.errors import OutputError
-from firstshot.files import held
 from firstshot.folders import check_folder_replaceable, folder_written, recover
 
 MARKER = "marker"
@@ -141,7 +141,7 @@ def test_a_folder_is_replaced_where_the_file_system_has_no_locks(tmp_path, monke
     def unsupported(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("firstshot.files.try_lock", unsupported)
+    monkeypatch.setattr("firstshot.drafts.try_lock", unsupported)
     place = made(tmp_path / "bundle", "old")
     with folder_written(place) as draft:
         (draft / "data").write_text("new")

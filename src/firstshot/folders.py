@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from firstshot.errors import OutputError
-from firstshot.files import (
+from firstshot.drafts import (
     ASIDE,
     abandoned,
-    cannot_write,
-    check_not_read_only,
     draft_of,
     held,
     hidden_beside,
     hidden_of,
     remove_leftovers,
-    without_links,
 )
+from firstshot.errors import OutputError, cannot_write
+from firstshot.files import check_not_read_only, without_links
 
 CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers put into every folder that somebody looks at."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from firstshot.errors import OutputError, warn
+from firstshot.errors import OutputError, cannot_write, warn
 
 LOCK = ".firstshot.lock"
 """In a folder of results: who is writing to it. Without its process it means nothing."""
@@ -83,10 +83,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     try:
         handle = _open_lock(folder)
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror or error}); check its rights or choose "
-            "another place"
-        ) from error
+        raise cannot_write(folder, error) from error
     try:
         yield
     finally:

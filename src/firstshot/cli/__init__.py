@@ -21,8 +21,7 @@ from typer.core import TyperGroup
 
 from firstshot import __version__
 from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
-from firstshot.errors import FirstshotError, FirstshotWarning
-from firstshot.files import advice_on
+from firstshot.errors import FirstshotError, FirstshotWarning, advice_on
 
 PIPE_CLOSED = 128 + 13
 WARNINGS_OF_A_KIND = 3

@@ -31,7 +31,8 @@ Channel = Annotated[
 Store = Annotated[
     Path | None,
     typer.Option(
-        help="Folder where embeddings are kept, so that a killed run goes on where it was. "
+        help="Folder where embeddings are kept (and a baseline's trainings, in its folder "
+        "autoencoder), so that a killed run goes on where it was. "
         "Default: $FIRSTSHOT_CACHE/embeddings, or ~/.cache/firstshot/embeddings."
     ),
 ]

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.submission import SCORES, file_name
-from firstshot.errors import FirstshotError, OutputError
-from firstshot.files import cannot_write, check_not_read_only, remove_leftovers, write_result
+from firstshot.drafts import remove_leftovers
+from firstshot.errors import FirstshotError, OutputError, cannot_write
+from firstshot.files import check_not_read_only, write_result
 from firstshot.locks import hold_folder
 
 IDENTITY = "run.json"
