@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from firstshot.dcase.fetch import Step, fetch
 from firstshot.dcase.record_api import Connection, RecordFile, Tell, choose_file, list_files
@@ -22,6 +20,7 @@ from firstshot.dcase.records import Archive, select_archives
 from firstshot.dcase.unpack import unpack
 from firstshot.errors import OutputError
 from firstshot.files import write_result
+from firstshot.locks import try_lock
 
 _SCHEMA = 1
 # Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; what an
@@ -222,36 +221,15 @@ def _lock(root: Path, folder: str, tell: Tell) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(path.open("a+b"))
-            if not _try_lock(file, wait=False):
+            if not try_lock(file.fileno()):
                 tell(f"{root / folder}: another process is at work on it; waiting for it to finish")
-                while not _try_lock(file, wait=True):
+                while not try_lock(file.fileno(), wait=True):
                     pass
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot be locked ({error.strerror}); choose an --out on a local disk"
             ) from error
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes], wait: bool) -> bool:
-        file.seek(0)
-        try:  # LK_LOCK waits for ten seconds
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes], wait: bool) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True
 
 
 def _say_nothing(line: str) -> None:
