@@ -24,13 +24,13 @@ from firstshot.sound.audio_file import (
     pick_channel,
     read_audio_file,
 )
+from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
 
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform"]
 
 SHORTEST_SECONDS = 0.1
 LOUDEST_SAMPLE = 1e6
 """Samples are about +-1; 16-bit integers given as floats still pass, powers of 1e28 overflow."""
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".opus"})
 
 
 def load_waveform(

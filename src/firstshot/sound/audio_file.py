@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError, SoundError
+from firstshot.sound.audio_kinds import way_out, why_unopenable
 
 Channel: TypeAlias = int | Literal["mean"]
 Waveform: TypeAlias = NDArray[np.float32]
@@ -37,21 +38,17 @@ def read_audio_file(path: Path, channel: Channel) -> tuple[Waveform, int]:
     """
     import soundfile
 
-    if not path.is_file():
-        kind = "is a folder, not an audio file" if path.is_dir() else "does not exist"
-        raise SoundError(
-            f"{path}: {kind}; name an audio file (WAV, FLAC, OGG or MP3), or a folder of them"
-        )
+    why = why_unopenable(path)
+    if why is not None:
+        raise SoundError(f"{path}: {why}")
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             rate, promised = int(file.samplerate), frames_promised(path, file)
             samples = _read_channel(file, channel, str(path))
-    except PermissionError as error:
-        raise SoundError(f"{path}: cannot be opened, {error.strerror}; check its rights") from error
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise SoundError(
             f"{path}: not readable as audio ({_reason(error)}); expected WAV, FLAC, OGG or MP3, "
-            "record or convert it again"
+            f"{way_out(path)}"
         ) from error
     if len(samples) < promised:
         raise SoundError(
