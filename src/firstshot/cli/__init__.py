@@ -149,7 +149,10 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.stderr = _without_faults(sys.stderr)
+    sys.stderr = _rewrap(sys.stderr, _Unfailing)
+    if isinstance(getattr(sys.stdout, "buffer", None), io.FileIO):
+        # PYTHONUNBUFFERED: Python then writes once, and what the system did not take is lost.
+        sys.stdout = _rewrap(sys.stdout, io.FileIO)
 
 
 def _open_closed_descriptors() -> None:
@@ -171,15 +174,15 @@ class _Unfailing(io.FileIO):
             return len(memoryview(data))
 
 
-def _without_faults(stream: TextIO) -> TextIO:
-    """Return the same stream behind `_Unfailing`; one that is no file of its own stays as it is."""
+def _rewrap(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
+    """Return the same stream written through `kind`; one that is no file of its own stays."""
     if type(stream) is not io.TextIOWrapper:
         return stream
     buffer: Any = stream.buffer
     if not isinstance(getattr(buffer, "raw", buffer), io.FileIO):
         return stream
-    raw = io.BufferedWriter(_Unfailing(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True)
+    whole = io.BufferedWriter(kind(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(whole, stream.encoding, stream.errors, line_buffering=True)
 
 
 def _drop_unwritten() -> None:
