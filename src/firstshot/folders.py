@@ -60,6 +60,28 @@ def why_no_file(path: Path) -> str | None:
     return None if kind == stat.S_IFREG else _KINDS.get(kind, "is no plain file")
 
 
+def why_closed(folder: Path) -> str | None:
+    """Say why a folder cannot be listed or entered; None where it can be, or is no folder."""
+    try:
+        os.stat(os.path.join(folder, "."))  # noqa: PTH116, PTH118  a Path would lose the dot
+        with os.scandir(folder):
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return f"cannot be listed ({reason(error)})"
+
+
+def same_place(path: Path) -> tuple[int, int]:
+    """Return what two paths to one file or folder have in common."""
+    return _identity(path.stat())
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether a folder is hidden or the file system's own, where nobody keeps recordings."""
+    return path.name[:1] == "." or path.name == _NEVER_SOUND
+
+
 def reason(error: Exception) -> str:
     """Return what the system says of an error, without number and path."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -130,8 +152,7 @@ class _Walk:
             self.files.append(link)
 
     def _tell(self, path: Path, why: str) -> None:
-        """Keep what cannot be listed, but for hidden folders: a system's own, as hidden files."""
-        if path.name[:1] != "." and path.name != _NEVER_SOUND:
+        if not is_private(path):
             self.unlisted.append(Unlisted(path, why))
 
     def _known(self) -> set[_Identity]:

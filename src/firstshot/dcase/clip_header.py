@@ -10,16 +10,20 @@ from pathlib import Path
 
 from firstshot.sound.audio import SHORTEST_SECONDS
 from firstshot.sound.audio_file import frames_promised
+from firstshot.sound.audio_kinds import why_unopenable
 
 
 def read_clip_header(path: Path) -> tuple[int, int, float] | str:
     """Return sample rate, channels and seconds of a file, or why it cannot be run.
 
     >>> read_clip_header(Path("no.wav"))
-    "not readable as sound ([Errno 2] No such file or directory: 'no.wav')"
+    'does not exist; name an audio file (WAV, FLAC, OGG or MP3), or a folder of them'
     """
     import soundfile
 
+    why = why_unopenable(path)
+    if why is not None:
+        return why
     try:
         if path.stat().st_size == 0:
             return "an empty file"

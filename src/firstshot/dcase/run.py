@@ -19,6 +19,7 @@ from firstshot.dcase.system import AnySystem
 from firstshot.detector.embedding import Progress
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError
+from firstshot.names import write_name
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
@@ -79,7 +80,7 @@ def run_system(
     """
     sections = read_layout(root, machines)
     identity = {
-        "data": str(root.resolve()),
+        "data": write_name(str(root.resolve())),
         "machines": [section.name for section in sections],
         "system": system.model_dump(mode="json"),
     }

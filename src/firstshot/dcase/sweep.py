@@ -24,6 +24,7 @@ from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.files import write_result
+from firstshot.names import write_name
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 
@@ -171,7 +172,7 @@ def _claim(
 ) -> None:
     """Make `out` this sweep's folder, or raise OutputError."""
     identity = {
-        "data": str(root.resolve()),
+        "data": write_name(str(root.resolve())),
         "sections": [section.name for section in sections],
         "grid": grid.to_json(),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from firstshot.folders import MISSING, reason, why_no_file
@@ -79,32 +79,38 @@ UNREAD_SUFFIXES = frozenset(
 """Sound and video that a folder's reader leaves out, and says so."""
 
 
+def conversion(path: Path) -> str:
+    """Return the command that makes a WAV of any sound or video file.
+
+    >>> conversion(Path("my call.m4a"))
+    "ffmpeg -i 'my call.m4a' 'my call.wav'"
+    """
+    return f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_suffix('.wav')))}"
+
+
 def way_out(path: Path) -> str:
     """Say what to do with a file that is not readable as audio.
 
-    >>> way_out(Path("my call.m4a"))
-    "convert it: ffmpeg -i 'my call.m4a' 'my call.wav'"
-    >>> way_out(Path("cut.wav"))
-    'record or convert it again'
+    >>> way_out(Path("call.m4a")), way_out(Path("cut.wav"))
+    ('convert it: ffmpeg -i call.m4a call.wav', 'record or convert it again')
     """
-    if path.suffix.lower() not in UNREAD_SUFFIXES:
-        return "record or convert it again"
-    names = (shlex.quote(str(name)) for name in (path, path.with_suffix(".wav")))
-    return "convert it: ffmpeg -i " + " ".join(names)
+    if path.suffix.lower() in UNREAD_SUFFIXES:
+        return f"convert it: {conversion(path)}"
+    return "record or convert it again"
 
 
-def skipped_kinds(paths: Iterable[Path]) -> str:
-    """Count the sound files that are not read, by kind, with the way out; "" where there are none.
+def skipped_kinds(paths: Iterable[Path], kinds: Set[str] = UNREAD_SUFFIXES) -> str:
+    """Count the sound files of `kinds`, with a way to have them read; "" where there are none.
 
     >>> skipped_kinds([Path("a.m4a"), Path("b.M4A"), Path("c.txt"), Path("d.aac")])
     '2 .m4a, 1 .aac (convert each, as ffmpeg -i a.m4a a.wav)'
     """
-    unread = [path for path in paths if path.suffix.lower() in UNREAD_SUFFIXES]
+    unread = [path for path in paths if path.suffix.lower() in kinds]
     if not unread:
         return ""
-    kinds = Counter(path.suffix.lower() for path in unread).most_common()
-    listed = ", ".join(f"{count} {kind}" for kind, count in kinds)
-    return f"{listed} (convert each, as {way_out(Path(unread[0].name)).partition(': ')[2]})"
+    counts = Counter(path.suffix.lower() for path in unread).most_common()
+    listed = ", ".join(f"{count} {kind}" for kind, count in counts)
+    return f"{listed} (convert each, as {conversion(Path(unread[0].name))})"
 
 
 def why_unopenable(path: Path) -> str | None:
