@@ -35,7 +35,10 @@ app = typer.Typer(
 )
 app.command()(download)
 WARNINGS_SHOWN = 3
-Root = Annotated[Path, typer.Argument(help="Folder with <machine>/train and <machine>/test in it.")]
+Root = Annotated[
+    Path,
+    typer.Argument(readable=False, help="Folder with <machine>/train and <machine>/test in it."),
+]
 
 
 @app.command()

@@ -61,7 +61,7 @@ class ExplanationFormat(StrEnum):
 
 def score(
     detector_file: File,
-    clips: Annotated[list[Path], typer.Argument(help="Files or folders to judge.")],
+    clips: Annotated[list[Path], typer.Argument(readable=False, help="Files or folders to judge.")],
     format: Annotated[Format, typer.Option(help="How to print the results.")] = Format.table,  # noqa: A002
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if a clip is anomalous.")
@@ -211,7 +211,7 @@ def _without_folder(clips: Sequence[str]) -> tuple[str, list[str]]:
 
 def explain(
     detector_file: File,
-    clip: Annotated[Path, typer.Argument(help="The clip to explain.")],
+    clip: Annotated[Path, typer.Argument(readable=False, help="The clip to explain.")],
     format: Annotated[  # noqa: A002
         ExplanationFormat, typer.Option(help="How to print it.")
     ] = ExplanationFormat.text,

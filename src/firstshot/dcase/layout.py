@@ -37,7 +37,7 @@ _OTHER_SOUND = (SOUND_SUFFIXES | UNREAD_SUFFIXES) - set(AUDIO_SUFFIXES)
 _TEST_FOLDERS = ("test", "source_test", "target_test", "test_rename")
 _CLIP_FOLDERS = ("train", *_TEST_FOLDERS, "supplemental")
 _SECTION = re.compile(r"[0-9]{2}")
-_RIGHTS = "check its rights, or move it elsewhere"
+_WAY_OUT = "make it readable, or move it elsewhere"
 _PARTS = ("", "raw", "dev_data", "dev_data/raw", "eval_data", "eval_data/raw")
 
 
@@ -217,11 +217,11 @@ def _find_folders(root: Path) -> tuple[list[Path], list[Stranger]]:
                 continue
             why = why_closed(folder)
             if why and not is_private(folder):
-                unused.append(Stranger(folder, f"{why}; {_RIGHTS}"))
+                unused.append(Stranger(folder, f"{why}; {_WAY_OUT}"))
             elif not why and _is_machine(folder):
                 first = found.setdefault(same_place(folder), folder)
                 if first.name != folder.name:
-                    unused.append(Stranger(folder, f"the same folder as {first}; remove the link"))
+                    unused.append(Stranger(folder, f"the same folder as {first}; keep one of them"))
     if not found and not unused:
         raise DatasetError(f"{root}: no machine in it; {_WANTED}")
     return list(found.values()), unused
@@ -231,7 +231,7 @@ def _children(folder: Path) -> list[Path]:
     """List a folder, sorted; one that is not there is empty."""
     why = why_closed(folder)
     if why:
-        raise DatasetError(f"{folder}: {why}; {_RIGHTS}")
+        raise DatasetError(f"{folder}: {why}; {_WAY_OUT}")
     return sorted(folder.iterdir()) if is_folder(folder) else []
 
 

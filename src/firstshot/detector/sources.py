@@ -111,7 +111,7 @@ def _search(folder: Path, listing: Listing, role: str) -> Found:
     shown = [path for path in listing.files if path.name[0] != "."]
     files = [path for path in shown if path.suffix.lower() in AUDIO_SUFFIXES]
     faults = tuple(
-        DatasetError(f"{place.path}: {place.why}; check its rights, or move it elsewhere")
+        DatasetError(f"{place.path}: {place.why}; make it readable, or move it elsewhere")
         for place in listing.unlisted
     )
     skipped = skipped_kinds(shown)
@@ -147,14 +147,17 @@ def _check_names(clips: Sequence[Clip], role: str) -> None:
 
 def _check_places(clips: Sequence[Clip], role: str) -> None:
     """Raise DatasetError where several sources hold one file, under whatever names."""
-    first = _real_places(clips)
+    if len(_real_places(clips)) == sum(isinstance(clip.source, Path) for clip in clips):
+        return
+    first: dict[str, Clip] = {}
     for clip in clips:
-        if isinstance(clip.source, Path):
-            same = first[os.path.realpath(clip.source)]
-            if same != clip.source:
-                raise DatasetError(
-                    f"{clip.source}: the same file as {same} among the {role}; name it once"
-                )
+        place = os.path.realpath(clip.source) if isinstance(clip.source, Path) else clip.name
+        same = first.setdefault(place, clip)
+        if same is not clip:
+            alias = "" if same.source == clip.source else f" (as {same.source} too)"
+            raise DatasetError(
+                f"{clip.source}: twice among the {role}{alias}; name every file or folder once"
+            )
 
 
 def _real_places(clips: Sequence[Clip]) -> dict[str, Path]:
