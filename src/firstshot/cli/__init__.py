@@ -44,6 +44,8 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except typer.Exit as leave:
             raise _Leave(leave.exit_code) from None
+        except EOFError as error:
+            raise RuntimeError(f"an unexpected end of a file ({error})") from error
         except KeyboardInterrupt:
             typer.echo("interrupted; what the store of embeddings holds is used again", err=True)
             sys.exit(130)
