@@ -176,6 +176,89 @@ def test_a_reader_that_goes_away_is_no_anomaly(environment, detector, test_clips
     assert process.stderr.read() == ""
 
 
+REDIRECTIONS = ["2>/dev/full", ">/dev/full", ">/dev/full 2>&1", ">&- 2>&- <&-", "2>&-", ">&-"]
+
+
+def in_shell(words, redirection, environment) -> int:
+    """Run the program with its streams as a shell redirects them, and return its status."""
+    line = f'exec "$@" {redirection}'
+    command = ["sh", "-c", line, "sh", *PROGRAM, *map(str, words)]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.run(command, env=environment, check=False, timeout=120, **streams).returncode
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+def test_no_stream_makes_an_anomaly_of_a_fault(
+    environment, detector, test_clips, tmp_path, redirection, unbuffered
+):
+    environment = {**environment, "PYTHONUNBUFFERED": unbuffered}
+    missing = ["score", detector, tmp_path / "missing.wav", "--fail-on-anomaly"]
+    assert in_shell(missing, redirection, environment) == 2
+    # Messages may be lost, results may not: what no stream was given for is not asked for.
+    asked = ["score", detector, test_clips, "--format", "csv", "--fail-on-anomaly"]
+    assert in_shell(asked, redirection, environment) == (
+        2 if redirection.startswith(">/dev/full") else 1
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["score"], ["score", "--none"]])
+def test_help_that_cannot_be_written_is_no_anomaly(environment, words):
+    statuses = {in_shell(words, redirection, environment) for redirection in REDIRECTIONS[:3]}
+    assert statuses <= {0, 2}
+    process = start(words, environment)
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait() in (2, 141)
+
+
+def test_a_warning_that_cannot_be_written_does_not_lose_the_results(environment, detector, normal):
+    """Clips of the bank itself are warned of, one by one, before their results are printed."""
+    command = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", *PROGRAM, "score"]
+    command += [str(detector), str(normal["source"]), "--format", "csv"]
+    done = subprocess.run(
+        command, env=environment, check=False, stdout=subprocess.PIPE, timeout=120
+    )
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 21
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="closed streams are looked at in /proc")
+def test_closed_streams_are_not_given_to_the_next_file(environment):
+    code = (
+        "import os, sys; sys.argv = ['firstshot', '--version']\n"
+        "from firstshot.cli import _prepare_streams\n"
+        "_prepare_streams()\n"
+        "print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)), file=open(3, 'w'))"
+    )
+    shell = 'exec 3>&1; exec "$@" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["/dev/null"] * 3
+
+
+@pytest.mark.parametrize("fault", [EOFError(), OSError(32, "Broken pipe"), SystemExit("words")])
+def test_what_typer_would_leave_with_1_for_is_no_anomaly(fault, monkeypatch):
+    from firstshot import cli
+
+    def left(detector_file: str) -> None:
+        raise fault
+
+    app = cli.typer.Typer(cls=cli._Commands, pretty_exceptions_enable=False)
+    app.command()(left)
+    app.command("other")(left)
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["firstshot", "left", "x"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code in (2, 141)
+
+
 WORK = """
 import sys, time
 from firstshot.cli.progress import progress_bars

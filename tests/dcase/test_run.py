@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -420,3 +421,31 @@ def test_how_many_workers_there_are_is_in_no_result_and_no_runs_identity(synthet
     assert "run.json" in found[0]
     # The same run in the same folder, whoever works on it.
     run_system(synthetic, EMBEDDED, tmp_path / "1", machines=["SynthFan"], workers=2)
+
+
+def test_a_name_with_an_at_sign_is_no_window(copied, store, tmp_path):
+    for clip in (copied / "SynthFan" / "train").iterdir():
+        clip.rename(clip.with_name(f"{clip.stem}_mic@2.wav"))
+    found = run_system(copied, EMBEDDED, tmp_path / "out", machines=["SynthFan"], store=store)
+    (result,) = found.results
+    assert all(example.nearest.endswith("_mic@2.wav") for example in result.examples)
+
+
+def test_a_data_set_in_a_folder_of_any_bytes_is_run(synthetic, store, tmp_path):
+    root = shutil.copytree(synthetic, tmp_path / os.fsdecode(b"m\xfchle"))
+    out = tmp_path / "out"
+    for _ in range(2):  # the second one finds its own folder again
+        run_system(root, EMBEDDED, out, machines=["SynthFan"], store=store)
+    for name in ("run.json", "results.json"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert r"m\\xfchle" in text
+        assert r"\udc" not in text
+    assert r"m\xfchle" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_refuses_a_name_before_any_work(copied, tmp_path):
+    clip = min((copied / "SynthValve" / "test").iterdir())
+    clip.rename(clip.with_name(f"{clip.stem}\r.wav"))
+    with pytest.raises(DatasetError, match="score files cannot hold"):
+        run_system(copied, EMBEDDED, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

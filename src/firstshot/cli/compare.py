@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Overwrite
-from firstshot.cli.tables import print_rows
+from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
     from firstshot.dcase.compare import Comparison
@@ -68,7 +68,7 @@ def _print(comparison: Comparison) -> None:
         typer.echo("official scores of all published systems over these machines")
         print_rows(("System", "From", "Official", "This run"), standings)
     for note in comparison.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     for text in comparison.departures:
         typer.echo(f"differs from the packaged {comparison.published}: {text}")
     if comparison.readings:

@@ -33,11 +33,16 @@ METHOD_HELP = (
 
 
 def fit(
-    normal: Annotated[list[Path], typer.Argument(help="Folders or files of normal sound.")],
+    normal: Annotated[
+        list[Path], typer.Argument(readable=False, help="Folders or files of normal sound.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The detector file to write.")],
     target: Annotated[
         list[Path] | None,
-        typer.Option(help="Normal sound of new conditions (speed, load, place); may be repeated."),
+        typer.Option(
+            readable=False,
+            help="Normal sound of new conditions (speed, load, place); may be repeated.",
+        ),
     ] = None,
     encoder: Annotated[str, typer.Option(help="See `firstshot encoders`.")] = "logmel",
     weights: Annotated[Path | None, typer.Option(help="The encoder's weights file.")] = None,
@@ -122,7 +127,10 @@ def calibrate(
     method: Annotated[str | None, typer.Option(help=METHOD_HELP)] = None,
     clips: Annotated[
         list[Path] | None,
-        typer.Option(help="Held-out normal clips; default: the training clips' held-out scores."),
+        typer.Option(
+            readable=False,
+            help="Held-out normal clips; default: the training clips' held-out scores.",
+        ),
     ] = None,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Let the gamma law speak beyond its clips.")

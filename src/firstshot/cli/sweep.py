@@ -19,7 +19,7 @@ from firstshot.cli.options import (
     parse_channel,
 )
 from firstshot.cli.progress import progress_bars
-from firstshot.cli.tables import print_rows
+from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
     from firstshot.dcase.sweep_table import Sweep
@@ -114,9 +114,9 @@ def _print(found: Sweep, out: Path, top: int) -> None:
 
     print_rows(TERMINAL_COLUMNS, sweep_rows(found, top))
     for line in warning_lines(found):
-        typer.echo(line)
+        say(line)
     for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     typer.echo(f"all {len(found.rows)} combinations: {out / TABLE}")
     for name, fault in found.failures.items():
-        typer.echo(f"error: {name} was left out: {fault}", err=True)
+        say(f"error: {name} was left out: {fault}", err=True)

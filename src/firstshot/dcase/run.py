@@ -21,6 +21,7 @@ from firstshot.detector.embedding import Progress
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.files import without_links
+from firstshot.names import write_name
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
@@ -83,7 +84,7 @@ def run_system(
     """
     sections = read_layout(root, machines)
     identity = {
-        "data": str(without_links(root)),
+        "data": write_name(str(without_links(root))),
         "machines": [section.name for section in sections],
         "system": system.model_dump(mode="json"),
     }

@@ -161,7 +161,9 @@ def show_examples(
         bands, words = compare_spectra(
             heard.spectra[i], heard.normal_spectra[row], heard.normal_spectra
         )
-        neighbor = normal[(nearest.clip.split("@")[0], nearest.domain)]
+        neighbor = normal.get((nearest.clip, nearest.domain))
+        if neighbor is None:  # a window, whose name says where it begins
+            neighbor = normal[(nearest.clip.rpartition("@")[0], nearest.domain)]
         found.append(
             Example(
                 clip=clip.path.name,

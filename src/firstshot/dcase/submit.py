@@ -246,7 +246,9 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
 def _read_system(path: Path, folder: Path) -> SubmittedSystem:
     label = folder.name
     meta = folder / f"{label}.meta.yaml"
-    if not meta.is_file() or f'label: "{label}"' not in meta.read_text(encoding="utf-8"):
+    # Whatever else it says, in whatever encoding, is the team's own.
+    text = meta.read_text(encoding="utf-8", errors="replace") if meta.is_file() else ""
+    if f'label: "{label}"' not in text:
         raise DatasetError(f"{path}: {label} lacks a meta file {meta.name} that names its label")
     tables: dict[str, dict[str, ClipTable]] = {SCORES: {}, DECISIONS: {}}
     for file in sorted(set(folder.iterdir()) - {meta}):

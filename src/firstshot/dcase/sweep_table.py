@@ -6,12 +6,12 @@ Input: a `Sweep`. Output: text. Whoever opens the table reads first that it was 
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstshot.dcase.sweep_grid import Combination, show_layers, weights_of
 from firstshot.files import write_result
+from firstshot.names import Cell, cell_name, csv_text
 
 TABLE = "sweep.csv"
 _SECTION_COLUMN = "official score "
@@ -63,20 +63,19 @@ def warning_lines(sweep: Sweep) -> tuple[str, ...]:
 
 def sweep_csv(sweep: Sweep) -> str:
     """Return the whole ranking as CSV; the lines in front begin with #."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    text.writelines(f"# {line}\n" for line in warning_lines(sweep))
+    warning = "".join(f"# {line}\n" for line in warning_lines(sweep))
     columns = ("rank", "encoder", "layers", "normalizer", "metric", "transductive")
     means = ("official score", "AUC (source)", "AUC (target)", "pAUC")
-    writer.writerow([*columns, *means, *(f"{_SECTION_COLUMN}{name}" for name in sweep.sections)])
+    table: list[list[Cell]] = []
+    table.append([*columns, *means, *(f"{_SECTION_COLUMN}{name}" for name in sweep.sections)])
     for rank, row in enumerate(sweep.rows, start=1):
         c = row.combination
         values = (row.official_score, row.auc_source, row.auc_target, row.pauc)
         numbers = [f"{100 * v:.4f}" for v in (*values, *row.sections.values())]
         transductive = "yes" if c.normalizer == "test_zscore" else "no"
         ways = (row.encoder, show_layers(c.layers), c.normalizer, c.metric, transductive)
-        writer.writerow([rank, *ways, *numbers])
-    return text.getvalue()
+        table.append([rank, *map(cell_name, ways), *numbers])
+    return warning + csv_text(table)
 
 
 def write_sweep_csv(folder: Path, sweep: Sweep) -> Path:

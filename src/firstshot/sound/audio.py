@@ -21,6 +21,7 @@ from firstshot.errors import ParameterError, SoundError, warn
 from firstshot.memory import free_memory
 from firstshot.sound.audio_file import Channel, Waveform, open_audio_file, pick_channel
 from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
+from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
 
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
 
@@ -28,7 +29,6 @@ CAREFUL_SECONDS = 600
 """Every so many seconds of a recording that is held whole, what memory is left is looked at."""
 LONGEST_PIECE = 3600.0
 """Seconds of the longest window: it is held and encoded in one piece."""
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".opus"})
 
 
 def load_waveform(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError, SoundError
+from firstshot.sound.audio_kinds import why_unopenable
 from firstshot.sound.promise import Promise, read_promise
 from firstshot.sound.unreadable import explain_unreadable
 
@@ -108,11 +109,9 @@ def open_audio_file(path: Path) -> Iterator[AudioFile]:
     """
     import soundfile
 
-    if not path.is_file():
-        kind = "is a folder, not an audio file" if path.is_dir() else "does not exist"
-        raise SoundError(
-            f"{path}: {kind}; name an audio file (WAV, FLAC, OGG or MP3), or a folder of them"
-        )
+    why = why_unopenable(path)
+    if why is not None:
+        raise SoundError(f"{path}: {why}")
     with _faults_told(path):
         sound = soundfile.SoundFile(os.fsencode(path))
     with sound:
@@ -170,8 +169,6 @@ def _faults_told(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except PermissionError as error:
-        raise SoundError(f"{path}: cannot be opened, {error.strerror}; check its rights") from error
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         reason, advice = explain_unreadable(path, error)
         raise SoundError(f"{path}: not readable as audio ({reason}); {advice}") from error

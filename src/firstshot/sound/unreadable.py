@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from firstshot.sound.audio_kinds import UNREAD_SUFFIXES, way_out
 from firstshot.sound.promise import ByteOrder, chunks, read_promise
 
 AGAIN = "expected WAV, FLAC, OGG or MP3, record or convert it again"
@@ -63,6 +64,8 @@ def explain_unreadable(path: Path, error: Exception) -> tuple[str, str]:
             return fault
     except OSError as failure:
         return failure.strerror or "it cannot be opened", "check the disk and the file's rights"
+    if path.suffix.lower() in UNREAD_SUFFIXES:
+        return "its format is not supported", way_out(path)
     code: Any = getattr(error, "code", None)
     if code in _FLAC_CODES:
         return "its FLAC stream is truncated or damaged", "copy or record it again"
