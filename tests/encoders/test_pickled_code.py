@@ -171,3 +171,18 @@ def test_compressed_entries_are_refused_before_they_are_unpacked(tmp_path: Path)
             archive.writestr(name, plain.read(name))
     with pytest.raises(WeightsError, match="holds compressed entries, which torch never writes"):
         read_checkpoint(tmp_path / "model.pt", "ADVICE")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_any_damage_of_a_file_is_one_printable_line(new: bool, tmp_path: Path) -> None:
+    """Every third byte, one after the other, is turned over."""
+    path = tmp_path / "model.pt"
+    torch.save({"weight": torch.ones(3)}, path, _use_new_zipfile_serialization=new)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            read_checkpoint(path, "ADVICE")
+        except WeightsError as error:
+            assert str(error).isprintable()
+            assert str(error).startswith(f"{path}: ")

@@ -6,11 +6,11 @@ its list of entries is checked before zipfile reads the list into memory.
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from firstshot.archives import size_of_directory
 from firstshot.errors import DatasetError
 from firstshot.web import shown
 
@@ -23,16 +23,10 @@ MOST_RATIO = 20
 FREE_BYTES = 1 << 27
 _BYTES_PER_ENTRY = 256
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack without a bound on memory
-_END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-_END_BYTES, _LOCATOR_BYTES, _END_64_BYTES = 22, 20, 56
-_LONGEST_COMMENT = 1 << 16
 
 
 def check_directory(path: Path) -> None:
     """Refuse a list of entries that is too long; what is no zip is left to zipfile.
-
-    The list's length stands in the last record of the file, which a comment may follow, or in the
-    Zip64 record that the bytes before it point to (APPNOTE.TXT 4.3.14 to 4.3.16).
 
     Raises
     ------
@@ -41,22 +35,7 @@ def check_directory(path: Path) -> None:
     OSError
         The file cannot be read.
     """
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _LONGEST_COMMENT - _END_BYTES - _LOCATOR_BYTES))
-        tail = file.read()
-        # As zipfile looks for it, so that both find the same record.
-        plain = tail[-_END_BYTES:].startswith(_END) and tail.endswith(b"\0\0")
-        place = len(tail) - _END_BYTES if plain else tail.rfind(_END)
-        if place < 0 or len(tail) < place + _END_BYTES:
-            return
-        entries, length = struct.unpack_from("<HI", tail, place + 10)
-        if place >= _LOCATOR_BYTES and tail.startswith(_LOCATOR_64, place - _LOCATOR_BYTES):
-            (offset,) = struct.unpack_from("<Q", tail, place - _LOCATOR_BYTES + 8)
-            file.seek(min(offset, size))
-            record = file.read(_END_64_BYTES)
-            if record.startswith(_END_64) and len(record) == _END_64_BYTES:
-                entries, length = struct.unpack_from("<QQ", record, 32)
+    entries, length = size_of_directory(path)
     if entries > MOST_ENTRIES or length > MOST_ENTRIES * _BYTES_PER_ENTRY:
         raise DatasetError(_too_much(path, f"lists {entries} files in {length} bytes"))
 

@@ -13,13 +13,12 @@ import os
 import re
 import shutil
 import stat
-import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from firstshot.archives import DAMAGED
 from firstshot.dcase.archive_limits import check_directory, check_sizes
 from firstshot.dcase.layout import AUDIO_SUFFIXES
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError
@@ -30,12 +29,6 @@ SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
 _OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")
 _CLUTTER = re.compile(r"__MACOSX/.*|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)")
 _CHUNK = 1 << 20
-# RuntimeError: encrypted, or (as NotImplementedError) of a version unknown here; the second line:
-# fields that no writer of zips writes.
-_DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),
-    *(struct.error, ValueError, LookupError, ArithmeticError),
-)
 _LONGEST_NAME = 255
 _MOST_FOLDERS = 16
 
@@ -84,7 +77,7 @@ def unpack(
         inside = len(folder.name) + 1
         moved = _move_in(temporary, folder.parent, path.stem)
         return {place[inside:]: size for place, size in moved}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
     except OSError as error:
         if error.errno == errno.EINVAL and error.filename is None:  # an offset before the beginning

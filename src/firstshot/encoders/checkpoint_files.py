@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from firstshot.archives import DAMAGED
 from firstshot.encoders.pickled_code import find_code, is_pickle_with_code
 from firstshot.errors import WeightsError
+from firstshot.web import shown
 
 Kind = Literal["safetensors", "zip pickle", "old pickle"]
 
@@ -91,8 +93,8 @@ def _check_archive(path: Path, advice: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names, entries = archive.namelist(), archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path}: truncated or damaged ({error}); {advice}") from error
+    except (*DAMAGED, OSError) as error:
+        raise WeightsError(f"{path}: truncated or damaged ({shown(error)}); {advice}") from error
     if not any(name.endswith("data.pkl") for name in names):
         inside = [name for name in names if name.endswith((".pt", ".pth", ".safetensors"))]
         named = f", give {inside[0]} from inside it" if inside else ""
@@ -135,8 +137,7 @@ def _read_safetensors(path: Path, advice: str) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         cfg = json.loads(header[CFG]) if CFG in header else None
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path}: truncated or damaged ({reason}); {advice}") from error
+        raise WeightsError(f"{path}: truncated or damaged ({shown(error)}); {advice}") from error
     return Checkpoint(tensors, cfg)
 
 
@@ -161,7 +162,9 @@ def _read(path: Path, kind: Kind, advice: str) -> Checkpoint:
 
 def _why_not_loaded(path: Path, reason: str, advice: str) -> str:
     # Where the names are hidden from `find_code`, torch still gives the one that it refused.
-    refused = re.search(r"(?:Unsupported class|(?i:unsupported global):? ?GLOBAL) (\S+)", reason)
+    refused = re.search(
+        r"(?:Unsupported class|(?i:unsupported global):? ?GLOBAL) ([\w.]+) ", reason
+    )
     names = find_code(path) or (refused.groups() if refused else ())
     if names:
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
@@ -173,4 +176,4 @@ def _why_not_loaded(path: Path, reason: str, advice: str) -> str:
         )
     reason = reason.rpartition("WeightsUnpickler error: ")[2]
     first = next(iter(reason.strip().splitlines()), "no reason given")
-    return f"{path}: truncated or damaged ({first[:160]}); {advice}"
+    return f"{path}: truncated or damaged ({shown(first)}); {advice}"

@@ -15,7 +15,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_MOST_BYTES = 1 << 24  # the tensors' names and shapes; their values lie behind or beside them
+from firstshot.archives import DAMAGED
+
+_MOST_BYTES = 1 << 22  # the tensors' names and shapes; their values lie behind or beside them
 _MOST_PICKLES = 8  # the older format is a few pickles, one after the other
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _PLAIN = re.compile(
@@ -51,16 +53,17 @@ def is_pickle_with_code(path: Path) -> bool:
 
 def _pickles(path: Path) -> Iterator[io.BytesIO]:
     try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
-                yield io.BytesIO(file.read(_MOST_BYTES))
+        with path.open("rb") as file:
+            start = file.read(_MOST_BYTES)
+        if not start.startswith(b"PK\x03\x04"):
+            yield io.BytesIO(start)
             return
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 if name.endswith("data.pkl"):
                     with archive.open(name) as member:
                         yield io.BytesIO(member.read(_MOST_BYTES))
-    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError):
+    except (*DAMAGED, OSError):
         return  # damaged: the caller says so
 
 
