@@ -14,6 +14,7 @@ from tests.raw_server import RawServer, head, make_certificate
 
 from firstshot import web
 from firstshot.errors import ParameterError
+from firstshot.messages import shown
 
 TOKEN = "hf_madeUpForTheTests"
 EXAMPLE = "https://hub.example"
@@ -170,7 +171,7 @@ def test_https_that_leads_on_to_http_is_refused(
     with RawServer(hello) as plain:
         moved = head("302 Found", f"Location: {plain.url}/x")
         with RawServer(lambda _: moved, certificate) as hub:
-            with pytest.raises(web.BadAnswer, match=r"from https on to http://127\.0\.0\.1"):
+            with pytest.raises(web.BadAnswer, match=r"from https to http://127\.0\.0\.1"):
                 ask(hub.url, method=method)
             with web.ask(hub.url, 5, "HEAD", follow=False) as answer, pytest.raises(web.BadAnswer):
                 web.redirect_target(hub.url, answer.headers)
@@ -200,7 +201,7 @@ def test_a_certificate_that_nobody_signed_is_refused(certificate: tuple[Path, Pa
 def test_a_circle_of_redirects_ends() -> None:
     with (
         RawServer(lambda _: head("302 Found", "Location: /again", "Content-Length: 0")) as hub,
-        pytest.raises(web.BadAnswer, match="leads on more than 10 times"),
+        pytest.raises(web.BadAnswer, match="redirects more than 10 times"),
     ):
         ask(hub.url)
     assert len(hub.asked) == 11
@@ -438,6 +439,6 @@ def test_no_frame_of_an_error_holds_the_token_or_the_proxy_s_password(
 
 
 def test_what_a_server_sends_back_of_the_token_is_not_shown() -> None:
-    assert TOKEN not in web.shown(f"Bearer {TOKEN} is not known")
+    assert TOKEN not in shown(f"Bearer {TOKEN} is not known")
     assert web.shown_address(f"https://h/{TOKEN}/x") == "https://h/***/x"
-    assert web.shown("https://user:pw@host is away") == "https://***@host is away"
+    assert shown("https://user:pw@host is away") == "https://***@host is away"

@@ -5,7 +5,7 @@ Input: an address and the headers of a request. Output: the answer behind its re
 own module, which turns these two into an error that names the file and the way out.
 
 - A token goes to the address that it is meant for, and never on to where that redirects.
-- A redirect leads to another http address, and never from https to http.
+- A redirect is followed to another http address, and never from https to http.
 - A number in a header is a few ASCII digits; a body is read up to a length that is known before.
 - The text of an exception is not passed on, because it may hold what was sent. Addresses, headers
   and answers are put into messages by `shown` and `shown_address`.
@@ -13,7 +13,6 @@ own module, which turns these two into an error that names the file and the way 
 
 from __future__ import annotations
 
-import os
 import re
 import string
 from collections.abc import Iterator, Mapping
@@ -33,15 +32,12 @@ from urllib.request import (
 
 from firstshot import __version__
 from firstshot.errors import ParameterError
+from firstshot.messages import read_token, shown
 
 MOVED = (301, 302, 303, 307, 308)
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which trying again may help."""
-HF_TOKEN = "HF_TOKEN"
-_TOKENS = (HF_TOKEN,)
-_SHORTEST_SECRET = 6  # less is in ordinary words too
 _REDIRECTS = 10
-_LONGEST_SHOWN = 200
 _NUMBER = re.compile(r"[0-9]{1,15}")  # fifteen digits of bytes are more than any disk holds
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)")
 _ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
@@ -57,21 +53,6 @@ class BadAnswer(Exception):  # noqa: N818
 
 
 # What is shown
-
-
-def shown(told: object) -> str:
-    r"""Write what came from elsewhere for a message: one line, not long, no token, no escapes.
-
-    >>> shown("two\nlines \x1b[31m")
-    'two\\nlines \\x1b[31m'
-    """
-    text = str(told)
-    for secret in map(_read_token, _TOKENS):
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "***")
-    text = re.sub(r"//[^/\s]*@", "//***@", text)
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
 def shown_address(url: str) -> str:
@@ -122,12 +103,12 @@ def is_same_server(one: str, other: str) -> bool:
 
 
 def check_step(url: str, target: str) -> None:
-    """Raise `BadAnswer` unless one address may send a download on to another."""
+    """Raise `BadAnswer` unless an address may point to another: http, and not down from https."""
     if not _is_usable(target):
-        raise BadAnswer("it leads on to what is no http address; nothing was fetched from there")
+        raise BadAnswer("it points to what is no http address; nothing was fetched from there")
     if urlsplit(url).scheme.lower() == "https" and urlsplit(target).scheme.lower() == "http":
         raise BadAnswer(
-            f"it leads from https on to http://{shown(urlsplit(target).hostname)}, where anyone on "
+            f"it points from https to http://{shown(urlsplit(target).hostname)}, where anyone on "
             "the way could change the content; refused"
         )
 
@@ -136,7 +117,7 @@ def redirect_target(url: str, headers: Message) -> str:
     """Return the address that a redirect leads to; raises `BadAnswer` where none may be asked."""
     told = headers.get("Location")
     if told is None:
-        raise BadAnswer("it leads on to another address without naming one")
+        raise BadAnswer("it redirects without naming an address")
     try:
         target = urldefrag(urljoin(url, str(told).strip())).url
     except ValueError:
@@ -206,7 +187,7 @@ def ask(
             return answer
         with answer:
             url, token = redirect_target(url, answer.headers), None
-    raise BadAnswer(f"it leads on more than {_REDIRECTS} times")
+    raise BadAnswer(f"it redirects more than {_REDIRECTS} times")
 
 
 def _open(
@@ -230,7 +211,7 @@ def _open(
 
 
 def _add_token(request: Request, variable: str) -> None:
-    token = _read_token(variable)
+    token = read_token(variable)
     if token and not re.fullmatch(r"[!-~]+", token):
         del token
         raise ParameterError(
@@ -239,10 +220,6 @@ def _add_token(request: Request, variable: str) -> None:
         )
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
-
-
-def _read_token(variable: str) -> str:
-    return os.environ.get(variable, "").strip()
 
 
 def _reason(error: Exception) -> str:

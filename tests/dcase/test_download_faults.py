@@ -202,7 +202,7 @@ def test_a_listing_over_https_whose_files_lie_on_http_is_refused(
         for answer in (listed(links=link), lambda asked: away if "content" in asked else listing()):
             with (
                 RawServer(answer, certificate) as server,
-                pytest.raises(DatasetError, match=r"from https on to http://127\.0\.0\.1"),
+                pytest.raises(DatasetError, match=r"from https to http://127\.0\.0\.1"),
             ):
                 download(
                     *(2025, tmp_path / "data"),

@@ -216,7 +216,7 @@ def test_a_hub_behind_https_that_leads_on_to_http_is_refused(
                 status, told = fetch_command(hub.url)
             assert status == 2
             assert f"{hub.url}/" in told
-            assert "from https on to http://127.0.0.1" in told
+            assert "from https to http://127.0.0.1" in told
             assert TOKEN not in told
             assert TOKEN in hub.asked[0]
     assert plain.asked == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from firstshot.archives import size_of_directory
 from firstshot.errors import DatasetError
-from firstshot.web import shown
+from firstshot.messages import shown
 
 # Published machines have some thousand clips; sixty recordings, deflated, shrank to 1/1.5 at most.
 MOST_ENTRIES = 100_000

@@ -21,7 +21,8 @@ from urllib.parse import quote, urljoin
 
 from firstshot import web
 from firstshot.errors import DatasetError
-from firstshot.web import shown, shown_address
+from firstshot.messages import shown
+from firstshot.web import shown_address
 
 RECORDS_URL = "https://zenodo.org/api/records"
 _CHECKSUMS = ("md5", "sha1", "sha256", "sha512")

@@ -22,8 +22,8 @@ from firstshot.archives import DAMAGED
 from firstshot.dcase.archive_limits import check_directory, check_sizes
 from firstshot.dcase.layout import AUDIO_SUFFIXES
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError
+from firstshot.messages import shown
 from firstshot.resumable import refuse_link
-from firstshot.web import shown
 
 SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
 _OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from firstshot.archives import DAMAGED
 from firstshot.encoders.pickled_code import find_code, is_pickle_with_code
 from firstshot.errors import WeightsError
-from firstshot.web import shown
+from firstshot.messages import shown
 
 Kind = Literal["safetensors", "zip pickle", "old pickle"]
 

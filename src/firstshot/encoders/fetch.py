@@ -29,6 +29,7 @@ from firstshot.encoders.catalog import HubFile
 from firstshot.encoders.checkpoint_files import sha256_of_file
 from firstshot.encoders.weight_cache import cannot_write
 from firstshot.errors import OutputError, WeightsError
+from firstshot.messages import HF_TOKEN, shown
 from firstshot.resumable import open_resumable
 
 ENDPOINT = "https://huggingface.co"
@@ -152,7 +153,7 @@ def announce(url: str, advice: str) -> Announced:
         url = target
     else:
         raise WeightsError(
-            f"{_shown(url)}: leads on {ATTEMPTS} times; check HF_ENDPOINT, or {advice}"
+            f"{_shown(url)}: redirects {ATTEMPTS} times; check HF_ENDPOINT, or {advice}"
         )
     etag = str(headers.get("X-Linked-ETag") or headers.get("ETag") or "")
     etag = etag.strip().removeprefix("W/").strip('"')
@@ -167,7 +168,7 @@ def announce(url: str, advice: str) -> Announced:
             f"{advice}"
         )
     commit = headers.get("X-Repo-Commit")
-    return Announced(commit and web.shown(commit), etag, size)
+    return Announced(commit and shown(commit), etag, size)
 
 
 def check_content(path: Path, url: str, file: HubFile, announced: Announced) -> None:
@@ -283,7 +284,7 @@ def _answer(url: str, advice: str, method: str = "GET", **headers: str) -> Itera
     head = method == "HEAD"
     try:
         with web.ask(
-            url, TIMEOUT_SECONDS, method, headers, token=web.HF_TOKEN, follow=not head
+            url, TIMEOUT_SECONDS, method, headers, token=HF_TOKEN, follow=not head
         ) as answer:
             if not (answer.status in (200, 206) or (head and answer.status in web.MOVED)):
                 raise _refused(url, answer.status, advice)
