@@ -52,8 +52,11 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(
     process.communicate()
     assert not score_files(out)
     kept = {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")}
+    # The lock of a killed process is none, and what it left goes with the next run.
+    assert (out / ".firstshot.lock").is_file()
     done = firstshot(*words)
     assert done.returncode == 0, done.stderr
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
     assert score_files(out) == score_files(finished)
     assert (
         json.loads((out / "results.json").read_text())["machines"]
@@ -61,6 +64,28 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(
     )
     # What was there was not written again, so it was not computed again.
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_second_run_into_the_folder_of_one_that_works_is_refused(
+    firstshot, environment, dataset, finished, tmp_path, same
+):
+    out = tmp_path / "out"
+    words = ["dcase", "run", dataset, "--out", out]
+    first = start([*words, "--store", tmp_path / "store"], environment)
+    wait_for_entries(tmp_path / "store", 1, first)
+    first.send_signal(signal.SIGSTOP)  # surely in its middle
+    try:
+        second = firstshot(*words, *([] if same else ["--normalizer", "none", "--overwrite"]))
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert second.returncode == 2
+    (line,) = second.stderr.splitlines()
+    assert line.startswith(f"error: {out}: another firstshot is writing to it (process {first.pid}")
+    assert line.endswith("; wait until that has ended, or choose another folder")
+    first.communicate()
+    assert first.returncode == 0
+    assert score_files(out) == score_files(finished)
 
 
 def test_ctrl_c_is_one_line_and_130(environment, dataset, tmp_path):
@@ -208,6 +233,20 @@ def test_a_command_in_a_terminal_says_nothing_there_while_it_is_quick(
 ):
     words = ["score", detector, min(test_clips.iterdir())]
     assert in_terminal([*PROGRAM, *words], environment) == (0, "")
+
+
+def test_a_recording_that_is_missing_needs_no_free_space(monkeypatch, capsys):
+    from firstshot import cli
+
+    def vanish() -> None:
+        Path("fan.wav").read_bytes()
+
+    monkeypatch.setattr(cli, "app", vanish)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    expected = "error: fan.wav: No such file or directory; check the path\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_a_fault_of_the_program_is_not_an_anomaly(firstshot, monkeypatch, capsys):

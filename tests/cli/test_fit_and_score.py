@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -281,6 +282,37 @@ def test_overwrite_replaces_a_detector_and_no_recording(firstshot, normal):
     assert done.returncode == 2
     assert "is no detector file and is not replaced" in done.stderr
     assert clip.read_bytes() == before
+
+
+def test_overwrite_replaces_no_zip_of_something_else(firstshot, normal, tmp_path):
+    out = tmp_path / "photos.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("cat.jpg", b"mine")
+    before = out.read_bytes()
+    done = firstshot("fit", normal["source"], "-o", out, "--overwrite", "--no-store")
+    assert done.returncode == 2
+    assert one_line(done.stderr) == (
+        f"error: {out}: is no detector file and is not replaced; choose another name"
+    )
+    assert out.read_bytes() == before
+
+
+def test_a_detector_keeps_its_rights_and_a_read_only_one_is_refused(firstshot, detector, tmp_path):
+    copy = tmp_path / "fan.firstshot"
+    copy.write_bytes(detector.read_bytes())
+    copy.chmod(0o600)
+    assert firstshot("calibrate", copy, "--false-alarm-rate", "0.2").returncode == 0
+    assert copy.stat().st_mode & 0o777 == 0o600
+    copy.chmod(0o400)
+    before = copy.read_bytes()
+    assert before != detector.read_bytes()
+    done = firstshot("calibrate", copy, "--false-alarm-rate", "0.1")
+    assert done.returncode == 2
+    assert one_line(done.stderr) == (
+        f"error: {copy}: cannot be written (it is marked read-only); check its rights or choose "
+        "another place"
+    )
+    assert copy.read_bytes() == before
 
 
 def test_a_cache_that_cannot_be_made_costs_a_warning(firstshot, normal, environment, tmp_path):

@@ -66,7 +66,10 @@ def test_clips_that_differ_in_the_last_sample_only_are_not_duplicates(fan):
 
 @pytest.mark.parametrize(
     ("content", "what"),
-    [(b"", "an empty file"), (b"RIFF but no sound at all", "not readable as sound")],
+    [
+        (b"", "not readable as audio (it is an empty file)"),
+        (b"RIFF but no sound at all", "not readable as audio (a RIFF file that is not a WAV)"),
+    ],
 )
 def test_a_file_that_is_no_sound_is_a_fault(fan, content, what):
     clip = clip_of(fan, "test/*")
@@ -230,6 +233,7 @@ def test_what_a_run_would_refuse_is_a_fault(fan):
     for clip in sorted((fan / "train").glob("*.wav"))[1:]:
         clip.unlink()
     faults = told(check(fan.parent), "fault")
-    assert f"{cut}: truncated, 478 of 1600 samples there" in faults
+    start = f"{cut}: truncated, 478 of the 1600 samples its header promises are there"
+    assert any(fault.startswith(start) for fault in faults)
     assert f"{short}: shorter than 0.1 s" in faults
     assert any("one training clip, where two at least are needed" in fault for fault in faults)

@@ -156,15 +156,98 @@ def test_a_broken_clip_stops_its_own_machine_only(run, copied, store, tmp_path):
     ]
 
 
-def test_scores_of_a_machine_that_broke_since_do_not_stay(copied, store, tmp_path):
+def content(folder: Path) -> dict[str, bytes]:
+    """All that lies in a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_results_stay_until_better_ones_stand(copied, store, tmp_path):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    before = content(out)
+    broken = min((copied / "SynthFan" / "train").iterdir())
+    broken.write_bytes(b"")
+    with pytest.raises(DatasetError) as caught:
+        run_system(copied, EMBEDDED, out, store=store)
+    message = str(caught.value)
+    assert message.startswith("SynthFan_section_00: ")
+    assert str(broken) in message
+    assert message.endswith(
+        f"; the earlier results in {out} stay as they are; mend the clips, or add --overwrite to "
+        "keep only what could be run now"
+    )
+    assert content(out) == before
+    for clip in copied.rglob("*.wav"):
+        clip.write_bytes(b"")
+    for overwrite in (False, True):
+        with pytest.raises(
+            DatasetError, match=r"1 more could not be run\); the earlier results in"
+        ):
+            run_system(copied, EMBEDDED, out, store=store, overwrite=overwrite)
+        assert content(out) == before
+
+
+def test_another_runs_results_stay_until_those_that_overwrite_them_stand(copied, store, tmp_path):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    before = content(out)
+    broken = min((copied / "SynthFan" / "train").iterdir())
+    sound = broken.read_bytes()
+    broken.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"the earlier results in .* stay as they are"):
+        run_system(copied, EMBEDDED, out, machines=["SynthFan"], store=store, overwrite=True)
+    assert content(out) == before
+    broken.write_bytes(sound)
+    run_system(copied, EMBEDDED, out, machines=["SynthFan"], store=store, overwrite=True)
+    assert json.loads((out / "run.json").read_text())["machines"] == ["SynthFan_section_00"]
+    assert not list(out.glob("*SynthValve*"))
+
+
+def test_scores_of_a_machine_that_broke_since_do_not_stay_where_results_are_overwritten(
+    copied, store, tmp_path
+):
     run_system(copied, EMBEDDED, tmp_path / "out", store=store)
     min((copied / "SynthFan" / "train").iterdir()).write_bytes(b"")
-    run_system(copied, EMBEDDED, tmp_path / "out", store=store)
+    run_system(copied, EMBEDDED, tmp_path / "out", store=store, overwrite=True)
     assert not list((tmp_path / "out").glob("*SynthFan*"))
-    shutil.rmtree(copied / "SynthValve")
-    with pytest.raises(DatasetError, match=r"SynthFan_section_00: .*no samples|not readable"):
-        run_system(copied, EMBEDDED, tmp_path / "out", store=store, overwrite=True)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert len(list((tmp_path / "out").glob("*SynthValve*"))) == 2
+    # The same run again has nothing to lose any more.
+    found = run_system(copied, EMBEDDED, tmp_path / "out", store=store)
+    assert list(found.failures) == ["SynthFan_section_00"]
+
+
+def test_a_full_disk_while_results_are_written_leaves_the_earlier_ones(
+    copied, store, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    before = content(out)
+
+    def full(path, *_, **__):
+        raise OutputError(f"{path}: cannot be written (No space left on device); free some space")
+
+    monkeypatch.setattr("firstshot.dcase.run.write_page", full)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        run_system(copied, EMBEDDED, out, store=store)
+    assert str(caught.value).startswith(f"{out / 'report.html'}: ")
+    assert content(out) == before
+
+
+def test_files_of_a_run_keep_their_rights_and_a_read_only_one_is_refused(copied, store, tmp_path):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    for path in out.iterdir():
+        path.chmod(0o640)
+    run_system(copied, EMBEDDED, out, store=store)
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o640}
+    (out / "report.html").chmod(0o440)
+    before = content(out)
+    with pytest.raises(
+        OutputError, match=r"report\.html: cannot be written .it is marked read-only"
+    ):
+        run_system(copied, EMBEDDED, out, store=store, overwrite=True)
+    assert content(out) == before
 
 
 def test_too_few_clips_for_the_rate_stop_that_machine_only(copied, store, tmp_path):

@@ -22,6 +22,8 @@ from tests.encoders import beats_eat_recipe, ced_m2d_recipe
 from firstshot.encoders import geometry
 from firstshot.encoders.beats import spec_from_cfg
 from firstshot.encoders.catalog import ENCODERS, EncoderRecord
+from firstshot.encoders.torch_encoder import TorchEncoder
+from firstshot.encoders.weights import build_spec
 
 _LOCAL = ced_m2d_recipe.LOCAL
 _EAT = geometry.EatGeometry(dim=48, heads=4, depth=2)
@@ -172,6 +174,35 @@ def golden_pooled(name: str) -> tuple[np.ndarray, list[np.ndarray]]:
         return ced_m2d_recipe.clip("A10"), [layer[0] for layer in stored["A10/pooled"]]
     arrays = golden(f"{module}_mini").arrays
     return beats_eat_recipe.clip(0), list(arrays["c0_pooled"])
+
+
+def sixteen_wide_eat() -> TorchEncoder:
+    """The mini EAT with three heads of 16 values, not four of 12."""
+    spec = replace(build_spec(MINI["eat"], {}), geometry=replace(_EAT, heads=3))
+    return beats_eat_recipe.encoder(spec, golden("eat_mini").state())
+
+
+def sixteen_wide_beats(groups: int = 3) -> TorchEncoder:
+    """The mini BEATs with heads of 16 values, and groups of its position convolution of 48/groups.
+
+    The golden one has 12 of both. All published encoders have multiples of 16, and OpenVINO
+    computes groups of 12 wrongly in bf16 on a processor with AMX.
+    """
+    mini = golden("beats_mini")
+    cfg = mini.facts["cfg"] | {"encoder_attention_heads": 3, "conv_pos_groups": groups}
+    shapes = {
+        "grep_a": [1, 3, 1, 1],
+        "relative_attention_bias.weight": [32, 3],
+        "grep_linear.weight": [8, 16],
+        "pos_conv.0.weight_v": [48, 48 // groups, 16],
+    }
+    state = {}
+    for entry in mini.tensors:
+        ends = (shape for end, shape in shapes.items() if entry["name"].endswith(end))
+        values = mini.values(entry | {"shape": next(ends, entry["shape"])})
+        state[entry["name"]] = torch.from_numpy(values)
+    spec = replace(spec_from_cfg(cfg), default_layers=(1, 2))
+    return beats_eat_recipe.encoder(spec, state)
 
 
 NEEDS_MORE = argparse.Namespace(lr=1e-3)

@@ -14,9 +14,15 @@ torch = pytest.importorskip("torch")
 from tests.encoders import official_files as official  # noqa: E402
 
 from firstshot.encoders import load_encoder, runtime_choice  # noqa: E402
+from firstshot.encoders.measured import measured_file, read_measured  # noqa: E402
 from firstshot.encoders.precision import flags_of_cpuinfo, native_precisions  # noqa: E402
-from firstshot.encoders.runtime import with_runtime  # noqa: E402
-from firstshot.encoders.runtime_choice import choose, list_candidates, pick  # noqa: E402
+from firstshot.encoders.runtime import RUNTIMES, with_runtime  # noqa: E402
+from firstshot.encoders.runtime_choice import (  # noqa: E402
+    CHOICES,
+    choose,
+    list_candidates,
+    pick,
+)
 from firstshot.errors import ParameterError  # noqa: E402
 
 LIBRARIES = ("openvino", "onnxruntime", "onnx")
@@ -84,9 +90,11 @@ def test_the_probe_is_made_once(encoder: Any, monkeypatch: pytest.MonkeyPatch) -
     assert len(probes) == 1
     choose(encoder, threads=2)
     assert len(probes) == 2
-    runtime_choice._choices_file().write_text(json.dumps({"a": 3}))
-    choose(encoder, threads=1)
-    assert len(probes) == 3
+    for damaged in ('{"a": 3}', "[]", "{", json.dumps(dict.fromkeys(read_measured(CHOICES), 3))):
+        before = len(probes)
+        measured_file(CHOICES).write_text(damaged)
+        assert choose(encoder, threads=1).runtime in RUNTIMES
+        assert len(probes) == before + 1
     picked = with_runtime(encoder, threads=1)
     assert getattr(picked, "runtime", "torch") in first.reason
 

@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from firstshot import __version__
 from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
-from firstshot.errors import FirstshotError, FirstshotWarning
+from firstshot.errors import FirstshotError, FirstshotWarning, advice_on
 
 PIPE_CLOSED = 128 + 13
 WARNINGS_OF_A_KIND = 3
@@ -102,7 +102,7 @@ def _run() -> int:
         return PIPE_CLOSED
     except OSError as error:
         place = error.filename or "standard output"
-        return _complain(f"{place}: {error.strerror or error}; free some space or choose another")
+        return _complain(f"{place}: {error.strerror or error}; {advice_on(error)}")
     except MemoryError:
         return _complain("out of memory; judge fewer or shorter clips at once")
     except Exception as error:

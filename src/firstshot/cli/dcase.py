@@ -71,6 +71,7 @@ def run(
     """
     from firstshot.dcase.run import run_system
     from firstshot.dcase.system import load_system
+    from firstshot.files import without_links
 
     chosen = load_system(system)
     if normalizer is not None:
@@ -80,7 +81,7 @@ def run(
         for reason in picked:
             typer.echo(f"picked {reason}", err=True)
     if out is None:
-        parts = [root.resolve().name, chosen.name, normalizer or ""]
+        parts = [without_links(root).name, chosen.name, normalizer or ""]
         out = Path("runs") / "-".join(part for part in parts if part)
     with progress_bars(quiet) as bars:
         found = run_system(

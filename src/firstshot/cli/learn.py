@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Annotated
 
@@ -138,9 +137,12 @@ def calibrate(
     Example: firstshot calibrate fan.firstshot --false-alarm-rate 0.05 --method conformal
     """
     from firstshot.detector import Detector
+    from firstshot.files import check_not_read_only
 
     if out is not None:
         _refuse_existing(out, overwrite)
+    else:
+        check_not_read_only(detector_file)
     detector = Detector.load(detector_file)
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
     detector.save(out or detector_file)
@@ -166,16 +168,10 @@ def _encoder_settings(
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
-    from firstshot.errors import OutputError
+    from firstshot.detector.file import is_detector_file
+    from firstshot.files import check_replaceable
 
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file, such as {path / 'fan.firstshot'}")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path}: is no plain file; name a file, such as fan.firstshot")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: is there already; choose another name, or add --overwrite")
-    if path.exists() and path.stat().st_size and not zipfile.is_zipfile(path):
-        raise OutputError(f"{path}: is no detector file and is not replaced; choose another name")
+    check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)
 
 
 def _parse_layers(text: str | None) -> tuple[int, ...] | None:

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from firstshot.store import EmbeddingStore
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace what the same command wrote there; all else is refused."
+    ),
+]
 Length = Annotated[
     str,
     typer.Option(
@@ -26,7 +31,8 @@ Channel = Annotated[
 Store = Annotated[
     Path | None,
     typer.Option(
-        help="Folder where embeddings are kept, so that a killed run goes on where it was. "
+        help="Folder where embeddings are kept (and a baseline's trainings, in its folder "
+        "autoencoder), so that a killed run goes on where it was. "
         "Default: $FIRSTSHOT_CACHE/embeddings, or ~/.cache/firstshot/embeddings."
     ),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 from firstshot.dcase.compare import METRICS, Cell, Comparison, Line
 
@@ -114,6 +115,13 @@ def comparison_csv(comparisons: Sequence[Comparison]) -> str:
                 name = [c.run, c.system, c.published or "", c.source]
                 writer.writerow([*name, line.machine, line.section, metric, *_values(cell)])
     return text.getvalue()
+
+
+def is_comparison_csv(path: Path) -> bool:
+    """Tell from its header whether a file is a comparison as CSV."""
+    header = ",".join(CSV_COLUMNS).encode()
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
 
 
 def _values(cell: Cell) -> list[str]:

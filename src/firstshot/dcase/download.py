@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from firstshot.dcase.fetch import Step, fetch
@@ -22,6 +20,7 @@ from firstshot.dcase.records import Archive, select_archives
 from firstshot.dcase.unpack import unpack
 from firstshot.errors import OutputError
 from firstshot.files import write_result
+from firstshot.locks import try_lock
 from firstshot.resumable import open_resumable, refuse_link
 
 _SCHEMA = 1
@@ -232,36 +231,15 @@ def _lock(root: Path, folder: str, tell: Tell) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open_resumable(path))
-            if not _try_lock(file, wait=False):
+            if not try_lock(file.fileno()):
                 tell(f"{root / folder}: another process is at work on it; waiting for it to finish")
-                while not _try_lock(file, wait=True):
+                while not try_lock(file.fileno(), wait=True):
                     pass
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot be locked ({error.strerror}); choose an --out on a local disk"
             ) from error
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: FileIO, wait: bool) -> bool:
-        file.seek(0)
-        try:  # LK_LOCK waits for ten seconds
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(file: FileIO, wait: bool) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True
 
 
 def _say_nothing(line: str) -> None:

@@ -3,7 +3,7 @@
 Input: clips, and how they are heard. Output: an `EmbeddedClip` each, in the order given. While one
 clip is in the encoder, others are read and go through its front-end, each in a thread of its own;
 how many threads there are changes no number. Memory does not grow with the number of clips, and
-recordings of hours are held one at a time; what the store already holds is not encoded again.
+recordings of hours are read in pieces, one at a time; what the store holds is not encoded again.
 """
 
 from __future__ import annotations

@@ -128,6 +128,15 @@ def write_detector_file(
     write_result(path, write)
 
 
+def is_detector_file(path: Path) -> bool:
+    """Tell whether a file holds what detector files hold; nothing is checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {_BANK, _TABLE, _MANIFEST} <= set(archive.namelist())
+    except _DAMAGE:
+        return False
+
+
 def _member(name: str) -> zipfile.ZipInfo:
     """Return a member with a fixed date, which makes equal detectors equal files."""
     return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))

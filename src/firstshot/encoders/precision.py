@@ -109,6 +109,17 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
+PACKAGES = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime", "onnx"), "torch": ("torch",)}
+"""What each runtime needs; the order is that of the probe."""
+
+
+def runtime_versions(runtime: str) -> str:
+    """Return the versions of what a runtime needs; empty where a part is not installed."""
+    found = installed_versions(PACKAGES[runtime])
+    complete = len(found) == len(PACKAGES[runtime])
+    return " ".join(f"{name} {number}" for name, number in found.items()) if complete else ""
+
+
 def count_threads(threads: int | None = None) -> int:
     """Return how many threads to compute with: as asked, else OMP_NUM_THREADS, else the cores.
 

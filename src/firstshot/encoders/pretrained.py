@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
 from firstshot.encoders.fetch import Progress, fetch_file
-from firstshot.encoders.runtime import check_names, with_runtime
+from firstshot.encoders.runtime import TORCH_DTYPES, check_names, with_runtime
 from firstshot.encoders.weight_cache import (
     Pointer,
     cannot_write,
@@ -71,6 +71,11 @@ def load_pretrained(
     if record.terms:
         warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
     common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
+    reduced = {name: precision for precision, name in TORCH_DTYPES.items() if precision != "fp32"}
+    narrow = reduced.get(str(dtype).removeprefix("torch."))
+    if narrow and not run_by:
+        # Built in float32 first, with which the reduced precision is compared.
+        run_by, dtype = {"runtime": "torch", "precision": narrow}, "float32"
     encoder = _build(found, device, dtype, common)
     return with_runtime(encoder, **run_by) if run_by else encoder
 

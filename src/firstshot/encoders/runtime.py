@@ -2,7 +2,8 @@
 
 Input: a `TorchEncoder` and what should run it. Output: an `Encoder` with the same numbers, as far
 as the precision carries: embeddings differ from torch's in fp32 by a relative L2 of at most 1e-6
-in fp32, 1e-3 in fp16 and 1e-2 in bf16. Runtime and precision are part of the fingerprint, so that
+in fp32, 1e-3 in fp16 and 1e-2 in bf16. One clip is compared before anything is used, see
+`firstshot.encoders.runtime_check`. Runtime and precision are part of the fingerprint, so that
 no bank made at one precision is silently asked at another.
 
 `auto` takes what is fastest here, by a probe of a second: see `firstshot.encoders.runtime_choice`.
@@ -11,10 +12,12 @@ no bank made at one precision is silently asked at another.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.precision import PRECISIONS, count_threads
+from firstshot.encoders.runtime_check import check_runtime
 from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -61,26 +64,29 @@ def with_runtime(
     ------
     ParameterError
         A runtime or precision that is not known, that does not go with the encoder's device, or
-        that this processor lacks.
+        that this processor lacks or in which the runtime computes something else.
     WeightsError
         The runtime is not installed.
     """
     _check(encoder, runtime, precision)
     count = count_threads(threads)
+    asked = None if layers is None else resolve_layers(layers, encoder.depth, encoder.name)
     reason = ""
     if "auto" in (runtime, precision) and encoder.device.type == "cpu":
         from firstshot.encoders.runtime_choice import choose
 
-        choice = choose(encoder, runtime, precision, count)
+        choice = choose(encoder, runtime, precision, count, asked)
         runtime, precision, reason = choice.runtime, choice.precision, choice.reason
     elif runtime in ("auto", "torch"):
         runtime, precision = "torch", _own_precision(encoder, precision)
     if runtime == "torch":
-        return _by_torch(encoder, precision, micro_batch)
+        return _by_torch(encoder, precision, micro_batch, asked or encoder.default_layers)
     from firstshot.encoders.runtime_encoder import RuntimeEncoder
 
     def compile_layers(wanted: Layers, runs: int) -> Network:
-        return compile_network(encoder, wanted, runtime, precision, count, runs)
+        network = compile_network(encoder, wanted, runtime, precision, count, runs)
+        check_runtime(encoder, wanted, runtime, precision, network.run)
+        return network
 
     wrapped = RuntimeEncoder(
         encoder.spec,
@@ -94,8 +100,8 @@ def with_runtime(
         reason=reason,
         source=encoder,
     )
-    if layers is not None:
-        wrapped.compile(resolve_layers(layers, encoder.depth, encoder.name))
+    if asked is not None:
+        wrapped.compile(asked)
     return wrapped
 
 
@@ -164,14 +170,25 @@ def _own_precision(encoder: TorchEncoder, precision: str) -> str:
     return {dtype: name for name, dtype in TORCH_DTYPES.items()}.get(own, own)
 
 
-def _by_torch(encoder: TorchEncoder, precision: str, micro_batch: int | None) -> TorchEncoder:
+def _by_torch(
+    encoder: TorchEncoder, precision: str, micro_batch: int | None, layers: tuple[int, ...]
+) -> TorchEncoder:
+    batch, own = micro_batch or encoder.micro_batch, _own_precision(encoder, "auto")
+    if precision == own and batch == encoder.micro_batch:
+        return encoder
+    copied = torch_copy(encoder, precision, batch)
+    if precision != own and own == "fp32":
+        wanted = tuple(sorted(layers))
+        check_runtime(encoder, wanted, "torch", precision, partial(copied.tokens, layers=wanted))
+    return copied
+
+
+def torch_copy(encoder: TorchEncoder, precision: str, micro_batch: int | None) -> TorchEncoder:
+    """Return a copy of the encoder that torch runs in that precision."""
     from copy import deepcopy
 
     from firstshot.encoders.torch_encoder import TorchEncoder
 
-    batch = micro_batch or encoder.micro_batch
-    if precision == _own_precision(encoder, "auto") and batch == encoder.micro_batch:
-        return encoder
     return TorchEncoder(
         encoder.spec,
         deepcopy(encoder.module),  # its dtype is changed in place, and the caller keeps his
@@ -179,5 +196,5 @@ def _by_torch(encoder: TorchEncoder, precision: str, micro_batch: int | None) ->
         device=encoder.device,
         dtype=TORCH_DTYPES.get(precision, precision),
         last_layer=encoder.last_layer,
-        micro_batch=batch,
+        micro_batch=micro_batch,
     )

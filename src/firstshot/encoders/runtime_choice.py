@@ -13,18 +13,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from firstshot.encoders.precision import describe_processor, installed_versions, native_precisions
-from firstshot.encoders.weight_cache import weights_folder
+from firstshot.encoders.measured import keep_measured, read_measured
+from firstshot.encoders.precision import (
+    PACKAGES,
+    describe_processor,
+    native_precisions,
+    runtime_versions,
+)
+from firstshot.encoders.runtime_check import BOUNDS, probe_spectrogram, runtime_error
 from firstshot.errors import ParameterError
-from firstshot.files import write_atomically
 
 if TYPE_CHECKING:
     from firstshot.encoders.torch_encoder import TorchEncoder
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 1.0
 LEAST_ROUNDS, RUNS_IN_A_ROW = 2, 3
 WORTH_ITS_ERROR = 1.2
-PACKAGES = {"openvino": ("openvino", "onnx"), "onnx": ("onnxruntime", "onnx"), "torch": ("torch",)}
+CHOICES = "runtime_choices"
 
 Candidate = tuple[str, str]
 
@@ -47,9 +52,16 @@ class Choice:
 
 
 def choose(
-    encoder: TorchEncoder, runtime: str = "auto", precision: str = "auto", threads: int = 1
+    encoder: TorchEncoder,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int = 1,
+    layers: Sequence[int] | None = None,
 ) -> Choice:
     """Return what to run the encoder by; `runtime` or `precision` may be settled already.
+
+    What computes one clip's `layers` (None: the default ones) otherwise than torch is not picked,
+    see `firstshot.encoders.runtime_check`; the only candidate is returned unchecked.
 
     Raises
     ------
@@ -57,30 +69,52 @@ def choose(
         No runtime that is installed computes in that precision here.
     """
     candidates = list_candidates(runtime, precision)
-    if len(candidates) == 1:
-        (only,) = candidates
-        return Choice(*only, f"{only[0]} {only[1]}: the only one here that can do what was asked")
+    layers = encoder.default_layers if layers is None else layers
+    while len(candidates) > 1:
+        choice = _fastest(encoder, candidates, threads)
+        picked = choice.runtime, choice.precision
+        if picked == ("torch", "fp32") or _is_exact(encoder, picked, threads, layers):
+            return choice
+        candidates.remove(picked)
+    (only,) = candidates
+    return Choice(*only, f"{' '.join(only)}: the only one here that can do what was asked")
+
+
+def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> Choice:
     key = _key(encoder, candidates, threads)
-    remembered = _remembered().get(key)
-    if remembered is not None:
-        return Choice(**remembered)
-    taken = probe(encoder, candidates, threads)
-    choice = pick(taken)
-    _remember(key, choice)
-    return choice
+    try:
+        return Choice(**read_measured(CHOICES)[key])
+    except (KeyError, TypeError):  # not yet measured, or damaged
+        choice = pick(probe(encoder, candidates, threads))
+        keep_measured(CHOICES, key, asdict(choice))
+        return choice
+
+
+def _is_exact(
+    encoder: TorchEncoder, candidate: Candidate, threads: int, layers: Sequence[int]
+) -> bool:
+    wanted = tuple(sorted(set(layers)))
+
+    def run(spectrogram: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return _runner(encoder, candidate, threads, wanted)(spectrogram)
+
+    return runtime_error(encoder, wanted, *candidate, run) <= BOUNDS[candidate[1]]
 
 
 def list_candidates(runtime: str, precision: str) -> list[Candidate]:
     """Return every (runtime, precision) that could be meant and that nothing has to emulate."""
-    runtimes = [name for name in PACKAGES if _versions(name)] if runtime == "auto" else [runtime]
+    runtimes = (
+        [name for name in PACKAGES if runtime_versions(name)] if runtime == "auto" else [runtime]
+    )
     found = []
     for name in runtimes:
         able = _able(name, asked=precision)
         found += [(name, p) for p in able if precision in ("auto", p)]
     if not found:
+        installed = ", ".join(name for name in PACKAGES if runtime_versions(name))
         raise ParameterError(
             f"precision {precision!r}: no runtime here computes in it ({describe_processor()}; "
-            f"installed: {', '.join(name for name in PACKAGES if _versions(name))}); choose fp32"
+            f"installed: {installed}); choose fp32"
         )
     return found
 
@@ -98,11 +132,8 @@ def probe(
     encoder: TorchEncoder, candidates: list[Candidate], threads: int
 ) -> dict[Candidate, float]:
     """Return the seconds that the first layer takes by each candidate, the best of several runs."""
-    noise = np.random.default_rng(0).standard_normal(10 * encoder.sample_rate)
-    spectrogram = encoder.spec.front_end((0.1 * noise).astype(np.float32), encoder.sample_rate)[
-        None
-    ]
-    runs = {c: _runner(encoder, c, threads, spectrogram) for c in candidates}
+    spectrogram = probe_spectrogram(encoder)
+    runs = {c: partial(_runner(encoder, c, threads, (1,)), spectrogram) for c in candidates}
     for run in runs.values():
         run()
     taken = dict.fromkeys(candidates, np.inf)
@@ -119,17 +150,15 @@ def probe(
 
 
 def _runner(
-    encoder: TorchEncoder, candidate: Candidate, threads: int, spectrogram: Any
-) -> Callable[[], object]:
-    from firstshot.encoders.runtime import compile_network
+    encoder: TorchEncoder, candidate: Candidate, threads: int, layers: tuple[int, ...]
+) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    from firstshot.encoders.runtime import compile_network, torch_copy
 
     runtime, precision = candidate
     if runtime == "torch":
-        return lambda: encoder.tokens(spectrogram, (1,))
-    longest = getattr(encoder.spec.geometry, "piece_frames", spectrogram.shape[1])  # type: ignore[attr-defined]
-    piece = np.ascontiguousarray(spectrogram[:, :longest])
-    network = compile_network(encoder, (1,), runtime, precision, threads)
-    return lambda: network.run(piece)
+        by_torch = encoder if precision == "fp32" else torch_copy(encoder, precision, None)
+        return partial(by_torch.tokens, layers=layers)
+    return compile_network(encoder, layers, runtime, precision, threads).run
 
 
 def pick(taken: Mapping[Candidate, float]) -> Choice:
@@ -154,36 +183,8 @@ def pick(taken: Mapping[Candidate, float]) -> Choice:
     return Choice(*chosen, reason)
 
 
-def _versions(runtime: str) -> str:
-    """Return the versions of what a runtime needs; empty where a part is not installed."""
-    found = installed_versions(PACKAGES[runtime])
-    complete = len(found) == len(PACKAGES[runtime])
-    return " ".join(f"{name} {number}" for name, number in found.items()) if complete else ""
-
-
 def _key(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> str:
     spec: Any = encoder.spec
-    known = [f"{r} {p} {_versions(r)}" for r, p in candidates]
+    known = [f"{r} {p} {runtime_versions(r)}" for r, p in candidates]
     geometry = [type(spec.geometry).__name__, asdict(spec.geometry)]
     return json.dumps([describe_processor(), threads, known, geometry], sort_keys=True)
-
-
-def _choices_file() -> Path:
-    return weights_folder().parent / "runtime_choices.json"
-
-
-def _remembered() -> dict[str, dict[str, str]]:
-    try:
-        kept = json.loads(_choices_file().read_text(encoding="utf-8"))
-        return {key: asdict(Choice(**choice)) for key, choice in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # absent or damaged: the probe is made again
-
-
-def _remember(key: str, choice: Choice) -> None:
-    path = _choices_file()
-    kept = {**_remembered(), key: asdict(choice)}
-    # Where the cache cannot be written, the probe is made again next time.
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(kept, indent=1))

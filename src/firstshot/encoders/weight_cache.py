@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from firstshot.encoders.catalog import EncoderRecord
 from firstshot.encoders.checkpoint_files import CFG
 from firstshot.encoders.weights import Weights, read_weights
 from firstshot.errors import OutputError, WeightsError
-from firstshot.files import write_atomically
+from firstshot.files import replacing, write_atomically
 from firstshot.resumable import refuse_link
 
 HASH = "sha256"
@@ -139,20 +138,12 @@ def write_entry(entry: Path, weights: Weights) -> None:
     header = {HASH: _hash(weights), "format": "pt"}
     if weights.cfg is not None:
         header[CFG] = json.dumps(weights.cfg, sort_keys=True, default=str)
-    temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=entry.parent, prefix=f".{entry.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        save_file(weights.tensors, temporary, metadata=header)
-        temporary.chmod(0o644)
-        temporary.replace(entry)
+        with replacing(entry) as draft:
+            save_file(weights.tensors, draft, metadata=header)
     except (OSError, SafetensorError) as error:
         raise cannot_write(entry.parent, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def cannot_write(folder: Path, error: Exception) -> OutputError:
