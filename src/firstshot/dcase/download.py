@@ -21,6 +21,7 @@ from firstshot.dcase.unpack import unpack
 from firstshot.errors import OutputError
 from firstshot.files import write_result
 from firstshot.locks import try_lock
+from firstshot.resumable import open_resumable, refuse_link
 
 _SCHEMA = 1
 # Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; what an
@@ -125,6 +126,7 @@ def _bring(
 ) -> None:
     """Fetch and unpack one archive; the marker comes last, so that a kill leaves none."""
     zipped = root / "downloads" / file.name
+    refuse_link(_marker(root, archive))
     step = progress(file.name) if progress else None
     fetch(file, zipped, connection, tell, step)
     step = progress(f"unpacking {file.name}") if progress else None
@@ -153,7 +155,15 @@ def _is_whole(root: Path, archive: Archive, tell: Tell) -> bool:
         marker = json.loads(_marker(root, archive).read_text(encoding="utf-8"))
         known = marker["schema"] == _SCHEMA and marker["record"] == archive.record
         sizes = {str(place): int(size) for place, size in marker["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ):
         return False  # none yet, or not one of ours: the archive is fetched
     folder = root / archive.folder
     missing = sum(_size(folder / place) != size for place, size in sizes.items())
@@ -165,7 +175,7 @@ def _is_whole(root: Path, archive: Archive, tell: Tell) -> bool:
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return None
 
 
@@ -220,7 +230,7 @@ def _lock(root: Path, folder: str, tell: Tell) -> Iterator[None]:
     path = root / "downloads" / f".{folder.replace('/', '-')}.lock"
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(path.open("a+b"))
+            file = stack.enter_context(open_resumable(path))
             if not try_lock(file.fileno()):
                 tell(f"{root / folder}: another process is at work on it; waiting for it to finish")
                 while not try_lock(file.fileno(), wait=True):

@@ -26,7 +26,6 @@ from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.files import check_not_read_only, without_links, write_result
 from firstshot.locks import hold_folder
-from firstshot.names import write_name
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 

@@ -32,6 +32,7 @@ from firstshot.encoders.weight_cache import (
 )
 from firstshot.encoders.weights import Weights, check_torch, read_weights
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
+from firstshot.resumable import open_resumable
 
 if TYPE_CHECKING:
     from firstshot.encoders.protocol import Encoder
@@ -226,7 +227,7 @@ def _one_at_a_time(record: EncoderRecord) -> Iterator[None]:
     lock = weights_folder() / "downloads" / f"{record.name}.lock"
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("ab")
+        file = open_resumable(lock)
     except OSError as error:
         raise cannot_write(lock.parent, error) from error
     with file:

@@ -27,6 +27,7 @@ from firstshot.encoders.checkpoint_files import CFG
 from firstshot.encoders.weights import Weights, read_weights
 from firstshot.errors import OutputError, WeightsError
 from firstshot.files import replacing, write_atomically
+from firstshot.resumable import refuse_link
 
 HASH = "sha256"
 
@@ -88,9 +89,10 @@ def write_pointer(record: EncoderRecord, variant: str | None, pointer: Pointer) 
     Raises
     ------
     OutputError
-        The cache cannot be written.
+        The cache cannot be written, or a link lies where the file should.
     """
     path = pointer_path(record, variant)
+    refuse_link(path)
     try:
         write_atomically(path, json.dumps(vars(pointer), indent=2) + "\n")
     except OSError as error:

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.errors import ParameterError, SoundError, warn
 from firstshot.memory import free_memory
 from firstshot.sound.audio_file import Channel, Waveform, open_audio_file, pick_channel
-from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
+from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
 
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
 
