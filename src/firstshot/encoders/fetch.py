@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+from firstshot.cache_folder import user_cache_folder
 from firstshot.encoders.catalog import HubFile
 from firstshot.encoders.checkpoint_files import sha256_of_file
 from firstshot.encoders.weight_cache import cannot_write
@@ -119,8 +120,8 @@ def fetch_file(
 
 def find_in_hub_cache(file: HubFile) -> Fetched | None:
     """Return a file that the hub's own client downloaded, of the revision asked for."""
-    home = Path(os.environ.get("HF_HOME") or _user_cache() / "huggingface")
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    home = os.environ.get("HF_HOME") or (user_cache_folder() or Path(os.devnull)) / "huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
     kept = hub / f"models--{file.repo.replace('/', '--')}"
     try:
         commit = file.revision or (kept / "refs" / "main").read_text("utf-8").strip()
@@ -290,7 +291,3 @@ def _refused(url: str, error: urllib.error.HTTPError, advice: str) -> WeightsErr
         f"{url}: not to be had there (HTTP {error.code} {error.reason}); check HF_ENDPOINT, or "
         f"{advice}"
     )
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
