@@ -1,4 +1,4 @@
-"""One input of a fuzz run: where it lies, what random numbers made it, and which errors it may end in.
+"""One input of a fuzz run: where it lies, what made it, and which errors it may end in.
 
 A target is a function that takes a `Case`, changes a valid input at random, writes it into the
 case's empty folder and lets firstshot read it. It may end normally, or with an error of ours.

@@ -1,8 +1,8 @@
 """Every option and argument of every command, with values that nobody should give.
 
-The options are collected from the program itself, so that a new one is covered unasked. `WORDS` says
-how each command is started so that it has something small to work on; a command that is not there
-is started with odd values alone.
+The options are collected from the program itself, so that a new one is covered unasked. `WORDS`
+says how each command is started so that it has something small to work on; a command that is not
+there is started with odd values alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WORDS = {
     "dcase download": "--year 2020 --part dev --machine fan --api http://records.invalid --out d",
 }
 HEAVY = {"demo": 0.1, "bench": 0.05}
-"""Commands that take seconds even on next to nothing, and the share of their turns that they get."""
+"""Commands that take seconds even on next to nothing, and the share of their turns they get."""
 PATHS = (
     "missing",
     "missing/deeper",
@@ -66,9 +66,8 @@ VARIABLES = {
     "HF_HUB_OFFLINE": ("1", "²", "no"),
     "HF_TOKEN": ("a\nb", "é", "\udcff", "x" * 5000, ""),
     "HF_ENDPOINT": ("http://[", "nonsense", "ftp://x", "http://x:²/", "http://hub.invalid"),
-    "FIRSTSHOT_CACHE_HOME": ("nobody reads this",),
 }
-"""Values that suit a variable; any other variable that the package reads is found by `variables`."""
+"""Values that suit a variable; what other variables the package reads, `variables` finds."""
 _READ = re.compile(r"""environ(?:\.get\(|\[)\s*["'](\w+)|envvar="(\w+)""")
 
 
@@ -194,6 +193,9 @@ def run_command(case: Case) -> None:
             if leave.code == 1 and "--fail-on-anomaly" in words:
                 return
             raise
+        except OSError as error:
+            if error.filename is None:  # else `firstshot.cli.main` names the file and the reason
+                raise
 
 
 def _set(environment: dict[str, str | None]) -> None:

@@ -48,7 +48,7 @@ class Report:
 
 @dataclass
 class Run:
-    """The settings of a run; `seconds` ends it early, `targets` are names, all if there are none."""
+    """The settings of a run; `seconds` ends it early, `targets` are names, none means all."""
 
     samples: Path
     scratch: Path

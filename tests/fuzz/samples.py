@@ -7,6 +7,8 @@ targets that need it are left out then, too.
 from __future__ import annotations
 
 import shutil
+import sys
+import warnings
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -189,3 +191,9 @@ def small_defaults() -> None:
 
         runtime_choice.PROBE_SECONDS = 0.0
         ENCODERS.update(official.MINI)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    small_defaults()
+    make_samples(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Answers of a server without a network: what a client reads is fed to it through a pair of sockets.
+"""Answers of a server without a network: a client reads them from one end of a pair of sockets.
 
 The answers are whole HTTP/1.1 messages whose status line, headers or body are changed at random, so
 that the clients meet what no proper server sends.
@@ -15,11 +15,21 @@ from unittest import mock
 from tests.fuzz.cases import Case
 from tests.fuzz.mutations import NUMBER_TEXTS, TEXTS, mutate_bytes
 
-STATUSES = ("200 OK", "200 OK", "200 OK", "206 Partial Content", "302 Found", "307 Moved", "404 Gone",
-            "416 No Range", "429 Slow down", "503 Busy", "999 Odd", "0 Nothing", "20 Short")  # fmt: skip
-HEADERS = ("Content-Length", "Content-Range", "Retry-After", "X-RateLimit-Reset", "Location", "ETag",
-           "X-Linked-Etag", "X-Linked-Size", "X-Repo-Commit", "Content-Type", "Content-Encoding",
-           "Transfer-Encoding", "Accept-Ranges", "Connection")  # fmt: skip
+STATUSES = (
+    *("200 OK", "200 OK", "200 OK", "206 Partial Content", "302 Found", "307 Moved", "404 Gone"),
+    *("416 No Range", "429 Slow down", "503 Busy", "999 Odd", "0 Nothing", "20 Short"),
+)
+HEADERS = (
+    *("Content-Length", "Content-Range", "Content-Type", "Content-Encoding", "Retry-After"),
+    *("X-RateLimit-Reset", "Location", "ETag", "X-Linked-Etag", "X-Linked-Size", "X-Repo-Commit"),
+    *("Transfer-Encoding", "Accept-Ranges", "Connection"),
+)
+ODD = (
+    *NUMBER_TEXTS,
+    *TEXTS,
+    *(f"bytes 0-1/{'9' * 5000}", "bytes ²-1/2", "bytes 5-1/2", "http://[", "ftp://x/y", "//"),
+    *("http://hub.invalid/other", "gzip", "chunked"),
+)
 MOST_BYTES = 60_000
 """What a socket holds without anybody reading on the other side."""
 
@@ -60,9 +70,7 @@ def _message(case: Case, body: bytes) -> bytes:
     headers |= {"X-Linked-Size": str(len(body)), "X-Repo-Commit": "0" * 40}
     status = "200 OK" if dice.random() < 0.6 else dice.choice(STATUSES)
     for _ in range(dice.choice((0, 0, 1, 1, 2))):
-        odd = (*NUMBER_TEXTS, *TEXTS, f"bytes 0-1/{'9' * 5000}", "bytes ²-1/2", "bytes 5-1/2",
-               "http://[", "ftp://x/y", "http://hub.invalid/other", "//", "gzip", "chunked")  # fmt: skip
-        headers[dice.choice(HEADERS)] = dice.choice(odd)
+        headers[dice.choice(HEADERS)] = dice.choice(ODD)
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers.items())]
     head = "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
     message = head + body

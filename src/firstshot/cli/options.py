@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstshot.numbers import read_whole
+from firstshot.errors import OutputError, ParameterError
+from firstshot.numbers import read_whole, shown
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -64,7 +65,6 @@ def open_detector(path: Path) -> Detector:
 
 def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
     """Return the store that the options ask for."""
-    from firstshot.errors import OutputError
     from firstshot.store import EmbeddingStore, default_store_folder
 
     if no_store:
@@ -86,6 +86,8 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
 
 
 def parse_channel(text: str) -> Any:
-    """Turn `mean` or a number into a channel; anything else is left to the reader to refuse."""
-    number = read_whole(text)
-    return text if number is None else number
+    """Turn `mean` or a number into a channel, or raise ParameterError."""
+    number = text if text == "mean" else read_whole(text)
+    if number is None:
+        raise ParameterError(f"channel {shown(text)}: expected a number from 0 on, or 'mean'")
+    return number

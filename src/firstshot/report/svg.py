@@ -56,8 +56,8 @@ def drawing(size: tuple[float, float]) -> Iterator[Figure]:
     Examples
     --------
     >>> with drawing((2, 1)) as figure:
-    ...     figure.get_figwidth()
-    2.0
+    ...     type(figure).__name__
+    'Figure'
     """
     load_matplotlib()
     from matplotlib import rc_context
