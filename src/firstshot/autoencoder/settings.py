@@ -47,7 +47,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         setting = "autoencoder setting"
-        check_whole(f"{setting} epochs", self.epochs, 1, MOST)
-        check_whole(f"{setting} batch", self.batch, 2, MOST, "batch norm needs two vectors")
-        check_number(f"{setting} learning_rate", self.learning_rate, SMALLEST, 1e38)
-        check_number(f"{setting} validation_share", self.validation_share, SMALLEST, 0.5)
+        check_whole(f"{setting} epochs is", self.epochs, 1, MOST)
+        check_whole(f"{setting} batch is", self.batch, 2, MOST, "batch norm needs two vectors")
+        check_number(f"{setting} learning_rate is", self.learning_rate, SMALLEST, 1e38)
+        check_number(f"{setting} validation_share is", self.validation_share, SMALLEST, 0.5)
