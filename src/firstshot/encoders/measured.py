@@ -26,7 +26,7 @@ def read_measured(name: str) -> dict[str, Any]:
     """Return the values by key; empty where the file is absent or damaged."""
     try:
         kept = json.loads(measured_file(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, OutputError):
+    except (OSError, ValueError, RecursionError, OutputError):
         return {}
     return kept if isinstance(kept, dict) else {}
 
