@@ -344,3 +344,44 @@ def test_a_fault_of_the_program_is_not_an_anomaly(firstshot, monkeypatch, capsys
         cli.main()
     assert caught.value.code == 2
     assert "error: a fault in firstshot itself (ZeroDivisionError)" in capsys.readouterr().err
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from firstshot.__main__ import main
+sys.argv = ["firstshot", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["firstshot.cli", "typer", "firstshot.cli.judge"])
+def test_ctrl_c_while_the_program_is_imported_is_one_line_and_130(module):
+    code = INTERRUPTED_WHILE_IMPORTING.format(module=module)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_after_all_was_said_is_no_traceback():
+    code = (
+        "import atexit, os, signal, sys\n"
+        "from firstshot.__main__ import main\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['firstshot', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_program_that_was_started_to_ignore_ctrl_c_ignores_it_from_the_start():
+    code = INTERRUPTED_WHILE_IMPORTING.format(module="firstshot.cli")
+    command = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -184,10 +184,13 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
 
 def _parse_layers(text: str | None) -> tuple[int, ...] | None:
     from firstshot.errors import ParameterError
+    from firstshot.numbers import shown
 
     if text is None:
         return None
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise ParameterError(f"layers {text!r}: expected numbers such as 7,10 or -2,-1") from error
+        raise ParameterError(
+            f"layers {shown(text)}: expected numbers such as 7,10 or -2,-1"
+        ) from error

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstshot.errors import OutputError, ParameterError
+from firstshot.numbers import read_whole, shown
+
 if TYPE_CHECKING:
     from firstshot.detector import Detector
     from firstshot.store import EmbeddingStore
@@ -72,21 +75,25 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
 
     if no_store:
         return None
-    if folder is None:
+    if folder is not None:
+        return EmbeddingStore(folder)
+    # Nobody asked for this folder, so its absence costs speed and not the result.
+    try:
         folder = default_store_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            # Nobody asked for this folder, so its absence costs speed and not the result.
-            typer.echo(
-                f"warning: {folder}: cannot be made ({error.strerror}); embeddings are not kept, "
-                "name a folder with --store",
-                err=True,
-            )
-            return None
-    return EmbeddingStore(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OutputError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{folder}: cannot be made ({error.strerror})"
+    else:
+        return EmbeddingStore(folder)
+    typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
+    return None
 
 
 def parse_channel(text: str) -> Any:
-    """Turn `mean` or a number into a channel; anything else is left to the reader to refuse."""
-    return int(text) if text.isdigit() else text
+    """Turn `mean` or a number into a channel, or raise ParameterError."""
+    number = text if text == "mean" else read_whole(text)
+    if number is None:
+        raise ParameterError(f"channel {shown(text)}: expected a number from 0 on, or 'mean'")
+    return number

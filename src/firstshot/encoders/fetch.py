@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from firstshot import web
+from firstshot.cache_folder import user_cache_folder
 from firstshot.encoders.catalog import HubFile
 from firstshot.encoders.checkpoint_files import sha256_of_file
 from firstshot.encoders.weight_cache import cannot_write
@@ -124,8 +125,8 @@ def fetch_file(
 
 def find_in_hub_cache(file: HubFile) -> Fetched | None:
     """Return a file that the hub's own client downloaded, of the revision asked for."""
-    home = Path(os.environ.get("HF_HOME") or _user_cache() / "huggingface")
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    home = os.environ.get("HF_HOME") or (user_cache_folder() or Path(os.devnull)) / "huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
     kept = hub / f"models--{file.repo.replace('/', '--')}"
     try:
         commit = file.revision or (kept / "refs" / "main").read_text("utf-8").strip()
@@ -313,7 +314,3 @@ def _refused(url: str, status: int, advice: str) -> WeightsError:
 
 _MEANING = {401: ", it asks for a valid HF_TOKEN", 403: ", forbidden", 404: ", not found"}
 _shown = web.shown_address
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

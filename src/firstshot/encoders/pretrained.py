@@ -138,7 +138,7 @@ def _find(
     record: EncoderRecord, path: Path | None, variant: str | None, settings: Mapping[str, Any]
 ) -> Weights:
     if path is not None:
-        return _from_file(record, path.expanduser(), settings)
+        return _from_file(record, _expanded(path), settings)
     pointer = read_pointer(record, variant)
     if pointer is not None:
         found = load_entry(record, weights_folder() / pointer.entry, settings)
@@ -162,15 +162,24 @@ def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -
     """Read a file; a pickle is read once, then what it was converted to."""
     if kind_of(path, record.advice()) == "safetensors":
         return read_weights(record, path, settings)
-    entry = entry_path(record, sha256_of_file(path))
-    found = load_entry(record, entry, settings)
-    if found is None:
-        found = read_weights(record, path, settings)
-        try:
+    found = None
+    try:
+        entry = entry_path(record, sha256_of_file(path))
+        found = load_entry(record, entry, settings)
+        if found is None:
+            found = read_weights(record, path, settings)
             write_entry(entry, found)
-        except OutputError as error:
-            warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
-    return found
+    except OutputError as error:
+        warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
+    return found or read_weights(record, path, settings)
+
+
+def _expanded(path: Path) -> Path:
+    """Return a path with ~ as the home folder, as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _build(weights: Weights, device: str, dtype: str, settings: Mapping[str, Any]) -> TorchEncoder:
