@@ -315,14 +315,48 @@ def test_a_folder_is_replaced_only_where_asked(files: dict[str, Path], tmp_path:
     detector = fitted(files, "ced_tiny")
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "note.txt").write_text("mine")
-    with pytest.raises(OutputError, match="is there already"):
-        export_detector(detector, tmp_path / "there")
-    assert (tmp_path / "there" / "note.txt").is_file()
-    export_detector(detector, tmp_path / "there", overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"is there already and holds note\.txt"):
+            export_detector(detector, tmp_path / "there", overwrite)
+    assert (tmp_path / "there" / "note.txt").read_text() == "mine"
+    (tmp_path / "there" / "note.txt").unlink()
+    bundle = export_detector(detector, tmp_path / "there")
+    (bundle / "encoder.onnx").write_bytes(b"damaged")
+    with pytest.raises(OutputError, match="is there already; choose another folder, or add --over"):
+        export_detector(detector, bundle)
+    export_detector(detector, bundle, overwrite=True)
+    assert sorted(path.name for path in bundle.iterdir()) == [
         "bundle.json",
         "detector.firstshot",
         "encoder.onnx",
         "self_check.wav",
     ]
-    assert load_bundle(tmp_path / "there").score(noise(3.0)).shape == (1,)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert load_bundle(bundle).score(noise(3.0)).shape == (1,)
+
+
+def test_a_bundle_that_is_to_be_replaced_stays_where_the_new_one_fails(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = fitted(files, "ced_tiny")
+    bundle = export_detector(detector, tmp_path / "bundle")
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    monkeypatch.setattr("firstshot.export.close", lambda found, expected: False)
+    with pytest.raises(WeightsError, match="scores its self-check clip"):
+        export_detector(detector, bundle, overwrite=True)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [bundle]
+
+
+def test_a_bundle_that_a_kill_left_set_aside_is_restored_by_the_next_export(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    detector = fitted(files, "ced_tiny")
+    bundle = export_detector(detector, tmp_path / "bundle")
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    bundle.rename(tmp_path / ".bundle.0123abcd.old")
+    (tmp_path / ".bundle.4567cdef.part").mkdir()
+    with pytest.raises(OutputError, match="is there already; choose another folder, or add --over"):
+        export_detector(detector, bundle)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [bundle]

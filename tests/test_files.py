@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from firstshot.errors import OutputError
-from firstshot.files import write_atomically, write_result
+from firstshot.errors import OutputError, advice_on
+from firstshot.files import (
+    check_replaceable,
+    replacing,
+    write_atomically,
+    write_result,
+)
 
 
 def full(*_):
@@ -66,6 +72,91 @@ def test_a_place_that_cannot_hold_a_file_is_named(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_others_may_read_what_was_written(tmp_path):
+@pytest.fixture
+def umask():
+    """Set the umask, and set it back."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_others_may_read_what_was_written(tmp_path, umask):
     path = write_result(tmp_path / ("long " * 40 + ".txt"), "new")
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert mode(path) == 0o644
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0o077, 0o600), (0o002, 0o664), (0, 0o666)])
+def test_a_new_file_has_the_rights_that_the_umask_leaves(tmp_path, umask, mask, expected):
+    umask(mask)
+    assert mode(write_result(tmp_path / "note.txt", "new")) == expected
+    with replacing(tmp_path / "other.txt") as draft:
+        draft.unlink()
+        draft.write_text("a library's own file")
+        draft.chmod(0o600)
+    assert mode(tmp_path / "other.txt") == expected
+
+
+@pytest.mark.parametrize("kept", [0o600, 0o640, 0o666, 0o755])
+def test_a_rewritten_file_keeps_its_rights(tmp_path, umask, kept):
+    path = write_result(tmp_path / "note.txt", "old")
+    path.chmod(kept)
+    write_result(path, "new")
+    assert (path.read_text(), mode(path)) == ("new", kept)
+    with replacing(path) as draft:
+        draft.write_text("newer")
+    assert (path.read_text(), mode(path)) == ("newer", kept)
+
+
+def test_a_read_only_file_is_refused_from_root_too(tmp_path):
+    path = write_result(tmp_path / "note.txt", "old")
+    path.chmod(0o444)
+    expected = f"{path}: cannot be written (it is marked read-only); check its rights or choose"
+    with pytest.raises(OutputError) as caught:
+        write_result(path, "new")
+    assert str(caught.value) == f"{expected} another place"
+    with pytest.raises(OutputError, match="it is marked read-only"):
+        check_replaceable(path, True, "note", "note.txt", lambda _: True)
+    with pytest.raises(PermissionError), replacing(path):
+        raise AssertionError("never reached")
+    assert (path.read_text(), mode(path)) == ("old", 0o444)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_a_file_of_the_same_kind_is_replaced(tmp_path):
+    def check(path, overwrite, ours):
+        check_replaceable(path, overwrite, "note", "note.txt", lambda _: ours)
+
+    path = tmp_path / "thesis.tex"
+    check(path, False, False)  # nothing is there
+    path.touch()
+    check(path, True, False)  # an empty file holds nothing to lose
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="is there already; choose another name, or add --over"):
+        check(path, False, True)
+    with pytest.raises(OutputError, match="is no note and is not replaced; choose another name"):
+        check(path, True, False)
+    with pytest.raises(OutputError, match=r"is a folder; name a file, such as .*note\.txt"):
+        check(tmp_path, True, True)
+    check(path, True, True)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOENT, "check the path"),
+        (errno.EACCES, "check its rights or choose another place"),
+        (errno.ENOSPC, "free some space or choose another place"),
+    ],
+)
+def test_advice_fits_the_fault(number, expected):
+    assert advice_on(OSError(number, "x")) == expected
+
+
+def test_links_in_a_circle_are_one_line(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OutputError, match="Too many levels of symbolic links"):
+        write_result(tmp_path / "loop", "new")

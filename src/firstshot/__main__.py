@@ -1,6 +1,41 @@
-"""`python -m firstshot` is the command `firstshot`."""
+"""The command `firstshot`, also as `python -m firstshot`: Ctrl-C is one line from the first moment.
 
-from firstshot.cli import main
+Importing the program takes a tenth of a second or more, in which an interrupt would be a traceback,
+or, inside a library's own import, another error. Nothing is begun by then, so the process may end
+where it is; the same once all has been said. In between, `firstshot.cli` hears the interrupt.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+
+INTERRUPTED = 128 + 2
+
+
+def main() -> None:
+    """Run the command line."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.default_int_handler:  # a program in the background may ignore it
+        signal.signal(signal.SIGINT, _leave)
+    from firstshot.cli import main as run
+
+    signal.signal(signal.SIGINT, usual)
+    try:
+        run()
+    except KeyboardInterrupt:
+        _leave()
+    finally:
+        if usual is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(*_: object) -> None:
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     main()

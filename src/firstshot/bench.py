@@ -31,6 +31,7 @@ from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.precision import count_threads, describe_processor, installed_versions
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import ParameterError
+from firstshot.numbers import MOST_AT_ONCE, is_whole, shown
 from firstshot.timing import GIGA, matrix_peak_of, peak_memory, run_fresh, seconds, waits
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
@@ -132,11 +133,13 @@ def bench(
     ParameterError, WeightsError
         No encoder has that name, or a number makes no sense; torch or a runtime is missing.
     """
-    if not (1 <= clips <= 10_000 and 0 < clip_seconds <= 3600 and workers >= 1):
+    whole = is_whole(clips, 1, 10_000) and is_whole(workers, 1, MOST_AT_ONCE)
+    if not whole or not 0 < clip_seconds <= 3600:
         raise ParameterError(
-            f"{clips} clips of {clip_seconds:g} s by {workers} workers: expected 1 to 10000 clips "
-            "of up to an hour, and at least one worker"
+            f"{shown(clips)} clips of {shown(clip_seconds)} s by {shown(workers)} workers: "
+            "expected 1 to 10000 clips of up to an hour, and at least one worker"
         )
+    count_threads(threads)
     if is_bundle(name) and layers is None:
         layers = load_bundle(name).hear().layers
     asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}

@@ -32,6 +32,7 @@ from firstshot.scoring.approximate import exactly
 SCHEMA = 1
 DESCRIPTION = "bundle.json"
 GRAPH, DETECTOR, CLIP = "encoder.onnx", "detector.firstshot", "self_check.wav"
+FILES = (DESCRIPTION, GRAPH, DETECTOR, CLIP)
 TOLERANCE = 1e-4
 """Relative, of the self-check score: other processors round differently."""
 
@@ -74,6 +75,15 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
             "exported; this installation computes other numbers, export anew here"
         )
     return detector
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder says of itself that `firstshot export` wrote it; nothing is checked."""
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and {"schema", "encoder", "sha256"} <= description.keys()
 
 
 def load_bundle_encoder(

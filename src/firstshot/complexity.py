@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 from firstshot.encoders.geometry import GEOMETRIES
 from firstshot.errors import ParameterError
+from firstshot.numbers import check_whole
 
 TEN_SECONDS = 160000
+MOST_SAMPLES = 24 * 360 * TEN_SECONDS
+"""Of a day: the counts are sums over the pieces of a clip."""
 AUTOENCODER = "autoencoder"
 FIVE_ENCODERS = ("beats_ft1", "m2d_clap", "sslam", "eat_large", "ced_tiny")
 
@@ -124,9 +127,9 @@ def complexity(name: str, samples: int = TEN_SECONDS) -> Complexity:
         return total(name, SYSTEM_ENCODERS[name], samples)
     if name == AUTOENCODER:
         baseline = AutoencoderGeometry()
-        macs, parameters = baseline.macs(samples), baseline.parameters()
         shortest = baseline.hop * (baseline.stacked - 1)
         _check_length(name, samples, shortest)
+        macs, parameters = baseline.macs(samples), baseline.parameters()
         return Complexity(name, samples, macs, macs, parameters, parameters)
     geometry = GEOMETRIES.get(name)
     if geometry is None:
@@ -170,6 +173,7 @@ def complexity_table(samples: int = TEN_SECONDS) -> tuple[Complexity, ...]:
 
 
 def _check_length(name: str, samples: int, shortest: int) -> None:
+    check_whole("samples of a clip:", samples, 0, MOST_SAMPLES)
     if samples < shortest:
         raise ParameterError(
             f"a clip of {samples} samples is too short for {name}: give at least {shortest}"

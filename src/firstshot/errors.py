@@ -6,10 +6,12 @@ The command line prints that line and exits with status 2.
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 
 class FirstshotError(Exception):
@@ -46,6 +48,34 @@ class OutputError(FirstshotError):
 
 class FirstshotWarning(UserWarning):
     """Something a careful user would want to know; the result still holds."""
+
+
+_ADVICE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space or choose another place"
+    ),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP), "check the path"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "check its rights or choose another place"),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EBUSY, errno.EEXIST, errno.ENOTEMPTY), "choose another place"
+    ),
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def advice_on(error: OSError) -> str:
+    """Say what to do about a fault of the file system, be it in reading or in writing.
+
+    >>> advice_on(FileNotFoundError(2, "No such file or directory"))
+    'check the path'
+    """
+    return _ADVICE.get(error.errno or 0, "check the disk or choose another place")
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Return the error for a file or folder that could not be written."""
+    reason = error.strerror or type(error).__name__
+    return OutputError(f"{path}: cannot be written ({reason}); {advice_on(error)}")
 
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)

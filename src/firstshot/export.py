@@ -3,14 +3,13 @@
 Input: a fitted detector with a pre-trained encoder. Output: the folder of `firstshot.bundle`. The
 bank is the detector's own, bit for bit; the encoder is written as a graph that stops at the deepest
 layer used. What was written is loaded and scored before the folder gets its name: a bundle that
-scores differently from its detector is never left behind.
+scores differently from its detector is never left behind. A bundle that is replaced goes once the
+new one is in its place.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,12 @@ from firstshot.bundle import (
     CLIP,
     DESCRIPTION,
     DETECTOR,
+    FILES,
     GRAPH,
     SCHEMA,
     TOLERANCE,
     close,
+    is_bundle,
     load_bundle,
     load_bundle_encoder,
     self_check_score,
@@ -37,6 +38,7 @@ from firstshot.encoders.runtime import encoder_graph
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
 from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
 from firstshot.files import write_result
+from firstshot.folders import check_folder_replaceable, folder_written, recover
 
 if TYPE_CHECKING:
     from firstshot.encoders.torch_encoder import TorchEncoder
@@ -56,27 +58,18 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
     FirstshotError
         The detector was not fitted.
     OutputError
-        The folder is there already, or cannot be written.
+        The folder is there already, or cannot be written. With `overwrite`, a bundle is replaced,
+        and a folder of anything else is refused all the same.
     WeightsError
         onnx or ONNX Runtime is missing, or the bundle scores differently from the detector.
     """
     place = Path(folder)
     encoder = _exportable(detector)
-    if not overwrite and place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise OutputError(f"{place}: is there already; choose another folder, or add --overwrite")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name[:40]}."))
-    except OSError as error:
-        raise OutputError(
-            f"{place}: cannot be written ({error.strerror or error}); choose another place"
-        ) from error
-    try:
+    recover(place, is_bundle)
+    check_folder_replaceable(place, overwrite, set(FILES), "firstshot export", is_bundle)
+    with folder_written(place) as draft:
         _write(detector, encoder, draft)
         _compare(detector, draft)
-        _rename(draft, place)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return place
 
 
@@ -170,15 +163,3 @@ def _compare(detector: Detector, draft: Path) -> None:
             f"the bundle scores its self-check clip {found:.9g} and the detector {expected:.9g}; "
             "this onnxruntime computes other numbers than torch, try another version"
         )
-
-
-def _rename(draft: Path, place: Path) -> None:
-    try:
-        if place.is_dir():
-            shutil.rmtree(place)
-        draft.chmod(0o755)
-        draft.rename(place)
-    except OSError as error:
-        raise OutputError(
-            f"{place}: cannot be replaced ({error.strerror or error}); choose another folder"
-        ) from error

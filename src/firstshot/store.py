@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.cache_folder import cache_folder
 from firstshot.errors import OutputError, ParameterError
 from firstshot.files import write_atomically
 
@@ -30,14 +31,8 @@ LEFTOVER_SECONDS = 86400.0
 
 
 def default_store_folder() -> Path:
-    """Return `$FIRSTSHOT_CACHE/embeddings`, or the same under the user's cache folder."""
-    cache = os.environ.get("FIRSTSHOT_CACHE")
-    base = Path(cache) if cache else _user_cache() / "firstshot"
-    return base / "embeddings"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Return where embeddings are kept if no folder is named; see `cache_folder`."""
+    return cache_folder() / "embeddings"
 
 
 def hash_samples(samples: NDArray[np.float32]) -> str:

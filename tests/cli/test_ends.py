@@ -52,8 +52,11 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(
     process.communicate()
     assert not score_files(out)
     kept = {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")}
+    # The lock of a killed process is none, and what it left goes with the next run.
+    assert (out / ".firstshot.lock").is_file()
     done = firstshot(*words)
     assert done.returncode == 0, done.stderr
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
     assert score_files(out) == score_files(finished)
     assert (
         json.loads((out / "results.json").read_text())["machines"]
@@ -61,6 +64,28 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(
     )
     # What was there was not written again, so it was not computed again.
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_second_run_into_the_folder_of_one_that_works_is_refused(
+    firstshot, environment, dataset, finished, tmp_path, same
+):
+    out = tmp_path / "out"
+    words = ["dcase", "run", dataset, "--out", out]
+    first = start([*words, "--store", tmp_path / "store"], environment)
+    wait_for_entries(tmp_path / "store", 1, first)
+    first.send_signal(signal.SIGSTOP)  # surely in its middle
+    try:
+        second = firstshot(*words, *([] if same else ["--normalizer", "none", "--overwrite"]))
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert second.returncode == 2
+    (line,) = second.stderr.splitlines()
+    assert line.startswith(f"error: {out}: another firstshot is writing to it (process {first.pid}")
+    assert line.endswith("; wait until that has ended, or choose another folder")
+    first.communicate()
+    assert first.returncode == 0
+    assert score_files(out) == score_files(finished)
 
 
 def test_ctrl_c_is_one_line_and_130(environment, dataset, tmp_path):
@@ -151,6 +176,89 @@ def test_a_reader_that_goes_away_is_no_anomaly(environment, detector, test_clips
     assert process.stderr.read() == ""
 
 
+REDIRECTIONS = ["2>/dev/full", ">/dev/full", ">/dev/full 2>&1", ">&- 2>&- <&-", "2>&-", ">&-"]
+
+
+def in_shell(words, redirection, environment) -> int:
+    """Run the program with its streams as a shell redirects them, and return its status."""
+    line = f'exec "$@" {redirection}'
+    command = ["sh", "-c", line, "sh", *PROGRAM, *map(str, words)]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.run(command, env=environment, check=False, timeout=120, **streams).returncode
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+def test_no_stream_makes_an_anomaly_of_a_fault(
+    environment, detector, test_clips, tmp_path, redirection, unbuffered
+):
+    environment = {**environment, "PYTHONUNBUFFERED": unbuffered}
+    missing = ["score", detector, tmp_path / "missing.wav", "--fail-on-anomaly"]
+    assert in_shell(missing, redirection, environment) == 2
+    # Messages may be lost, results may not: what no stream was given for is not asked for.
+    asked = ["score", detector, test_clips, "--format", "csv", "--fail-on-anomaly"]
+    assert in_shell(asked, redirection, environment) == (
+        2 if redirection.startswith(">/dev/full") else 1
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["score"], ["score", "--none"]])
+def test_help_that_cannot_be_written_is_no_anomaly(environment, words):
+    statuses = {in_shell(words, redirection, environment) for redirection in REDIRECTIONS[:3]}
+    assert statuses <= {0, 2}
+    process = start(words, environment)
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait() in (2, 141)
+
+
+def test_a_warning_that_cannot_be_written_does_not_lose_the_results(environment, detector, normal):
+    """Clips of the bank itself are warned of, one by one, before their results are printed."""
+    command = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", *PROGRAM, "score"]
+    command += [str(detector), str(normal["source"]), "--format", "csv"]
+    done = subprocess.run(
+        command, env=environment, check=False, stdout=subprocess.PIPE, timeout=120
+    )
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 21
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="closed streams are looked at in /proc")
+def test_closed_streams_are_not_given_to_the_next_file(environment):
+    code = (
+        "import os, sys; sys.argv = ['firstshot', '--version']\n"
+        "from firstshot.cli import _prepare_streams\n"
+        "_prepare_streams()\n"
+        "print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)), file=open(3, 'w'))"
+    )
+    shell = 'exec 3>&1; exec "$@" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["/dev/null"] * 3
+
+
+@pytest.mark.parametrize("fault", [EOFError(), OSError(32, "Broken pipe"), SystemExit("words")])
+def test_what_typer_would_leave_with_1_for_is_no_anomaly(fault, monkeypatch):
+    from firstshot import cli
+
+    def left(detector_file: str) -> None:
+        raise fault
+
+    app = cli.typer.Typer(cls=cli._Commands, pretty_exceptions_enable=False)
+    app.command()(left)
+    app.command("other")(left)
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["firstshot", "left", "x"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code in (2, 141)
+
+
 WORK = """
 import sys, time
 from firstshot.cli.progress import progress_bars
@@ -210,6 +318,20 @@ def test_a_command_in_a_terminal_says_nothing_there_while_it_is_quick(
     assert in_terminal([*PROGRAM, *words], environment) == (0, "")
 
 
+def test_a_recording_that_is_missing_needs_no_free_space(monkeypatch, capsys):
+    from firstshot import cli
+
+    def vanish() -> None:
+        Path("fan.wav").read_bytes()
+
+    monkeypatch.setattr(cli, "app", vanish)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    expected = "error: fan.wav: No such file or directory; check the path\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_a_fault_of_the_program_is_not_an_anomaly(firstshot, monkeypatch, capsys):
     """Status 1 is an anomaly's alone, so Python's own status for a crash must not come through."""
     from firstshot import cli
@@ -222,3 +344,44 @@ def test_a_fault_of_the_program_is_not_an_anomaly(firstshot, monkeypatch, capsys
         cli.main()
     assert caught.value.code == 2
     assert "error: a fault in firstshot itself (ZeroDivisionError)" in capsys.readouterr().err
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from firstshot.__main__ import main
+sys.argv = ["firstshot", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["firstshot.cli", "typer", "firstshot.cli.judge"])
+def test_ctrl_c_while_the_program_is_imported_is_one_line_and_130(module):
+    code = INTERRUPTED_WHILE_IMPORTING.format(module=module)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_after_all_was_said_is_no_traceback():
+    code = (
+        "import atexit, os, signal, sys\n"
+        "from firstshot.__main__ import main\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['firstshot', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_program_that_was_started_to_ignore_ctrl_c_ignores_it_from_the_start():
+    code = INTERRUPTED_WHILE_IMPORTING.format(module="firstshot.cli")
+    command = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

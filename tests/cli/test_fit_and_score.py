@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import ctypes
 import io
 import json
 import math
 import os
+import pty
 import shutil
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,9 @@ import pytest
 import soundfile
 
 from firstshot.cli import main
+from firstshot.names import read_name
+
+PROGRAM = [sys.executable, "-m", "firstshot"]
 
 
 def one_line(stderr: str) -> str:
@@ -251,19 +259,178 @@ def test_calibrate_refuses_to_promise_what_so_few_clips_cannot(firstshot, detect
     assert detector.read_bytes() == before
 
 
-def test_file_names_of_any_bytes_come_back_as_they_are(firstshot, detector, test_clips, tmp_path):
-    """Names are bytes: not UTF-8, with commas, quotes, line breaks, or `rich`'s own markup."""
-    names = [b"caf\xe9.wav", 'ü [red]x, "y".wav'.encode(), b"two\nlines.wav"]
-    for name in names:
-        shutil.copy(min(test_clips.iterdir()), tmp_path / os.fsdecode(name))
-    done = firstshot("score", detector, tmp_path, "--format", "csv", text=False)
+ODD_NAMES = [
+    b"caf\xe9.wav",
+    'ü [red]x, "y".wav'.encode(),
+    b"two\nlines.wav",
+    b"return\r.wav",
+    b"\x1b[31mred\x07.wav",
+    "rtl\u202e\u2028.wav".encode(),
+    b"=1+1\t.wav",
+    b"back\\x41.wav",
+    b"n" * 250 + b".wav",
+]
+
+
+@pytest.fixture
+def odd_clips(test_clips: Path, tmp_path: Path) -> Path:
+    """A folder of clips whose names are not UTF-8, or hold commas, line breaks, or commands."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for clip, name in zip(sorted(test_clips.iterdir()), ODD_NAMES, strict=False):
+        shutil.copy(clip, folder / os.fsdecode(name))
+    return folder
+
+
+def bytes_of(names: object) -> set[bytes]:
+    """The bytes of the files' names, as they are read back from what was written."""
+    return {os.fsencode(Path(read_name(name)).name) for name in names}
+
+
+def test_file_names_of_any_bytes_come_back_as_they_are(firstshot, detector, odd_clips):
+    done = firstshot("score", detector, odd_clips, "--format", "csv", text=False)
     assert done.returncode == 0, done.stderr
-    text = done.stdout.decode("utf-8", "surrogateescape")
+    text = done.stdout.decode("utf-8")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert {os.fsencode(Path(row["clip"]).name) for row in rows} == set(names)
-    table = firstshot("score", detector, tmp_path, text=False)
-    assert table.returncode == 0, table.stderr
-    assert b"[red]x" in table.stdout
+    assert bytes_of(row["clip"] for row in rows) == set(ODD_NAMES)
+    assert not set(text) & set("\x1b\x07\u202e")
+    assert any(row["clip"].endswith("two\nlines.wav") for row in rows)  # any reader's quotes
+    done = firstshot("score", detector, odd_clips, "--format", "json", text=False)
+    records = json.loads(done.stdout.decode("utf-8"))
+    assert bytes_of(record["clip"] for record in records) == set(ODD_NAMES)
+    assert b"\\udc" not in done.stdout
+
+
+def test_a_detector_of_clips_of_any_name_is_fitted_loaded_and_explains(
+    firstshot, odd_clips, tmp_path
+):
+    out = tmp_path / "odd.firstshot"
+    fitted = firstshot("fit", odd_clips, "-o", out, "--no-store")
+    assert fitted.returncode == 0, fitted.stderr
+    done = firstshot("score", out, odd_clips, "--format", "json")
+    records = json.loads(done.stdout)
+    # Each is nearest to itself, by the name that the bank has kept.
+    for record in records:
+        assert Path(record["clip"]).name == record["nearest"][0]["clip"]
+    clip = odd_clips / os.fsdecode(ODD_NAMES[4])
+    explained = firstshot("explain", out, clip)
+    assert explained.stdout.startswith(f"{odd_clips}/\\x1b[31mred\\x07.wav: ")
+    assert not set(explained.stdout + explained.stderr) & {"\x1b", "\x07"}
+
+
+def test_the_table_and_the_messages_escape_what_acts_on_a_terminal(firstshot, detector, odd_clips):
+    (odd_clips / "bad\x1b[2J\n.wav").write_bytes(b"no sound")
+    done = firstshot("score", detector, odd_clips, text=False)
+    assert done.returncode == 2
+    shown = done.stdout.decode("utf-8")
+    assert not set(shown) & set("\x1b\x07\r\t\u2028\u202e")
+    for name in ("[red]x", r"two\x0alines.wav", r"return\x0d.wav", r"caf\xe9.wav", r"rtl\u202e"):
+        assert name in shown
+    (line,) = [x for x in done.stderr.split(b"\n") if x.startswith(b"error")]
+    assert rb"bad\x1b[2J\x0a.wav: " in line
+
+
+def test_csv_on_a_terminal_is_escaped_too(environment, detector, odd_clips):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, "score", str(detector), str(odd_clips), "--format", "csv"],
+        env=environment,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end was closed: the program is over
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert process.wait() == 0
+    rows = shown.decode("utf-8").replace("\r\n", "\n").split("\n")
+    assert len(rows) == 1 + len(ODD_NAMES) + 1
+    assert not set("".join(rows)) & set("\x1b\x07\r\t\u2028\u202e")
+
+
+@pytest.mark.parametrize("columns", ["80", "130"])
+def test_long_names_keep_the_table_within_the_terminal(
+    firstshot, environment, detector, test_clips, columns
+):
+    done = firstshot("score", detector, test_clips, env={**environment, "COLUMNS": columns})
+    folder, header, rule, *lines = done.stdout.splitlines()
+    assert folder == str(test_clips)
+    assert header.split()[:2] == ["Decision", "Score"]
+    assert ("Nearest normal clip" in header) == (columns == "130")
+    assert max(map(len, (header, rule, *lines))) <= int(columns)
+    left = rule.rindex("  ") + 2 if columns == "80" else header.index("Clip")
+    rows = [line for line in lines[:-1] if not line.startswith(" ")]
+    assert len(rows) == 16
+    assert {row.split()[0] for row in rows} == {"ANOMALY", "normal"}
+    assert all(len(row.split()[1].split(".")[1]) == 4 for row in rows)  # no number is broken
+    if columns == "80":
+        joined = "".join(
+            "\n" + line[left:] if line in rows else line.strip() for line in lines[:-1]
+        )
+        assert joined.split() == sorted(clip.name for clip in test_clips.iterdir())
+        assert all(line == " " * (left + 2) + line.strip() for line in lines[:-1] if line[0] == " ")
+
+
+def without_rights_of_root() -> None:
+    """Let a started program meet the same closed doors as anybody, though root may have started it.
+
+    The two capabilities (1 and 2) are those that read and search whatever the rights say.
+    """
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2):
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rights are taken away as Linux does")
+def test_what_cannot_be_read_or_listed_is_named_and_the_rest_is_judged(
+    firstshot, detector, test_clips, tmp_path
+):
+    root = tmp_path / "today"
+    names = ("a.wav", "closed/b.wav", "dark/c.wav", "mine.wav")
+    for name, clip in zip(names, sorted(test_clips.iterdir()), strict=False):
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(clip, root / name)
+    (root / "loop").symlink_to(".")
+    modes = {"closed": 0o000, "dark": 0o600, "mine.wav": 0o000}
+    for name, mode in modes.items():
+        (root / name).chmod(mode)
+    out = tmp_path / "x.firstshot"
+    try:
+        words = ["score", detector, root, root / "a.wav", root / "mine.wav", "--format", "csv"]
+        done = firstshot(*words, "--fail-on-anomaly", preexec_fn=without_rights_of_root)
+        fitted = firstshot("fit", root, "-o", out, preexec_fn=without_rights_of_root)
+    finally:
+        for name in modes:
+            (root / name).chmod(0o700)
+    assert done.returncode == 2
+    assert [row["clip"] for row in csv.DictReader(done.stdout.splitlines())] == [f"{root}/a.wav"]
+    assert [line.split(": ")[1:] for line in done.stderr.splitlines()] == [
+        [f"{root}/{name}", f"cannot be {what} (Permission denied); {way_out}"]
+        for name, what, way_out in (
+            ("closed", "listed", "make it readable, or move it elsewhere"),
+            ("dark/c.wav", "opened", "check its name and its rights"),
+            ("mine.wav", "opened", "check its name and its rights"),
+        )
+    ]
+    assert fitted.returncode == 2
+    assert f"{root}/closed: cannot be listed" in one_line(fitted.stderr)
+    assert not out.exists()
+
+
+def test_sound_that_is_not_read_is_told_of_beside_the_results(firstshot, detector, test_clips):
+    folder = test_clips.parent / "phone"
+    folder.mkdir()
+    shutil.copy(min(test_clips.iterdir()), folder / "a.wav")
+    (folder / "b.m4a").touch()
+    done = firstshot("score", detector, folder)
+    shutil.rmtree(folder)
+    assert done.returncode == 0
+    assert done.stderr == (
+        f"warning: {folder}: left out what is not read, 1 .m4a (convert each, as "
+        "ffmpeg -i b.m4a b.wav)\n"
+    )
 
 
 def test_an_empty_argument_is_not_the_current_folder(firstshot, detector, tmp_path):
@@ -281,6 +448,37 @@ def test_overwrite_replaces_a_detector_and_no_recording(firstshot, normal):
     assert done.returncode == 2
     assert "is no detector file and is not replaced" in done.stderr
     assert clip.read_bytes() == before
+
+
+def test_overwrite_replaces_no_zip_of_something_else(firstshot, normal, tmp_path):
+    out = tmp_path / "photos.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("cat.jpg", b"mine")
+    before = out.read_bytes()
+    done = firstshot("fit", normal["source"], "-o", out, "--overwrite", "--no-store")
+    assert done.returncode == 2
+    assert one_line(done.stderr) == (
+        f"error: {out}: is no detector file and is not replaced; choose another name"
+    )
+    assert out.read_bytes() == before
+
+
+def test_a_detector_keeps_its_rights_and_a_read_only_one_is_refused(firstshot, detector, tmp_path):
+    copy = tmp_path / "fan.firstshot"
+    copy.write_bytes(detector.read_bytes())
+    copy.chmod(0o600)
+    assert firstshot("calibrate", copy, "--false-alarm-rate", "0.2").returncode == 0
+    assert copy.stat().st_mode & 0o777 == 0o600
+    copy.chmod(0o400)
+    before = copy.read_bytes()
+    assert before != detector.read_bytes()
+    done = firstshot("calibrate", copy, "--false-alarm-rate", "0.1")
+    assert done.returncode == 2
+    assert one_line(done.stderr) == (
+        f"error: {copy}: cannot be written (it is marked read-only); check its rights or choose "
+        "another place"
+    )
+    assert copy.read_bytes() == before
 
 
 def test_a_cache_that_cannot_be_made_costs_a_warning(firstshot, normal, environment, tmp_path):

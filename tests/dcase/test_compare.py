@@ -277,3 +277,12 @@ def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path):
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     again = CliRunner().invoke(app, [str(tmp_path / "run"), *files])
     assert isinstance(again.exception, OutputError)
+    replaced = CliRunner().invoke(app, [str(tmp_path / "run"), *files, "--overwrite"])
+    assert replaced.exit_code == 0, replaced.output
+    for name in ("c.csv", "c.html"):
+        (tmp_path / name).write_text("<title>mine</title>")
+        refused = CliRunner().invoke(app, [str(tmp_path / "run"), *files, "--overwrite"])
+        assert isinstance(refused.exception, OutputError)
+        assert f"{name}: is no comparison and is not replaced" in str(refused.exception)
+        assert (tmp_path / name).read_text() == "<title>mine</title>"
+        (tmp_path / name).unlink()

@@ -1,11 +1,13 @@
 import csv
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from firstshot import listing
 from firstshot.dcase.clip_names import parse_clip_name, parse_supplemental_name, read_attributes
-from firstshot.dcase.layout import find_machines, read_layout
+from firstshot.dcase.layout import find_machines, read_layout, scan_layout
 from firstshot.errors import DatasetError, FirstshotWarning
 from firstshot.sound.synth_set import write_dataset
 
@@ -367,3 +369,92 @@ def test_the_real_recordings_are_read():
         "MimiiFan": (60, 80),
     }
     assert all(clip.attributes for section in sections for clip in section.train)
+
+
+@pytest.mark.parametrize("odd", ["a\rb", "a\nb", "caf\udce9", "\x1b[1m"])
+def test_a_clip_whose_name_score_files_cannot_hold_is_refused_before_any_work(tmp_path, odd):
+    lay(tmp_path / "fan", TRAIN, TEST, TEST.replace("vel_5", odd))
+    with pytest.raises(DatasetError, match="score files cannot hold; rename it"):
+        read_layout(tmp_path)
+
+
+@pytest.mark.parametrize("machine", ["my fan", "f\x1ban", "f\udce9n"])
+def test_a_machine_whose_name_score_files_cannot_hold_is_refused(tmp_path, machine):
+    lay(tmp_path / machine, TRAIN, TEST)
+    lay(tmp_path / "pump", TRAIN, TEST)
+    with pytest.raises(DatasetError, match="must be a name without spaces"):
+        read_layout(tmp_path)
+    assert read_layout(tmp_path, machines=["pump"])[0].machine == "pump"
+
+
+def test_a_section_without_two_digits_is_refused(tmp_path):
+    lay(tmp_path / "fan", TRAIN, TEST, TEST.replace("_00_", "_000_"))
+    with pytest.raises(DatasetError, match="of section 000, where two digits are expected"):
+        read_layout(tmp_path)
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Refuse to list folders by name; rights do not bind root, who may run this."""
+    names: set[str] = set()
+    scandir = os.scandir
+
+    def refuse(place):
+        if Path(place).name in names:
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(listing.os, "scandir", refuse)
+    return names
+
+
+@pytest.mark.parametrize("name", ["fan", "train", "test", "supplemental"])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, closed, name):
+    lay(tmp_path / "fan", TRAIN, TEST, "supplemental/section_00_noise_0000.wav")
+    lay(tmp_path / "pump", TRAIN, TEST)
+    closed.add(name)
+    told = f"{name}: cannot be listed \\(Permission denied\\); make it readable"
+    with pytest.raises(DatasetError, match=told):
+        read_layout(tmp_path, machines=["fan"])
+    assert [stranger.refused for stranger in scan_layout(tmp_path, ["fan"]).strangers] == [True]
+
+
+def test_a_root_that_cannot_be_listed_is_named(tmp_path, closed):
+    lay(tmp_path / "root" / "fan", TRAIN, TEST)
+    closed.add("root")
+    with pytest.raises(DatasetError, match="root: cannot be listed"):
+        read_layout(tmp_path / "root")
+
+
+def test_a_machine_that_links_lead_to_again_is_read_once(tmp_path):
+    lay(tmp_path / "raw" / "fan", TRAIN, TEST)
+    (tmp_path / "dev_data").mkdir()
+    (tmp_path / "dev_data" / "raw").symlink_to(tmp_path / "raw")
+    assert len(read_layout(tmp_path)) == 1
+    (tmp_path / "raw" / "fan_too").symlink_to("fan")
+    with pytest.raises(DatasetError, match=r"fan_too: the same folder as .*fan; keep one"):
+        read_layout(tmp_path / "raw")
+
+
+def test_a_clip_that_is_a_pipe_or_leads_nowhere_is_refused(tmp_path):
+    fan = lay(tmp_path / "fan", TRAIN, TEST)
+    pipe = fan / TEST.replace("0000", "0001")
+    os.mkfifo(pipe)
+    with pytest.raises(DatasetError, match="is a FIFO"):
+        read_layout(tmp_path)
+    pipe.unlink()
+    pipe.symlink_to("nowhere.wav")
+    with pytest.raises(DatasetError, match="does not exist"):
+        read_layout(tmp_path)
+
+
+def test_sound_and_folders_that_are_not_used_are_told_of(tmp_path):
+    lay(tmp_path / "fan", TRAIN, TEST, "train/a.m4a", "test/b.mp3", "test/notes.txt")
+    lay(tmp_path / "fan", "train/more/c.wav")
+    with pytest.warns(FirstshotWarning) as told:
+        read_layout(tmp_path)
+    assert [str(warning.message) for warning in told] == [
+        f"{tmp_path}: left out what is neither .wav nor .flac, 1 .m4a, 1 .mp3 (convert each, as "
+        "ffmpeg -i a.m4a a.wav)",
+        f"{tmp_path}/fan/train/more: a folder inside train/, where clips lie directly; left out",
+    ]

@@ -52,8 +52,9 @@ def test_a_baseline_tells_means_and_deviations_and_keeps_each_trial(
     assert "±" in str(terminal_table(run.results).columns[1]._cells)
     assert len(result.examples) == 3
     # What was trained is kept: the same run again trains nothing and gives the same numbers.
-    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "autoencoder").glob("*.safetensors")}
+    kept = {p: p.stat().st_mtime_ns for p in (store.folder / "autoencoder").glob("*.safetensors")}
     assert len(kept) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
     again = run_system(synthetic, QUICK, tmp_path / "out", machines=["SynthFan"], store=store)
     np.testing.assert_array_equal(again.results[0].scores, result.scores)
     assert {p: p.stat().st_mtime_ns for p in kept} == kept

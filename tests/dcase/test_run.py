@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -156,15 +157,98 @@ def test_a_broken_clip_stops_its_own_machine_only(run, copied, store, tmp_path):
     ]
 
 
-def test_scores_of_a_machine_that_broke_since_do_not_stay(copied, store, tmp_path):
+def content(folder: Path) -> dict[str, bytes]:
+    """All that lies in a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_results_stay_until_better_ones_stand(copied, store, tmp_path):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    before = content(out)
+    broken = min((copied / "SynthFan" / "train").iterdir())
+    broken.write_bytes(b"")
+    with pytest.raises(DatasetError) as caught:
+        run_system(copied, EMBEDDED, out, store=store)
+    message = str(caught.value)
+    assert message.startswith("SynthFan_section_00: ")
+    assert str(broken) in message
+    assert message.endswith(
+        f"; the earlier results in {out} stay as they are; mend the clips, or add --overwrite to "
+        "keep only what could be run now"
+    )
+    assert content(out) == before
+    for clip in copied.rglob("*.wav"):
+        clip.write_bytes(b"")
+    for overwrite in (False, True):
+        with pytest.raises(
+            DatasetError, match=r"1 more could not be run\); the earlier results in"
+        ):
+            run_system(copied, EMBEDDED, out, store=store, overwrite=overwrite)
+        assert content(out) == before
+
+
+def test_another_runs_results_stay_until_those_that_overwrite_them_stand(copied, store, tmp_path):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    before = content(out)
+    broken = min((copied / "SynthFan" / "train").iterdir())
+    sound = broken.read_bytes()
+    broken.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"the earlier results in .* stay as they are"):
+        run_system(copied, EMBEDDED, out, machines=["SynthFan"], store=store, overwrite=True)
+    assert content(out) == before
+    broken.write_bytes(sound)
+    run_system(copied, EMBEDDED, out, machines=["SynthFan"], store=store, overwrite=True)
+    assert json.loads((out / "run.json").read_text())["machines"] == ["SynthFan_section_00"]
+    assert not list(out.glob("*SynthValve*"))
+
+
+def test_scores_of_a_machine_that_broke_since_do_not_stay_where_results_are_overwritten(
+    copied, store, tmp_path
+):
     run_system(copied, EMBEDDED, tmp_path / "out", store=store)
     min((copied / "SynthFan" / "train").iterdir()).write_bytes(b"")
-    run_system(copied, EMBEDDED, tmp_path / "out", store=store)
+    run_system(copied, EMBEDDED, tmp_path / "out", store=store, overwrite=True)
     assert not list((tmp_path / "out").glob("*SynthFan*"))
-    shutil.rmtree(copied / "SynthValve")
-    with pytest.raises(DatasetError, match=r"SynthFan_section_00: .*no samples|not readable"):
-        run_system(copied, EMBEDDED, tmp_path / "out", store=store, overwrite=True)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert len(list((tmp_path / "out").glob("*SynthValve*"))) == 2
+    # The same run again has nothing to lose any more.
+    found = run_system(copied, EMBEDDED, tmp_path / "out", store=store)
+    assert list(found.failures) == ["SynthFan_section_00"]
+
+
+def test_a_full_disk_while_results_are_written_leaves_the_earlier_ones(
+    copied, store, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    before = content(out)
+
+    def full(path, *_, **__):
+        raise OutputError(f"{path}: cannot be written (No space left on device); free some space")
+
+    monkeypatch.setattr("firstshot.dcase.run.write_page", full)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        run_system(copied, EMBEDDED, out, store=store)
+    assert str(caught.value).startswith(f"{out / 'report.html'}: ")
+    assert content(out) == before
+
+
+def test_files_of_a_run_keep_their_rights_and_a_read_only_one_is_refused(copied, store, tmp_path):
+    out = tmp_path / "out"
+    run_system(copied, EMBEDDED, out, store=store)
+    for path in out.iterdir():
+        path.chmod(0o640)
+    run_system(copied, EMBEDDED, out, store=store)
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o640}
+    (out / "report.html").chmod(0o440)
+    before = content(out)
+    with pytest.raises(
+        OutputError, match=r"report\.html: cannot be written .it is marked read-only"
+    ):
+        run_system(copied, EMBEDDED, out, store=store, overwrite=True)
+    assert content(out) == before
 
 
 def test_too_few_clips_for_the_rate_stop_that_machine_only(copied, store, tmp_path):
@@ -337,3 +421,31 @@ def test_how_many_workers_there_are_is_in_no_result_and_no_runs_identity(synthet
     assert "run.json" in found[0]
     # The same run in the same folder, whoever works on it.
     run_system(synthetic, EMBEDDED, tmp_path / "1", machines=["SynthFan"], workers=2)
+
+
+def test_a_name_with_an_at_sign_is_no_window(copied, store, tmp_path):
+    for clip in (copied / "SynthFan" / "train").iterdir():
+        clip.rename(clip.with_name(f"{clip.stem}_mic@2.wav"))
+    found = run_system(copied, EMBEDDED, tmp_path / "out", machines=["SynthFan"], store=store)
+    (result,) = found.results
+    assert all(example.nearest.endswith("_mic@2.wav") for example in result.examples)
+
+
+def test_a_data_set_in_a_folder_of_any_bytes_is_run(synthetic, store, tmp_path):
+    root = shutil.copytree(synthetic, tmp_path / os.fsdecode(b"m\xfchle"))
+    out = tmp_path / "out"
+    for _ in range(2):  # the second one finds its own folder again
+        run_system(root, EMBEDDED, out, machines=["SynthFan"], store=store)
+    for name in ("run.json", "results.json"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert r"m\\xfchle" in text
+        assert r"\udc" not in text
+    assert r"m\xfchle" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_refuses_a_name_before_any_work(copied, tmp_path):
+    clip = min((copied / "SynthValve" / "test").iterdir())
+    clip.rename(clip.with_name(f"{clip.stem}\r.wav"))
+    with pytest.raises(DatasetError, match="score files cannot hold"):
+        run_system(copied, EMBEDDED, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

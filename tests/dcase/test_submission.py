@@ -145,3 +145,25 @@ def test_windows_line_ends_are_read(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"absent\.csv cannot be read: No such file"):
         read_scores(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["a\rb.wav", "a\nb.wav", "a\tb.wav", "a\x1b[1m.wav", "caf\udce9.wav", "a\u2028.wav"]
+)
+def test_a_name_that_score_files_cannot_hold_is_refused(tmp_path, name):
+    for write in (write_scores, write_decisions):
+        with pytest.raises(ParameterError, match="score files cannot hold; rename it"):
+            write(tmp_path, "fan", "00", ["good.wav", name], [1, 0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_commas_quotes_and_formulas_come_back(tmp_path):
+    names = ['a,"b".wav', "=1+1.wav", " blank .wav", "größe.wav", "back\\x41.wav", "n" * 250]
+    path = write_scores(tmp_path, "fan", "00", names, np.arange(len(names)))
+    assert read_scores(path).clips == tuple(names)
+
+
+@pytest.mark.parametrize("machine", ["my fan", "f\x1ban", "f\udce9n", "a/b", ""])
+def test_a_machine_that_no_file_can_be_named_after_is_refused(machine):
+    with pytest.raises(ParameterError, match="must be a name without spaces, slashes and control"):
+        file_name("anomaly_score", machine, "00")

@@ -168,8 +168,16 @@ def test_nothing_is_overwritten_unless_told(tmp_path):
     with pytest.raises(OutputError, match="--overwrite"):
         write_submission([run], out)
     assert out.read_text() == "mine"
-    write_submission([run], out, overwrite=True)
-    assert check_submission(out)[0].clips == 16
+    with pytest.raises(OutputError, match="is no submission and is not replaced"):
+        write_submission([run], out, overwrite=True)
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("photos/cat.jpg", b"mine")
+    with pytest.raises(OutputError, match="is no submission and is not replaced"):
+        write_submission([run], out, overwrite=True)
+    out.unlink()
+    write_submission([run], out)
+    write_submission([run], out, team="Curie_IdR", overwrite=True)
+    assert check_submission(out)[0].label == "Curie_IdR_task2_1"
 
 
 def _remove(run):

@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 from firstshot.cli.sweep import sweep as command
 from firstshot.dcase import sweep_section
 from firstshot.dcase.layout import read_layout
-from firstshot.dcase.sweep import Row, Sweep, run_sweep
+from firstshot.dcase.sweep import run_sweep
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
-from firstshot.dcase.sweep_table import sweep_csv, sweep_rows, warning_lines
+from firstshot.dcase.sweep_table import Row, Sweep, sweep_csv, sweep_rows, warning_lines
 from firstshot.detector import Detector
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, OutputError, ParameterError
+from firstshot.locks import hold_folder
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean, section_metrics
 from firstshot.sound.synth_set import write_dataset
 from firstshot.store import EmbeddingStore
@@ -176,6 +177,44 @@ def test_an_unreadable_clip_stops_its_machine_only(data, tmp_path):
     assert set(found.rows[0].sections) == {"SynthValve_section_00"}
 
 
+def test_an_earlier_table_stays_until_a_better_one_stands(data, tmp_path):
+    run_sweep(data, SMALL, tmp_path)
+    before = (tmp_path / "sweep.csv").read_bytes()
+    clip = read_layout(data)[0].test[0].path
+    content = clip.read_bytes()
+    try:
+        clip.write_bytes(b"no sound")
+        with pytest.raises(DatasetError) as caught:
+            run_sweep(data, SMALL, tmp_path)
+        assert (tmp_path / "sweep.csv").read_bytes() == before
+        run_sweep(data, SMALL, tmp_path, overwrite=True)
+    finally:
+        clip.write_bytes(content)
+    assert str(clip) in str(caught.value)
+    assert f"the earlier table in {tmp_path} stays as it is" in str(caught.value)
+    assert "SynthFan" not in (tmp_path / "sweep.csv").read_text().splitlines()[3]
+
+
+def test_the_table_of_another_sweep_stays_with_its_identity_until_it_is_overwritten(
+    data, tmp_path, monkeypatch
+):
+    run_sweep(data, SMALL, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("sweep.*")}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("firstshot.dcase.sweep.hear_section", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(data, Grid(("logmel",), ("2",)), tmp_path, overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("sweep.*")} == before
+
+
+def test_a_second_sweep_into_the_folder_of_one_that_works_is_refused(data, tmp_path):
+    with hold_folder(tmp_path), pytest.raises(OutputError, match="another firstshot is writing"):
+        run_sweep(data, SMALL, tmp_path, overwrite=True)
+
+
 def test_a_combination_that_cannot_be_scored_is_told_and_left_out(tmp_path):
     counts = {"train_source": 6, "train_target": 1, "test_per_class": 2}
     write_dataset(tmp_path / "data", ["SynthFan"], clip_seconds=0.5, **counts)
@@ -229,6 +268,10 @@ def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
     with pytest.raises(OutputError, match=r"holds run.json, not a sweep"):
         run_sweep(data, SMALL, tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    (tmp_path / "run.json").rename(tmp_path / "sweep.json")  # other programs sweep too
+    with pytest.raises(OutputError, match=r"holds sweep.json, not a sweep"):
+        run_sweep(data, SMALL, tmp_path, overwrite=True)
+    assert (tmp_path / "sweep.json").read_text() == "{}"
 
 
 def test_damaged_scores_are_made_again(data, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tracemalloc
 import warnings
 import zipfile
@@ -144,6 +145,42 @@ def test_loading_warns_of_nothing(saved):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Detector.load(saved)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"cr\r.wav", b"crlf\r\n.wav", b"caf\xe9.wav", b"\x1b[1m.wav", b"a\\xe9.wav", b"=1+1,.wav"],
+)
+def test_names_of_any_bytes_come_back_and_open_the_file(tmp_path, name):
+    rows = [MemberRow(os.fsdecode(name), "source", "0"), MemberRow("b\\x.wav@2.5s", "target", "1")]
+    write_detector_file(tmp_path / "names", {}, {"x": np.zeros(1)}, rows)
+    contents(tmp_path / "names")["members.csv"].decode("utf-8")
+    _, _, again = read_detector_file(tmp_path / "names")
+    assert again == rows
+    assert os.fsencode(again[0].clip) == name
+
+
+def test_only_a_table_with_escapes_says_so_and_older_tables_are_read_as_they_are(tmp_path):
+    headers = []
+    for name in ("plain, \n.wav", "caf\udce9.wav"):
+        row = MemberRow(name, "source", "0")
+        write_detector_file(tmp_path / "file", {}, {"x": np.zeros(1)}, [row])
+        headers.append(contents(tmp_path / "file")["members.csv"].split(b",")[0])
+    assert headers == [b"clip", b"clip_written"]
+    # Before names were escaped, a backslash was a backslash.
+    old = b"clip,domain,samples_sha256\na\\xe9.wav,source,0\n"
+    assert file._members_from_csv(old) == [MemberRow(r"a\xe9.wav", "source", "0")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [b"", b"\n", b"name,domain,sha\n", b"clip,domain,sha\na,b\n", b"clip,d,s\na\rb,source,0\n"],
+)
+def test_a_table_of_members_that_is_none_is_a_damaged_file(tmp_path, monkeypatch, table):
+    monkeypatch.setattr(file, "_members_as_csv", lambda members: table)
+    write_detector_file(tmp_path / "odd", {}, {"x": np.zeros(1)}, [])
+    with pytest.raises(DetectorFileError, match="not a whole detector file"):
+        read_detector_file(tmp_path / "odd")
 
 
 def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path):

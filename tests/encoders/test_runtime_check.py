@@ -100,7 +100,10 @@ def test_a_network_is_measured_once_for_its_geometry_layers_and_precision(
     assert network.runs == 1
     check_runtime(encoder, (1,), "openvino", "fp16", network.run)
     assert network.runs == 2
-    for damaged in ("{", "[]", json.dumps(dict.fromkeys(read_measured(ERRORS), "0"))):
+    values = [
+        json.dumps(dict.fromkeys(read_measured(ERRORS), x)) for x in ("0", float("nan"), -1.0)
+    ]
+    for damaged in ("{", "[]", *values):
         before = network.runs
         measured_file(ERRORS).write_text(damaged)
         check_runtime(encoder, (1,), "openvino", "fp16", network.run)

@@ -90,7 +90,9 @@ def test_the_probe_is_made_once(encoder: Any, monkeypatch: pytest.MonkeyPatch) -
     assert len(probes) == 1
     choose(encoder, threads=2)
     assert len(probes) == 2
-    for damaged in ('{"a": 3}', "[]", "{", json.dumps(dict.fromkeys(read_measured(CHOICES), 3))):
+    unknown = {"runtime": "elsewhere", "precision": "fp32", "reason": ""}
+    values = [json.dumps(dict.fromkeys(read_measured(CHOICES), x)) for x in (3, unknown, {})]
+    for damaged in ('{"a": 3}', "[]", "{", "[" * 100_000, *values):
         before = len(probes)
         measured_file(CHOICES).write_text(damaged)
         assert choose(encoder, threads=1).runtime in RUNTIMES

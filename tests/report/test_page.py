@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from firstshot.errors import ParameterError
+from firstshot.names import read_name, show_name
 from firstshot.report.page import render_page, write_page
 from firstshot.report.table import overall_metrics
 from firstshot.results import Example, Interval, SectionResult
@@ -214,3 +215,23 @@ def test_a_page_is_written_to_a_new_folder_and_needs_a_section(
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
     with pytest.raises(ParameterError, match="one section or more"):
         write_page(tmp_path / "report.html", [])
+
+
+def test_names_of_any_bytes_are_shown_escaped_and_can_be_read_back(
+    make_section: MakeSection, make_example: MakeExample, tmp_path: Path
+) -> None:
+    name = "a\x1b[1m\n\u202e<b>caf\udce9\\x41.wav"
+    example = replace(make_example(0), clip=name, nearest=name)
+    path = write_page(
+        tmp_path / "page.html",
+        [replace(make_section(), examples=(example,))],
+        title="r\udcfcn",
+        failures={"fan": "a\x1bb: is '\\x1b'"},
+    )
+    page = path.read_bytes().decode("utf-8")
+    assert not set(page) & set("\x1b\u202e")
+    words = " ".join(Outline(page).words)
+    assert r"a\x1b[1m\x0a\u202e<b>caf\xe9\x5cx41.wav" in words
+    assert read_name(show_name(name)) == name
+    assert r"r\xfcn" in words
+    assert r"a\x1bb: is '\x1b'" in words

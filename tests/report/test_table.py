@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from firstshot.errors import OutputError
+from firstshot.names import read_name
 from firstshot.report.table import (
     overall_metrics,
     results_json,
@@ -158,3 +159,17 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path, sections: list[SectionResu
     (tmp_path / "results.csv").mkdir()
     with pytest.raises(OutputError, match=r"results\.csv: cannot be written"):
         write_results_csv(tmp_path / "results.csv", sections)
+
+
+def test_machines_of_any_name_come_back_from_csv_and_json(
+    make_section: MakeSection, tmp_path: Path
+) -> None:
+    name = "f\ra\n,n\udce9"
+    section = make_section(name, examples=0)
+    text = write_results_csv(tmp_path / "a.csv", [section]).read_bytes().decode("utf-8")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert read_name(rows[0]["machine"]) == name
+    text = write_results_json(tmp_path / "a.json", [section]).read_text(encoding="utf-8")
+    (key,) = json.loads(text)["machines"]
+    assert read_name(key) == f"{name}_section_{section.section}"
+    key.encode("utf-8")

@@ -80,7 +80,7 @@ def test_channels_are_averaged_unless_one_is_chosen(tmp_path, channels):
 
 
 def test_a_file_of_many_blocks_is_read_whole_and_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio_file, "FRAMES_PER_BLOCK", 999)
+    monkeypatch.setattr(audio_file, "VALUES_PER_BLOCK", 999)
     samples = np.random.default_rng(0).uniform(-1, 1, (12345, 2)).astype(np.float32)
     path = write(tmp_path, samples, subtype="FLOAT")
     assert np.array_equal(load_waveform(path, RATE, channel=1), samples[:, 1])
@@ -158,20 +158,18 @@ def test_a_tenth_of_a_second_is_long_enough_and_less_is_not(tmp_path):
     assert "clip.wav" in one_line(error)
 
 
-def test_an_hour_is_taken_and_more_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio_file, "LONGEST_SECONDS", 0.5)
-    assert len(load_waveform(write(tmp_path, TONE[:8000]), RATE)) == 8000
-    monkeypatch.setattr(audio_file, "pick_channel", None)  # reading would call it
-    with pytest.raises(SoundError, match="at most one hour is taken at a time, cut it"):
-        load_waveform(write(tmp_path, TONE[:8001]), RATE)
+@pytest.mark.parametrize("rate", [1, 15, 16_000_001, 2_000_000_000])
+def test_a_rate_that_no_sound_has_is_refused_before_it_is_resampled(tmp_path, rate):
+    path = write(tmp_path, TONE, rate=rate)
+    with pytest.raises(SoundError, match=rf"rate of {rate} Hz; expected 16 to 16000000 Hz"):
+        load_waveform(path, RATE)
+    with pytest.raises(SoundError, match=rf"rate of {rate} Hz; expected 16 to 16000000 Hz"):
+        load_waveform(TONE, RATE, source_rate=rate)
 
 
-def test_the_limit_is_one_hour(tmp_path):
-    assert audio_file.LONGEST_SECONDS == 3600
-    # A rate of 1 Hz makes an hour cheap.
-    assert len(load_waveform(np.ones(3600), 1, source_rate=1)) == 3600
-    with pytest.raises(SoundError, match=r"1\.00 h long"):
-        load_waveform(np.ones(3601), 1, source_rate=1)
+def test_there_is_no_limit_to_the_length():
+    # A rate of 1 Hz makes hours cheap.
+    assert len(load_waveform(np.ones(36000), 1, source_rate=1)) == 36000
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
@@ -223,10 +221,11 @@ def test_a_wav_that_was_streamed_to_a_pipe_is_read_as_far_as_it_goes(tmp_path, s
     path.write_bytes(b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + body)
     if size == 0:
         # libsndfile takes a size of 0 at its word.
-        with pytest.raises(SoundError, match="has no samples"):
+        with pytest.raises(SoundError, match="no samples can be read, its header does not say how"):
             load_waveform(path, RATE)
     else:
-        assert len(load_waveform(path, RATE)) == RATE
+        with pytest.warns(FirstshotWarning, match=r"does not say how long .*the 1\.0 s that are"):
+            assert len(load_waveform(path, RATE)) == RATE
 
 
 def test_chunks_before_the_samples_do_not_hide_that_they_are_cut(tmp_path):
@@ -255,7 +254,7 @@ def test_a_flac_that_does_not_say_how_long_it_is_is_refused(tmp_path):
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    with pytest.raises(SoundError, match="does not say how long it is; convert it"):
+    with pytest.raises(SoundError, match=r"does not say how long it is .*rewrite it"):
         load_waveform(path, RATE)
 
 

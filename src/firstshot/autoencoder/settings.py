@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firstshot.errors import ParameterError
+from firstshot.numbers import check_number, check_whole
 
 SEEDS = (13711, 13712, 13713, 13714, 13715)
 """The seeds of the five trials; the release ships the first and does not tell the other four."""
+
+MOST = 10**9
+SMALLEST = 1e-12
+"""Of what must lie above 0."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,8 @@ class TrainingSettings:
     validation_share: float = 0.1
 
     def __post_init__(self) -> None:
-        checks = {
-            "epochs": (self.epochs >= 1, "1 or more"),
-            "batch": (self.batch >= 2, "2 or more vectors, which batch norm needs"),
-            "learning_rate": (self.learning_rate > 0, "a positive number"),
-            "validation_share": (0 < self.validation_share <= 0.5, "above 0, at most 0.5"),
-        }
-        for name, (good, wanted) in checks.items():
-            if not good:
-                raise ParameterError(
-                    f"autoencoder setting {name} is {getattr(self, name)}: expected {wanted}"
-                )
+        setting = "autoencoder setting"
+        check_whole(f"{setting} epochs is", self.epochs, 1, MOST)
+        check_whole(f"{setting} batch is", self.batch, 2, MOST, "batch norm needs two vectors")
+        check_number(f"{setting} learning_rate is", self.learning_rate, SMALLEST, 1e38)
+        check_number(f"{setting} validation_share is", self.validation_share, SMALLEST, 0.5)

@@ -21,11 +21,19 @@ from typer.core import TyperGroup
 
 from firstshot import __version__
 from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
-from firstshot.errors import FirstshotError, FirstshotWarning
+from firstshot.cli.tables import say
+from firstshot.errors import FirstshotError, FirstshotWarning, advice_on
 
 PIPE_CLOSED = 128 + 13
 WARNINGS_OF_A_KIND = 3
 _told: Counter[str] = Counter()
+
+
+class _Leave(BaseException):
+    """A command's own status, which typer must not mix with those that it leaves with by itself."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
 
 
 class _Commands(TyperGroup):
@@ -34,6 +42,10 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.Exit as leave:
+            raise _Leave(leave.exit_code) from None
+        except EOFError as error:
+            raise RuntimeError(f"an unexpected end of a file ({error})") from error
         except KeyboardInterrupt:
             typer.echo("interrupted; what the store of embeddings holds is used again", err=True)
             sys.exit(130)
@@ -90,42 +102,89 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        try:
-            app()
-        except SystemExit as leave:
-            # What is still in the buffer must be written before the status promises that it is.
-            sys.stdout.flush()
-            return leave.code if isinstance(leave.code, int) else 0
+        status = _status_of_command()
+        # What is still in the buffer must be written before the status promises that it is.
+        sys.stdout.flush()
+        return status
     except FirstshotError as error:
         return _complain(str(error))
     except BrokenPipeError:
         return PIPE_CLOSED
     except OSError as error:
         place = error.filename or "standard output"
-        return _complain(f"{place}: {error.strerror or error}; free some space or choose another")
+        return _complain(f"{place}: {error.strerror or error}; {advice_on(error)}")
     except MemoryError:
         return _complain("out of memory; judge fewer or shorter clips at once")
     except Exception as error:
         # Status 1 means an anomaly, so a fault of the program must not leave with Python's 1.
         traceback.print_exc()
         return _complain(f"a fault in firstshot itself ({type(error).__name__}); please report it")
+
+
+def _status_of_command() -> int:
+    """Run the command and return its status; 1 is the command's own word, never typer's."""
+    try:
+        app()
+    except _Leave as leave:
+        return leave.status
+    except SystemExit as leave:
+        # typer and rich leave with 1 where nobody reads their help, or a prompt gets no answer.
+        own = leave.code in (None, 0, 2, 130, PIPE_CLOSED)
+        return int(leave.code or 0) if own else PIPE_CLOSED if leave.code == 1 else 2
     return 0
 
 
 def _complain(message: str) -> int:
-    typer.echo("error: " + " ".join(message.splitlines()), err=True)
+    say(f"error: {message}", err=True)
     return 2
 
 
 def _prepare_streams() -> None:
-    """Make every file name printable: its own bytes in UTF-8, escapes where a letter is missing."""
+    """Give every stream a place, and let none of them stop the work or change the status by itself.
+
+    Names are printed as `firstshot.names` writes them; what an encoding lacks is escaped.
+    """
+    _open_closed_descriptors()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            unicode = stream.encoding.lower().replace("-", "") == "utf8"
-            stream.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
+            stream.reconfigure(errors="backslashreplace")
+    sys.stderr = _rewrap(sys.stderr, _Unfailing)
+    if isinstance(getattr(sys.stdout, "buffer", None), io.FileIO):
+        # PYTHONUNBUFFERED: Python then writes once, and what the system did not take is lost.
+        sys.stdout = _rewrap(sys.stdout, io.FileIO)
+
+
+def _open_closed_descriptors() -> None:
+    """Open what the shell closed (`>&-`), or the next file gets its number and is written to."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+
+
+class _Unfailing(io.FileIO):
+    """A stream that loses what cannot be written: no message is worth the results."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(memoryview(data))
+
+
+def _rewrap(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
+    """Return the same stream written through `kind`; one that is no file of its own stays."""
+    if type(stream) is not io.TextIOWrapper:
+        return stream
+    buffer: Any = stream.buffer
+    if not isinstance(getattr(buffer, "raw", buffer), io.FileIO):
+        return stream
+    whole = io.BufferedWriter(kind(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(whole, stream.encoding, stream.errors, line_buffering=True)
 
 
 def _drop_unwritten() -> None:
@@ -150,6 +209,6 @@ def _show_warning(
     kind = " ".join(str(message).rpartition(": ")[2].split()[:4])
     _told[kind] += 1
     if _told[kind] <= WARNINGS_OF_A_KIND:
-        typer.echo(f"warning: {message}", err=True)
+        say(f"warning: {message}", err=True)
     elif _told[kind] == WARNINGS_OF_A_KIND + 1:
         typer.echo("warning: further warnings of this kind are not shown", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Overwrite
-from firstshot.cli.tables import print_rows
+from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
     from firstshot.dcase.compare import Comparison
@@ -34,12 +34,16 @@ def compare(
     Example: firstshot dcase compare runs/dev-system4 --csv compare.csv --page compare.html
     """
     from firstshot.dcase.compare import compare_runs
-    from firstshot.errors import OutputError
-    from firstshot.files import write_result
+    from firstshot.files import check_replaceable, write_result
 
-    for path in (csv, page):
-        if path is not None and path.exists() and not overwrite:
-            raise OutputError(f"{path}: is there already; choose another name, or add --overwrite")
+    if csv is not None:
+        from firstshot.dcase.comparison_table import is_comparison_csv
+
+        check_replaceable(csv, overwrite, "comparison", "compare.csv", is_comparison_csv)
+    if page is not None:
+        from firstshot.dcase.comparison_page import is_comparison_page
+
+        check_replaceable(page, overwrite, "comparison", "compare.html", is_comparison_page)
     comparisons = compare_runs(runs, against)
     for comparison in comparisons:
         _print(comparison)
@@ -64,7 +68,7 @@ def _print(comparison: Comparison) -> None:
         typer.echo("official scores of all published systems over these machines")
         print_rows(("System", "From", "Official", "This run"), standings)
     for note in comparison.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     for text in comparison.departures:
         typer.echo(f"differs from the packaged {comparison.published}: {text}")
     if comparison.readings:

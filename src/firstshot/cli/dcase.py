@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +22,7 @@ from firstshot.cli.options import (
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.submit import submit
 from firstshot.cli.sweep import sweep
-from firstshot.cli.tables import print_rows, print_table
+from firstshot.cli.tables import print_json, print_rows, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,10 @@ app = typer.Typer(
 )
 app.command()(download)
 WARNINGS_SHOWN = 3
-Root = Annotated[Path, typer.Argument(help="Folder with <machine>/train and <machine>/test in it.")]
+Root = Annotated[
+    Path,
+    typer.Argument(readable=False, help="Folder with <machine>/train and <machine>/test in it."),
+]
 
 
 @app.command()
@@ -71,6 +73,7 @@ def run(
     """
     from firstshot.dcase.run import run_system
     from firstshot.dcase.system import load_system
+    from firstshot.files import without_links
 
     chosen = load_system(system)
     if normalizer is not None:
@@ -80,7 +83,7 @@ def run(
         for reason in picked:
             typer.echo(f"picked {reason}", err=True)
     if out is None:
-        parts = [root.resolve().name, chosen.name, normalizer or ""]
+        parts = [without_links(root).name, chosen.name, normalizer or ""]
         out = Path("runs") / "-".join(part for part in parts if part)
     with progress_bars(quiet) as bars:
         found = run_system(
@@ -106,12 +109,12 @@ def print_run(run: Run, out: Path) -> None:
     warnings = list(run.warnings().items())
     for note, names in warnings[:WARNINGS_SHOWN]:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        typer.echo(f"warning: {names[0]}{more}: {note}", err=True)
+        say(f"warning: {names[0]}{more}: {note}", err=True)
     if len(warnings) > WARNINGS_SHOWN:
         rest = len(warnings) - WARNINGS_SHOWN
         typer.echo(f"warning: {rest} more such notes are in {out / 'results.json'}", err=True)
     for name, fault in run.failures.items():
-        typer.echo(f"error: {name} was left out: {fault}", err=True)
+        say(f"error: {name} was left out: {fault}", err=True)
     typer.echo(f"scores, decisions and tables: {out}")
     typer.echo(f"the page: {out / 'report.html'}")
 
@@ -129,7 +132,7 @@ def check(root: Root, quiet: Quiet = False) -> None:
     header, *rows = report.table()
     print_rows(*_shorten(header, rows))
     for line in report.lines()[1 + len(rows) :]:
-        typer.echo(line)
+        say(line)
     if not report.ok:
         raise typer.Exit(2)
 
@@ -166,7 +169,7 @@ def evaluate(
 
     evaluation = evaluate_scores(scores, truth, lenient_positions=lenient_positions)
     if as_json:
-        typer.echo(json.dumps(evaluation.to_json(), indent=2))
+        print_json(evaluation.to_json())
     else:
         _print_evaluation(evaluation)
 

@@ -45,7 +45,9 @@ def encoders(
     """
     if context.invoked_subcommand is not None:
         return
-    samples = round(seconds * SAMPLE_RATE)
+    from firstshot.numbers import check_number
+
+    samples = round(check_number("--seconds", seconds, 0.001, 86400) * SAMPLE_RATE)
     rows = _complexity_rows(samples) if complexity else _encoder_rows(samples)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))

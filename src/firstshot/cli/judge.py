@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +13,21 @@ import typer
 
 from firstshot.cli.options import Quiet, Workers, open_detector
 from firstshot.cli.progress import progress_bars
-from firstshot.cli.tables import print_table, table_width
-from firstshot.cli.windows import limits, place_of, print_windows, print_windows_csv
+from firstshot.cli.tables import folded_lines, print_json, say, table_width
+from firstshot.cli.windows import (
+    limits,
+    name_in_csv,
+    place_of,
+    print_windows,
+    print_windows_csv,
+)
+from firstshot.names import csv_text, show_name
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
+    from firstshot.detector.embedding import Clip
     from firstshot.detector.explanation import Explanation
+    from firstshot.errors import FirstshotError
     from firstshot.results import Result
 
 File = Annotated[
@@ -41,6 +47,7 @@ COLUMNS = (
 BANDS_SHOWN = 5
 PIPE_WIDTH = 140
 WIDE = 120
+HEADINGS = ("Decision", "Score", "p-value", "Judged by", "Clip", "Nearest normal clip")
 
 
 class Format(StrEnum):
@@ -60,7 +67,7 @@ class ExplanationFormat(StrEnum):
 
 def score(
     detector_file: File,
-    clips: Annotated[list[Path], typer.Argument(help="Files or folders to judge.")],
+    clips: Annotated[list[Path], typer.Argument(readable=False, help="Files or folders to judge.")],
     format: Annotated[Format, typer.Option(help="How to print the results.")] = Format.table,  # noqa: A002
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if a clip is anomalous.")
@@ -83,8 +90,7 @@ def score(
     if format is Format.json:
         left_out = () if windows else ("windows",)
         records = [asdict(result) for result in results]
-        shown = [{k: v for k, v in record.items() if k not in left_out} for record in records]
-        typer.echo(json.dumps(shown, indent=2))
+        print_json([{k: v for k, v in record.items() if k not in left_out} for record in records])
     elif format is Format.csv:
         print_windows_csv(results) if windows else _print_csv(results)
     elif results:
@@ -103,25 +109,16 @@ def _judge(
     detector: Detector, paths: Sequence[Path], workers: int | None, quiet: bool
 ) -> tuple[list[Result], int]:
     """Return the results of all clips that can be read, and the number of faults."""
-    from firstshot.detector.embedding import Clip, embed_clips, list_clips
-    from firstshot.errors import FirstshotError
+    from firstshot.detector.embedding import embed_clips
 
-    clips: list[Clip] = []
     faults = 0
 
     def report(_: object, error: FirstshotError) -> None:
         nonlocal faults
         faults += 1
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
 
-    for path in dict.fromkeys(paths):
-        try:
-            found = list_clips(path)
-        except FirstshotError as error:
-            report(path, error)
-        else:
-            # A folder's clips are shown with the folder, so that they can be found again.
-            clips += [Clip(str(clip.source), clip.source) for clip in found]
+    clips = _find(paths, report)
     with progress_bars(quiet) as bars:
         embedded = list(
             embed_clips(
@@ -136,53 +133,82 @@ def _judge(
     return detector.predict_embedded(embedded), faults
 
 
-def _row(result: Result) -> tuple[object, ...]:
+def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None]) -> list[Clip]:
+    """Return the clips of all paths, each file once; `report` is told what cannot be listed."""
+    from firstshot.detector.embedding import Clip, find_clips
+    from firstshot.errors import FirstshotError
+
+    clips: dict[str, Clip] = {}
+    for path in dict.fromkeys(paths):
+        try:
+            found = find_clips(path)
+        except FirstshotError as error:
+            report(path, error)
+            continue
+        for fault in found.faults:
+            report(path, fault)
+        for clip in found.clips:
+            # A folder's clips are shown with the folder, so that they can be found again.
+            named = Clip(str(clip.source), clip.source)
+            clips.setdefault(os.path.realpath(named.name), named)
+    return list(clips.values())
+
+
+def _row(result: Result) -> tuple[str | int, ...]:
     nearest = result.nearest[0].clip if result.nearest else ""
     return (
-        result.clip,
+        name_in_csv(result.clip),
         repr(result.score),
         repr(result.p_value),
         repr(result.threshold),
         int(result.is_anomaly),
         result.domain,
-        nearest,
+        name_in_csv(nearest),
         repr(result.start_seconds),
     )
 
 
 def _print_csv(results: Sequence[Result]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_row(result) for result in results)
+    typer.echo(csv_text([COLUMNS, *map(_row, results)]), nl=False)
 
 
 def _print_table(results: Sequence[Result]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     width = table_width(PIPE_WIDTH)
-    # Names of clips are long; where two columns of them cannot be read, the clip's own stays.
-    show_nearest = width >= WIDE
     folder, names = _without_folder([result.clip for result in results])
-    table = Table(title=Text(folder) if folder else None, title_justify="left")
-    table.add_column("Decision")
-    for heading in ("Score", "p-value"):
-        table.add_column(heading, justify="right")
-    table.add_column("Judged by")
-    table.add_column("Clip", overflow="fold")
-    if show_nearest:
-        table.add_column("Nearest normal clip", overflow="fold")
-    for name, result in zip(names, results, strict=True):
-        decision = Text("ANOMALY", style="bold red") if result.is_anomaly else Text("normal")
-        nearest = [Text(result.nearest[0].clip if result.nearest else "")] if show_nearest else []
-        numbers = (f"{result.score:.4f}", f"{result.p_value:.3f}")
-        table.add_row(decision, *numbers, result.domain, Text(name + place_of(result)), *nearest)
-    print_table(table, width)
+    rows = [_cells(result, show_name(name)) for name, result in zip(names, results, strict=True)]
+    # Names of clips are long; where two columns of them cannot be read, the clip's own stays.
+    names_shown = 2 if width >= WIDE else 1
+    shown = slice(len(HEADINGS) - 2 + names_shown)
+    if folder:
+        typer.echo(show_name(folder))
+    table = [row[shown] for row in (HEADINGS, *rows)]
+    for line in folded_lines(table, names_shown, width, right=(1, 2)):
+        typer.echo(_in_red(line))
     found = sum(result.is_anomaly for result in results)
     typer.echo(
-        f"{found} of {len(results)} clips anomalous ({limits(results)}); p-values rest on "
-        f"{results[0].normal_clips} normal clips; why: firstshot explain"
+        f"{found} of {len(results)} clips anomalous ({limits(results)}); why: firstshot explain"
     )
+    clips = results[0].normal_clips
+    typer.echo(f"p-values rest on {clips} normal clips; the smallest possible is 1 in {clips + 1}")
+
+
+def _cells(result: Result, name: str) -> tuple[str, ...]:
+    return (
+        "ANOMALY" if result.is_anomaly else "normal",
+        f"{result.score:.4f}",
+        f"{result.p_value:.3f}",
+        result.domain,
+        name + place_of(result),
+        show_name(result.nearest[0].clip) if result.nearest else "",
+    )
+
+
+def _in_red(line: str) -> str:
+    """Colour the decision of an anomaly; where the output is no terminal, it stays as it is."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not line.startswith("ANOMALY"):
+        return line
+    return typer.style("ANOMALY", fg="red", bold=True) + line.removeprefix("ANOMALY")
 
 
 def _without_folder(clips: Sequence[str]) -> tuple[str, list[str]]:
@@ -196,7 +222,7 @@ def _without_folder(clips: Sequence[str]) -> tuple[str, list[str]]:
 
 def explain(
     detector_file: File,
-    clip: Annotated[Path, typer.Argument(help="The clip to explain.")],
+    clip: Annotated[Path, typer.Argument(readable=False, help="The clip to explain.")],
     format: Annotated[  # noqa: A002
         ExplanationFormat, typer.Option(help="How to print it.")
     ] = ExplanationFormat.text,
@@ -206,12 +232,13 @@ def explain(
     Example: firstshot explain fan.firstshot today/0007.wav
     """
     from firstshot.errors import SoundError
+    from firstshot.listing import is_folder
 
-    if clip.is_dir():
+    if is_folder(clip):
         raise SoundError(f"{clip}: is a folder; name one clip")
     explanation = open_detector(detector_file).explain(clip)
     if format is ExplanationFormat.json:
-        typer.echo(json.dumps(asdict(explanation), indent=2))
+        print_json(asdict(explanation))
     else:
         _print_explanation(explanation)
 
@@ -219,7 +246,7 @@ def explain(
 def _print_explanation(explanation: Explanation) -> None:
     result = explanation.result
     verdict = "ANOMALY" if result.is_anomaly else "normal"
-    typer.echo(f"{result.clip}: {verdict}")
+    typer.echo(f"{show_name(result.clip)}: {verdict}")
     typer.echo(f"  score {result.score:.4f}, threshold {result.threshold:.4f}")
     typer.echo(f"  {result.evidence}")
     if len(result.window_scores) > 1:
@@ -229,7 +256,8 @@ def _print_explanation(explanation: Explanation) -> None:
     typer.echo(f"  judged by the {result.domain} clips, among which it is most normal")
     typer.echo("  nearest normal clips by plain distance:")
     for neighbor in result.nearest:
-        typer.echo(f"    {neighbor.clip} ({neighbor.domain}, distance {neighbor.distance:.4g})")
+        name = show_name(neighbor.clip)
+        typer.echo(f"    {name} ({neighbor.domain}, distance {neighbor.distance:.4g})")
     typer.echo(f"  against the nearest: {explanation.words}")
     if explanation.rows:
         typer.echo("  frequencies that carry the distance:")

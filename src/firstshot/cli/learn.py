@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Annotated
 
@@ -34,11 +33,16 @@ METHOD_HELP = (
 
 
 def fit(
-    normal: Annotated[list[Path], typer.Argument(help="Folders or files of normal sound.")],
+    normal: Annotated[
+        list[Path], typer.Argument(readable=False, help="Folders or files of normal sound.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The detector file to write.")],
     target: Annotated[
         list[Path] | None,
-        typer.Option(help="Normal sound of new conditions (speed, load, place); may be repeated."),
+        typer.Option(
+            readable=False,
+            help="Normal sound of new conditions (speed, load, place); may be repeated.",
+        ),
     ] = None,
     encoder: Annotated[str, typer.Option(help="See `firstshot encoders`.")] = "logmel",
     weights: Annotated[Path | None, typer.Option(help="The encoder's weights file.")] = None,
@@ -123,7 +127,10 @@ def calibrate(
     method: Annotated[str | None, typer.Option(help=METHOD_HELP)] = None,
     clips: Annotated[
         list[Path] | None,
-        typer.Option(help="Held-out normal clips; default: the training clips' held-out scores."),
+        typer.Option(
+            readable=False,
+            help="Held-out normal clips; default: the training clips' held-out scores.",
+        ),
     ] = None,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Let the gamma law speak beyond its clips.")
@@ -138,9 +145,12 @@ def calibrate(
     Example: firstshot calibrate fan.firstshot --false-alarm-rate 0.05 --method conformal
     """
     from firstshot.detector import Detector
+    from firstshot.files import check_not_read_only
 
     if out is not None:
         _refuse_existing(out, overwrite)
+    else:
+        check_not_read_only(detector_file)
     detector = Detector.load(detector_file)
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
     detector.save(out or detector_file)
@@ -166,24 +176,21 @@ def _encoder_settings(
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
-    from firstshot.errors import OutputError
+    from firstshot.detector.file import is_detector_file
+    from firstshot.files import check_replaceable
 
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file, such as {path / 'fan.firstshot'}")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path}: is no plain file; name a file, such as fan.firstshot")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: is there already; choose another name, or add --overwrite")
-    if path.exists() and path.stat().st_size and not zipfile.is_zipfile(path):
-        raise OutputError(f"{path}: is no detector file and is not replaced; choose another name")
+    check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)
 
 
 def _parse_layers(text: str | None) -> tuple[int, ...] | None:
     from firstshot.errors import ParameterError
+    from firstshot.numbers import shown
 
     if text is None:
         return None
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise ParameterError(f"layers {text!r}: expected numbers such as 7,10 or -2,-1") from error
+        raise ParameterError(
+            f"layers {shown(text)}: expected numbers such as 7,10 or -2,-1"
+        ) from error

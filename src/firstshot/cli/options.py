@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstshot.errors import OutputError, ParameterError
+from firstshot.numbers import read_whole, shown
+
 if TYPE_CHECKING:
     from firstshot.detector import Detector
     from firstshot.store import EmbeddingStore
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace what the same command wrote there; all else is refused."
+    ),
+]
 Length = Annotated[
     str,
     typer.Option(
@@ -27,7 +35,8 @@ Channel = Annotated[
 Store = Annotated[
     Path | None,
     typer.Option(
-        help="Folder where embeddings are kept, so that a killed run goes on where it was. "
+        help="Folder where embeddings are kept (and a baseline's trainings, in its folder "
+        "autoencoder), so that a killed run goes on where it was. "
         "Default: $FIRSTSHOT_CACHE/embeddings, or ~/.cache/firstshot/embeddings."
     ),
 ]
@@ -67,21 +76,25 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
 
     if no_store:
         return None
-    if folder is None:
+    if folder is not None:
+        return EmbeddingStore(folder)
+    # Nobody asked for this folder, so its absence costs speed and not the result.
+    try:
         folder = default_store_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            # Nobody asked for this folder, so its absence costs speed and not the result.
-            typer.echo(
-                f"warning: {folder}: cannot be made ({error.strerror}); embeddings are not kept, "
-                "name a folder with --store",
-                err=True,
-            )
-            return None
-    return EmbeddingStore(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OutputError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{folder}: cannot be made ({error.strerror})"
+    else:
+        return EmbeddingStore(folder)
+    typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
+    return None
 
 
 def parse_channel(text: str) -> Any:
-    """Turn `mean` or a number into a channel; anything else is left to the reader to refuse."""
-    return int(text) if text.isdigit() else text
+    """Turn `mean` or a number into a channel, or raise ParameterError."""
+    number = text if text == "mean" else read_whole(text)
+    if number is None:
+        raise ParameterError(f"channel {shown(text)}: expected a number from 0 on, or 'mean'")
+    return number

@@ -19,10 +19,10 @@ from firstshot.cli.options import (
     parse_channel,
 )
 from firstshot.cli.progress import progress_bars
-from firstshot.cli.tables import print_rows
+from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
-    from firstshot.dcase.sweep import Sweep
+    from firstshot.dcase.sweep_table import Sweep
 
 
 def sweep(
@@ -73,6 +73,7 @@ def sweep(
     """
     from firstshot.dcase.sweep import run_sweep
     from firstshot.dcase.sweep_grid import NORMALIZERS, Grid
+    from firstshot.files import without_links
     from firstshot.scoring.points import METRICS
 
     grid = Grid(
@@ -85,7 +86,7 @@ def sweep(
         channel=parse_channel(channel),
         transform=transform,
     )
-    out = out or Path("runs") / f"{root.resolve().name}-sweep"
+    out = out or Path("runs") / f"{without_links(root).name}-sweep"
     with progress_bars(quiet) as bars:
         found = run_sweep(
             root,
@@ -103,20 +104,19 @@ def sweep(
 
 
 def _print(found: Sweep, out: Path, top: int) -> None:
-    """Write the table, print its best rows, and say what they are worth."""
+    """Print the best rows of the table, and say what they are worth."""
     from firstshot.dcase.sweep_table import (
+        TABLE,
         TERMINAL_COLUMNS,
         sweep_rows,
         warning_lines,
-        write_sweep_csv,
     )
 
-    table = write_sweep_csv(out, found)
     print_rows(TERMINAL_COLUMNS, sweep_rows(found, top))
     for line in warning_lines(found):
-        typer.echo(line)
+        say(line)
     for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"all {len(found.rows)} combinations: {table}")
+        say(f"note: {note}", err=True)
+    typer.echo(f"all {len(found.rows)} combinations: {out / TABLE}")
     for name, fault in found.failures.items():
-        typer.echo(f"error: {name} was left out: {fault}", err=True)
+        say(f"error: {name} was left out: {fault}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from firstshot.cli.tables import print_rows
+from firstshot.names import cell_name, csv_text, show_name
 
 if TYPE_CHECKING:
     from firstshot.results import Result, Window
@@ -41,18 +41,16 @@ def place_of(result: Result) -> str:
 
 
 def limits(results: Sequence[Result]) -> str:
-    """Say above what scores clips are called anomalous."""
-    thresholds = sorted({result.threshold for result in results})
-    if len(thresholds) == 1:
-        return f"score above {thresholds[0]:.4f}"
-    return f"score above {thresholds[0]:.4f} to {thresholds[-1]:.4f}, by the length of the clip"
+    """Say above what scores clips are called anomalous; it depends on how long they are."""
+    thresholds = sorted({f"{result.threshold:.4f}" for result in results}, key=float)
+    return "score above " + " to ".join(dict.fromkeys((thresholds[0], thresholds[-1])))
 
 
 def print_windows(results: Sequence[Result]) -> None:
     """Write a table of every window, in order of time."""
     rows = [
         (
-            result.clip,
+            show_name(result.clip),
             f"{window.start_seconds:g}",
             "" if window.end_seconds is None else f"{window.end_seconds:g}",
             f"{window.score:.4f}",
@@ -68,21 +66,25 @@ def print_windows(results: Sequence[Result]) -> None:
 
 def print_windows_csv(results: Sequence[Result]) -> None:
     """Write a row of every window; `threshold` is the clip's."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for result, window in _each_window(results):
-        writer.writerow(
-            (
-                result.clip,
-                repr(window.start_seconds),
-                "" if window.end_seconds is None else repr(window.end_seconds),
-                repr(window.score),
-                repr(window.p_value),
-                repr(result.threshold),
-                int(window.is_anomaly),
-                int(result.is_anomaly),
-            )
+    rows = [
+        (
+            name_in_csv(result.clip),
+            repr(window.start_seconds),
+            "" if window.end_seconds is None else repr(window.end_seconds),
+            repr(window.score),
+            repr(window.p_value),
+            repr(result.threshold),
+            int(window.is_anomaly),
+            int(result.is_anomaly),
         )
+        for result, window in _each_window(results)
+    ]
+    typer.echo(csv_text([COLUMNS, *rows]), nl=False)
+
+
+def name_in_csv(name: str) -> str:
+    """Write a name for a file, or for the eyes where the rows go to a terminal."""
+    return show_name(name) if sys.stdout.isatty() else cell_name(name)
 
 
 def _each_window(results: Sequence[Result]) -> list[tuple[Result, Window]]:

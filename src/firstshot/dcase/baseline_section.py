@@ -23,7 +23,7 @@ from firstshot.dcase.system import BaselineSystem
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Progress
 from firstshot.results import SectionResult
-from firstshot.store import EmbeddingStore
+from firstshot.store import EmbeddingStore, default_store_folder
 
 
 def run_baseline_section(
@@ -36,8 +36,8 @@ def run_baseline_section(
 ) -> tuple[SectionResult, dict[int, SectionResult]]:
     """Train and judge every trial; return the joint result, and each trial's by its seed.
 
-    With a store, every trial's last epoch is kept beside the embeddings: a run that was killed goes
-    on there.
+    With a store, every trial's last epoch is kept in its folder `autoencoder` (that of the default
+    store lies beside it, in the cache): a run that was killed goes on there.
     """
     settings = BaselineSettings(system.autoencoder, system.seeds, system.training, system.channel)
     scored = score_section_with_autoencoder(
@@ -74,4 +74,8 @@ def run_baseline_section(
 
 
 def _checkpoints(store: EmbeddingStore | None) -> Path | None:
-    return None if store is None else store.folder.parent / "autoencoder"
+    if store is None:
+        return None
+    # Nothing is written beside a folder that the user named; the cache is firstshot's own.
+    cached = store.folder == default_store_folder()
+    return (store.folder.parent if cached else store.folder) / "autoencoder"

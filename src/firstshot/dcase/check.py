@@ -16,6 +16,7 @@ from firstshot.dcase.clip_header import read_clip_header
 from firstshot.dcase.clip_names import read_attributes
 from firstshot.dcase.layout import ClipRecord, Layout, MachineSection, scan_layout
 from firstshot.errors import DatasetError
+from firstshot.names import show_text
 
 _SAMPLE_BYTES = 8192
 
@@ -75,7 +76,7 @@ class CheckReport:
         tally = Counter(finding.level for finding in self.findings)
         verdict = "complete" if self.ok else "cannot be run as it is"
         text.append(f"{self.root}: {verdict}; {tally['fault']} faults, {tally['odd']} oddities")
-        return text
+        return [show_text(line) for line in text]
 
 
 _HEADER = (

@@ -5,34 +5,26 @@ Only headers are read: NaN and infinite samples are found by `dcase run` alone.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from firstshot.sound.audio import SHORTEST_SECONDS
-from firstshot.sound.audio_file import frames_promised
+from firstshot.errors import SoundError
+from firstshot.sound.audio_file import open_audio_file
+from firstshot.sound.checks import SHORTEST_SECONDS
 
 
 def read_clip_header(path: Path) -> tuple[int, int, float] | str:
     """Return sample rate, channels and seconds of a file, or why it cannot be run.
 
     >>> read_clip_header(Path("no.wav"))
-    "not readable as sound ([Errno 2] No such file or directory: 'no.wav')"
+    'does not exist; name an audio file (WAV, FLAC, OGG or MP3), or a folder of them'
     """
-    import soundfile
-
     try:
-        if path.stat().st_size == 0:
-            return "an empty file"
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            frames, promised = int(file.frames), frames_promised(path, file)
-            rate, channels = int(file.samplerate), int(file.channels)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"not readable as sound ({reason})"
+        with open_audio_file(path) as file:
+            rate, channels, frames = file.rate, file.channels, file.frames
+    except SoundError as error:
+        return str(error).removeprefix(f"{path}: ")
     if frames == 0:
         return "a sound file without a sample"
-    if frames < promised:
-        return f"truncated, {frames} of {promised} samples there"
     if frames < SHORTEST_SECONDS * rate:
         return f"shorter than {SHORTEST_SECONDS} s"
     return rate, channels, frames / rate

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -65,6 +66,18 @@ def parse_clip_name(stem: str) -> ClipName | None:
         label=label,
         attributes=found.get("attributes") or "",
     )
+
+
+def why_not_scored(name: str) -> str | None:
+    r"""Say why score files cannot hold a clip's name, or None where they can.
+
+    They have a row per line and are read by other programs, which know no escapes.
+
+    >>> why_not_scored("section_00_0000.wav"), why_not_scored("a\rb.wav")
+    (None, "a name with '\\r' in it, which score files cannot hold; rename it")
+    """
+    odd = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
+    return odd and f"a name with {odd!r} in it, which score files cannot hold; rename it"
 
 
 @dataclass(frozen=True)

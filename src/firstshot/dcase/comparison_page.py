@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -19,6 +20,12 @@ from firstshot.report.page import page_environment, page_style
 from firstshot.report.table import versions
 
 TITLE = "Beside the published results"
+
+
+def is_comparison_page(path: Path) -> bool:
+    """Tell from its title whether a file is a comparison's page."""
+    with path.open("rb") as file:
+        return f"<title>{TITLE}</title>".encode() in file.read(4096)
 
 
 def render_comparison(comparisons: Sequence[Comparison], title: str = TITLE) -> str:

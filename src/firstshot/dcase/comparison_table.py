@@ -6,11 +6,11 @@ their sign.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
+from pathlib import Path
 
 from firstshot.dcase.compare import METRICS, Cell, Comparison, Line
+from firstshot.names import cell_name, csv_text
 
 CSV_COLUMNS = (
     "run",
@@ -105,15 +105,21 @@ def _published(cell: Cell) -> str:
 
 def comparison_csv(comparisons: Sequence[Comparison]) -> str:
     """Return one row per run, section and metric, as CSV with a header; percent and points."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[Sequence[str]] = [CSV_COLUMNS]
     for c in comparisons:
         for line in (*c.lines, c.overall):
             for metric, cell in line.cells.items():
                 name = [c.run, c.system, c.published or "", c.source]
-                writer.writerow([*name, line.machine, line.section, metric, *_values(cell)])
-    return text.getvalue()
+                texts = [*name, line.machine, line.section, metric]
+                rows.append([*map(cell_name, texts), *_values(cell)])
+    return csv_text(rows)
+
+
+def is_comparison_csv(path: Path) -> bool:
+    """Tell from its header whether a file is a comparison as CSV."""
+    header = ",".join(CSV_COLUMNS).encode()
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
 
 
 def _values(cell: Cell) -> list[str]:

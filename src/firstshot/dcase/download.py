@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from firstshot.dcase.fetch import Step, fetch
 from firstshot.dcase.record_api import Connection, RecordFile, Tell, choose_file, list_files
@@ -22,6 +20,8 @@ from firstshot.dcase.records import Archive, select_archives
 from firstshot.dcase.unpack import unpack
 from firstshot.errors import OutputError
 from firstshot.files import write_result
+from firstshot.locks import try_lock
+from firstshot.resumable import open_resumable, refuse_link
 
 _SCHEMA = 1
 # Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; what an
@@ -126,6 +126,7 @@ def _bring(
 ) -> None:
     """Fetch and unpack one archive; the marker comes last, so that a kill leaves none."""
     zipped = root / "downloads" / file.name
+    refuse_link(_marker(root, archive))
     step = progress(file.name) if progress else None
     fetch(file, zipped, connection, tell, step)
     step = progress(f"unpacking {file.name}") if progress else None
@@ -154,7 +155,15 @@ def _is_whole(root: Path, archive: Archive, tell: Tell) -> bool:
         marker = json.loads(_marker(root, archive).read_text(encoding="utf-8"))
         known = marker["schema"] == _SCHEMA and marker["record"] == archive.record
         sizes = {str(place): int(size) for place, size in marker["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ):
         return False  # none yet, or not one of ours: the archive is fetched
     folder = root / archive.folder
     missing = sum(_size(folder / place) != size for place, size in sizes.items())
@@ -166,7 +175,7 @@ def _is_whole(root: Path, archive: Archive, tell: Tell) -> bool:
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return None
 
 
@@ -221,37 +230,16 @@ def _lock(root: Path, folder: str, tell: Tell) -> Iterator[None]:
     path = root / "downloads" / f".{folder.replace('/', '-')}.lock"
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(path.open("a+b"))
-            if not _try_lock(file, wait=False):
+            file = stack.enter_context(open_resumable(path))
+            if not try_lock(file.fileno()):
                 tell(f"{root / folder}: another process is at work on it; waiting for it to finish")
-                while not _try_lock(file, wait=True):
+                while not try_lock(file.fileno(), wait=True):
                     pass
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot be locked ({error.strerror}); choose an --out on a local disk"
             ) from error
         yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes], wait: bool) -> bool:
-        file.seek(0)
-        try:  # LK_LOCK waits for ten seconds
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes], wait: bool) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True
 
 
 def _say_nothing(line: str) -> None:

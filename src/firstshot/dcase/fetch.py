@@ -7,11 +7,12 @@ rest of it only (HTTP Range). Nothing bears the file's own name until its checks
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPResponse
+from io import FileIO
 from pathlib import Path
 
+from firstshot import web
 from firstshot.dcase.record_api import (
     Connection,
     RangeRefused,
@@ -22,6 +23,7 @@ from firstshot.dcase.record_api import (
     request,
 )
 from firstshot.errors import DatasetError, OutputError
+from firstshot.resumable import open_resumable
 
 _CHUNK = 1 << 16
 _ADVANCE = 1 << 20  # bytes after which a cut does not count as one more failure in a row
@@ -53,7 +55,7 @@ def fetch(
         The server cannot be reached or has another file than the record says; a file with a wrong
         checksum is removed.
     OutputError
-        The disk is full or the folder cannot be written to.
+        The disk is full, the folder cannot be written to, or a link lies where the part should.
     """
     try:
         if target.is_file():
@@ -62,7 +64,10 @@ def fetch(
             tell(f"{target}: not the file that the record lists; fetching it again")
             target.unlink()
         part = target.with_name(f"{target.name}.part")
-        persevere(lambda: _receive(file, part, connection, progress), file.url, connection, tell)
+        with open_resumable(part) as output:
+            persevere(
+                lambda: _receive(file, output, connection, progress), file.url, connection, tell
+            )
         found = measure_checksum(part, file)
         if found != file.checksum:
             part.unlink()
@@ -86,66 +91,52 @@ def measure_checksum(path: Path, file: RecordFile) -> str:
     return f"{kind}:{digest.hexdigest()}"
 
 
-def _receive(file: RecordFile, part: Path, connection: Connection, progress: Step | None) -> None:
-    """Make one request for what is missing of `part` and append it."""
-    there = part.stat().st_size if part.exists() else 0
+def _receive(file: RecordFile, part: FileIO, connection: Connection, progress: Step | None) -> None:
+    """Make one request for what is missing of the part file and append it."""
+    there = part.seek(0, 2)
     if there > file.size:
-        part.unlink()
-        there = 0
+        there = _cut(part, 0)
     if there == file.size:
-        part.touch()  # a file of no bytes
         return
     try:
-        answer = request(file.url, connection, first_byte=there)
+        with request(file.url, connection, first_byte=there) as answer:
+            start, total = web.read_range(answer)
+            if total not in (None, file.size):
+                raise DatasetError(_wrong_size(file, str(total)))
+            if start not in (0, there):
+                raise Setback(f"the server sent bytes from {start} on instead of {there}")
+            _cut(part, start)
+            _append(answer, part, file.size, progress)
     except RangeRefused:
-        part.unlink(missing_ok=True)
+        _cut(part, 0)
         raise
-    with answer:
-        start = _read_start(answer, file)
-        if start not in (0, there):
-            raise Setback(f"the server sent bytes from {start} on instead of {there}")
-        done = _append(answer, part, start, file.size, progress)
-    if done > file.size:
-        part.unlink()
-        raise DatasetError(_wrong_size(file, f"more than {file.size}"))
+    done = part.tell()
     if done < file.size:
         cut = f"the connection was cut after {done} of {file.size} bytes"
         raise Setback(cut, advanced=done - start >= _ADVANCE)
 
 
-def _read_start(answer: HTTPResponse, file: RecordFile) -> int:
-    """Byte that an answer starts with: 0 for a server that sends the whole file regardless."""
-    start, total = 0, answer.headers.get("Content-Length")
-    if answer.status == 206:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        if told is None:
-            raise Setback("the server does not say which bytes it sends")
-        start, total = int(told[1]), told[2]
-    if total is not None and total.isdigit() and int(total) != file.size:
-        raise DatasetError(_wrong_size(file, total))
-    return start
-
-
-def _append(answer: HTTPResponse, part: Path, start: int, size: int, progress: Step | None) -> int:
-    """Write what comes behind the first `start` bytes; returns how many are there then."""
-    done = start
-    with part.open("ab" if start else "wb") as output:
-        while done <= size:
-            try:
-                chunk = answer.read(_CHUNK)
-            except (OSError, HTTPException):
-                break  # what has come is kept, the rest is asked for again
-            if not chunk:
-                break
-            output.write(chunk)
-            done += len(chunk)
+def _append(answer: HTTPResponse, part: FileIO, size: int, progress: Step | None) -> None:
+    """Write what comes behind what is there; what has come stays where the connection breaks."""
+    try:
+        for piece in web.read_pieces(answer, size - part.tell(), _CHUNK):
+            while piece:
+                piece = piece[part.write(piece) :]
             if progress is not None:
-                progress(min(done, size), size)
-    return done
+                progress(part.tell(), size)
+    except web.Unreachable:
+        return  # the rest is asked for again
+    except web.BadAnswer:
+        _cut(part, 0)
+        raise
+
+
+def _cut(part: FileIO, size: int) -> int:
+    return part.seek(part.truncate(size))
 
 
 def _wrong_size(file: RecordFile, found: str) -> str:
     return (
-        f"{file.url}: the server has {found} bytes, but the record says {file.size}; "
-        "not the file that the record lists, check --api and the proxy"
+        f"{web.shown_address(file.url)}: the server has {found} bytes, but the record says "
+        f"{file.size}; not the file that the record lists, check --api and the proxy"
     )

@@ -6,8 +6,9 @@ record per clip. Labels, domains and attributes come from names, folders and att
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +17,27 @@ from firstshot.dcase.clip_names import (
     parse_clip_name,
     parse_supplemental_name,
     read_attributes,
+    why_not_scored,
 )
-from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.dcase.submission import SCORES, file_name
+from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.listing import (
+    MISSING,
+    is_folder,
+    is_private,
+    same_place,
+    why_closed,
+    why_no_file,
+)
+from firstshot.sound.audio_kinds import AUDIO_SUFFIXES as SOUND_SUFFIXES
+from firstshot.sound.audio_kinds import UNREAD_SUFFIXES, skipped_kinds
 
 AUDIO_SUFFIXES = (".wav", ".flac")
+_OTHER_SOUND = (SOUND_SUFFIXES | UNREAD_SUFFIXES) - set(AUDIO_SUFFIXES)
 _TEST_FOLDERS = ("test", "source_test", "target_test", "test_rename")
+_CLIP_FOLDERS = ("train", *_TEST_FOLDERS, "supplemental")
+_SECTION = re.compile(r"[0-9]{2}")
+_WAY_OUT = "make it readable, or move it elsewhere"
 _PARTS = ("", "raw", "dev_data", "dev_data/raw", "eval_data", "eval_data/raw")
 
 
@@ -108,11 +125,11 @@ def read_layout(
     layout = scan_layout(root, machines)
     refused = [stranger for stranger in layout.strangers if stranger.refused]
     if refused:
-        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
-        message = f"{refused[0].path}{more}: {refused[0].why}"
+        message = _tell(refused, "files")
         if strict:
             raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
         warnings.warn(f"{message}; left out", FirstshotWarning, stacklevel=2)
+    _warn_of_unused(root, [stranger for stranger in layout.strangers if not stranger.refused])
     if layout.empty:
         raise DatasetError(f"{layout.empty[0]}: no clips in this machine's folders; {_WANTED}")
     for section in layout.sections:
@@ -128,19 +145,42 @@ def read_layout(
 _WANTED = "expected <machine>/train and <machine>/test with .wav or .flac files"
 
 
+def _tell(strangers: Sequence[Stranger], what: str) -> str:
+    more = f" (and {len(strangers) - 1} more {what})" if len(strangers) > 1 else ""
+    return f"{strangers[0].path}{more}: {strangers[0].why}"
+
+
+def _warn_of_unused(root: Path, unused: Sequence[Stranger]) -> None:
+    """Say which sound is not used: other formats, and folders where clips should lie."""
+    skipped = skipped_kinds([s.path for s in unused], _OTHER_SOUND)
+    if skipped:
+        what = f"{root}: left out what is neither .wav nor .flac, {skipped}"
+        warnings.warn(what, FirstshotWarning, stacklevel=3)
+    folders = [stranger for stranger in unused if is_folder(stranger.path)]
+    if folders:
+        what = f"{_tell(folders, 'folders')}; left out"
+        warnings.warn(what, FirstshotWarning, stacklevel=3)
+
+
 def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
     """Read what is there without judging it; raises DatasetError only where nothing can be read."""
-    folders = find_machines(root)
+    folders, closed = _find_folders(root)
     available = sorted({folder.name for folder in folders})
-    missing = [name for name in machines or () if name not in available]
+    known = {*available, *(stranger.path.name for stranger in closed)}
+    missing = [name for name in machines or () if name not in known]
     if missing:
         raise DatasetError(f"{root}: no machine {missing[0]!r}; there are {', '.join(available)}")
     chosen = [folder for folder in folders if machines is None or folder.name in machines]
     clips: list[ClipRecord] = []
-    strangers: list[Stranger] = []
+    strangers = [s for s in closed if machines is None or s.path.name in machines]
     empty: list[Path] = []
     homes: dict[tuple[str, str], Path] = {}
     for folder in chosen:
+        try:
+            file_name(SCORES, folder.name, "00")
+        except ParameterError as error:
+            strangers.append(Stranger(folder, f"{error}; rename it"))
+            continue
         found, unused = _read_machine(folder)
         for section in sorted({clip.section for clip in found}):
             home = homes.setdefault((folder.name, section), folder)
@@ -158,23 +198,45 @@ def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
 
 def find_machines(root: Path) -> list[Path]:
     """Machine folders under a root: those that hold train/ or a test folder."""
-    if not root.is_dir():
-        kind = "not a folder" if root.exists() else "no such folder"
+    return _find_folders(root)[0]
+
+
+def _find_folders(root: Path) -> tuple[list[Path], list[Stranger]]:
+    """Find the machine folders, and those that may be some but cannot be used."""
+    if not is_folder(root):
+        kind = why_no_file(root) or "not a folder"
+        kind = "no such folder" if kind == MISSING else kind
         raise DatasetError(f"{root}: {kind}; give the root of a data set")
     if _is_machine(root):
-        return [root if root.name not in ("", "..") else root.resolve()]
-    folders = []
+        return [root if root.name not in ("", "..") else root.resolve()], []
+    found: dict[tuple[int, int], Path] = {}
+    unused: list[Stranger] = []
     for part in _PARTS:
-        if (root / part).is_dir():
-            children = sorted(path for path in (root / part).iterdir() if path.is_dir())
-            folders += [path for path in children if _is_machine(path)]
-    if not folders:
+        for folder in _children(root / part):
+            if not is_folder(folder):
+                continue
+            why = why_closed(folder)
+            if why and not is_private(folder):
+                unused.append(Stranger(folder, f"{why}; {_WAY_OUT}"))
+            elif not why and _is_machine(folder):
+                first = found.setdefault(same_place(folder), folder)
+                if first.name != folder.name:
+                    unused.append(Stranger(folder, f"the same folder as {first}; keep one of them"))
+    if not found and not unused:
         raise DatasetError(f"{root}: no machine in it; {_WANTED}")
-    return folders
+    return list(found.values()), unused
+
+
+def _children(folder: Path) -> list[Path]:
+    """List a folder, sorted; one that is not there is empty."""
+    why = why_closed(folder)
+    if why:
+        raise DatasetError(f"{folder}: {why}; {_WAY_OUT}")
+    return sorted(folder.iterdir()) if is_folder(folder) else []
 
 
 def _is_machine(folder: Path) -> bool:
-    return any((folder / name).is_dir() for name in ("train", *_TEST_FOLDERS))
+    return any(is_folder(folder / name) for name in ("train", *_TEST_FOLDERS))
 
 
 def _is_audio(path: Path) -> bool:
@@ -190,11 +252,17 @@ def _read_machine(folder: Path) -> tuple[list[ClipRecord], list[Stranger]]:
         try:
             attributes |= read_attributes(table)
         except DatasetError as error:
-            strangers.append(Stranger(table, str(error).removeprefix(f"{table}: ")))
-    for name in ("train", *_choose_test_folders(folder), "supplemental"):
+            strangers.append(_stranger_of(error, table))
+    listed: dict[str, list[Path]] = {}
+    for name in _CLIP_FOLDERS:
+        try:
+            listed[name] = [p for p in _children(folder / name) if not p.name.startswith(".")]
+        except DatasetError as error:
+            strangers.append(_stranger_of(error, folder / name))
+            listed[name] = []
+    for name in ("train", *_choose_test_folders(listed), "supplemental"):
         seen: set[str] = set()
-        paths = (folder / name).iterdir() if (folder / name).is_dir() else ()
-        for path in sorted(path for path in paths if not path.name.startswith(".")):
+        for path in listed[name]:
             record = _read_clip(path, folder.name, name)
             if isinstance(record, ClipRecord) and path.stem in seen:
                 record = Stranger(path, f"the clip {path.stem} is there under two suffixes")
@@ -207,23 +275,29 @@ def _read_machine(folder: Path) -> tuple[list[ClipRecord], list[Stranger]]:
     return clips, strangers
 
 
-def _choose_test_folders(folder: Path) -> tuple[str, ...]:
+def _stranger_of(error: DatasetError, path: Path) -> Stranger:
+    return Stranger(path, str(error).removeprefix(f"{path}: "))
+
+
+def _choose_test_folders(listed: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
     """Choose test_rename/ where it has labels, else test/, else the two that 2021 ships."""
-    renamed, plain = folder / "test_rename", folder / "test"
-    names = [parse_clip_name(path.stem) for path in renamed.glob("*") if _is_audio(path)]
+    names = [parse_clip_name(path.stem) for path in listed["test_rename"] if _is_audio(path)]
     if any(name is not None and name.label is not None for name in names):
         return ("test_rename",)
-    if plain.is_dir() and any(_is_audio(path) for path in plain.iterdir()):
+    if any(_is_audio(path) for path in listed["test"]):
         return ("test",)
     return ("source_test", "target_test")
 
 
 def _read_clip(path: Path, machine: str, folder: str) -> ClipRecord | Stranger:
     """Record of one file in a machine's `folder`, or why it is none."""
-    if not path.is_file():
+    if is_folder(path):
         return Stranger(path, f"a folder inside {folder}/, where clips lie directly", False)
     if not _is_audio(path):
         return Stranger(path, "neither .wav nor .flac", False)
+    why = why_no_file(path) or why_not_scored(path.name)
+    if why is not None:
+        return Stranger(path, why)
     if folder == "supplemental":
         extra = parse_supplemental_name(path.stem)
         section = extra.section or "00"  # 2025, the only year with these clips, has no other
@@ -232,6 +306,8 @@ def _read_clip(path: Path, machine: str, folder: str) -> ClipRecord | Stranger:
     if name is None:
         return Stranger(path, f"a name outside the challenge's grammar, which is {GRAMMAR}")
     split = "train" if folder == "train" else "test"
+    if not _SECTION.fullmatch(name.section):
+        return Stranger(path, f"of section {name.section}, where two digits are expected")
     if name.split not in (None, split):
         return Stranger(path, f"named a {name.split} clip but lies in {folder}/")
     if split == "train" and name.label == 1:

@@ -2,31 +2,32 @@
 
 Input: a service that answers GET <records>/<number> as zenodo.org does; output: what the record
 itself says. Requests wait where the server asks to, try again where trying may help, and give up
-in bounded time. urllib of the standard library does all of it; pooch, the library made for such
-downloads, starts every file anew and knows neither ranges nor Retry-After.
+in bounded time. pooch, the library made for such downloads, starts every file anew and knows
+neither ranges nor Retry-After.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
-from typing import Any, TypeVar, cast
-from urllib.error import HTTPError
-from urllib.parse import quote, urljoin, urlsplit
-from urllib.request import Request, urlopen
+from http.client import HTTPResponse
+from typing import Any, TypeVar
+from urllib.parse import quote, urljoin
 
-from firstshot import __version__
-from firstshot.errors import DatasetError, ParameterError
+from firstshot import web
+from firstshot.errors import DatasetError
+from firstshot.messages import shown
+from firstshot.web import shown_address
 
 RECORDS_URL = "https://zenodo.org/api/records"
-_PASSING = (408, 429, 500, 502, 503, 504)  # statuses after which trying again may help
 _CHECKSUMS = ("md5", "sha1", "sha256", "sha512")
 _LONGEST_LISTING = 1 << 24
+_LARGEST_FILE = 1 << 40
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -47,17 +48,17 @@ class Connection:
     first_pause: float = 1.0
     longest_wait: float = 300.0
 
+    def __post_init__(self) -> None:
+        # Checked before it is kept, so that no repr can show a password.
+        web.check_address(self.records_url, "archive service", RECORDS_URL)
+
     def record_url(self, record: int) -> str:
         """Address of a record; the service may be given with or without `/api/records`.
 
         >>> Connection("http://127.0.0.1:8000").record_url(7)
         'http://127.0.0.1:8000/api/records/7'
         """
-        base = self.records_url.rstrip("/")
-        if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc:
-            raise ParameterError(
-                f"archive service {self.records_url!r}: expected an address such as {RECORDS_URL}"
-            )
+        base = self.records_url.strip().rstrip("/")
         if not base.endswith("/records"):
             base += "/records" if base.endswith("/api") else "/api/records"
         return f"{base}/{record}"
@@ -65,12 +66,15 @@ class Connection:
 
 @dataclass(frozen=True)
 class RecordFile:
-    """One file as its record lists it: size in bytes, checksum as `md5:<hexadecimal>`."""
+    """One file as its record lists it: size in bytes, checksum as `md5:<hexadecimal>`.
+
+    Its address may be signed, and is not in the repr.
+    """
 
     name: str
     size: int
     checksum: str
-    url: str
+    url: str = field(repr=False)
 
 
 class Setback(Exception):  # noqa: N818
@@ -96,7 +100,7 @@ def persevere(action: Callable[[], T], url: str, connection: Connection, tell: T
     DatasetError
         Too many failures in a row, or the server asks for a longer wait than is borne.
     """
-    failures = 0
+    failures, place = 0, shown_address(url)
     while True:
         try:
             return action()
@@ -104,48 +108,50 @@ def persevere(action: Callable[[], T], url: str, connection: Connection, tell: T
             failures = 1 if setback.advanced else failures + 1
             if failures >= connection.tries:
                 raise DatasetError(
-                    f"{url}: {setback}, {failures} times in a row; check the network or the proxy "
-                    "and run the same command again, it goes on from here"
+                    f"{place}: {setback}, {failures} times in a row; check the network or the "
+                    "proxy and run the same command again, it goes on from here"
                 ) from setback
             backoff = min(connection.first_pause * 2 ** (failures - 1), connection.longest_wait)
             wait = backoff if setback.wait is None else max(setback.wait, 0.0)
             if wait > connection.longest_wait:
                 raise DatasetError(
-                    f"{url}: {setback} and asks to wait {wait:.0f} s; "
+                    f"{place}: {setback} and asks to wait {wait:.0f} s; "
                     "run the same command again after that, it goes on from here"
                 ) from setback
-            tell(f"{url}: {setback}; trying again in {wait:.0f} s")
+            tell(f"{place}: {setback}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
-def request(url: str, connection: Connection, first_byte: int = 0) -> HTTPResponse:
-    """Ask once for an address, from a byte on; the caller closes the answer.
+@contextmanager
+def request(url: str, connection: Connection, first_byte: int = 0) -> Iterator[HTTPResponse]:
+    """Ask once for an address, from a byte on, and read the answer within the block.
 
     Raises
     ------
     Setback
         No answer, or one that may be another the next time (`RangeRefused`: no such bytes).
     DatasetError
-        An answer that will not change: not there, not allowed.
+        An answer that will not change: not there, not allowed, not to be believed.
     """
-    headers = {"User-Agent": f"firstshot/{__version__}", "Accept-Encoding": "identity"}
-    if first_byte:
-        headers["Range"] = f"bytes={first_byte}-"
+    headers = {"Range": f"bytes={first_byte}-"} if first_byte else {}
     try:
-        answer = urlopen(Request(url, headers=headers), timeout=connection.timeout)
-    except HTTPError as error:
-        with error:
-            raise _judge_status(url, error.code, error.headers) from error
-    except (OSError, HTTPException) as error:
-        reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-        raise Setback(f"cannot be reached ({reason})") from error
-    return cast(HTTPResponse, answer)
+        with web.ask(url, connection.timeout, headers=headers) as answer:
+            if answer.status not in (200, 206):
+                raise _judge_status(shown_address(url), answer.status, answer.headers)
+            yield answer
+    except web.Unreachable as error:
+        raise Setback(f"cannot be reached ({error})") from error
+    except web.BadAnswer as error:
+        raise DatasetError(
+            f"{shown_address(url)}: {error}; check --api and the proxy, then run the same command "
+            "again"
+        ) from error
 
 
 def _judge_status(url: str, status: int, headers: Message) -> Setback | DatasetError:
     if status == 416:
         return RangeRefused("the server has no such bytes (HTTP 416)")
-    if status in _PASSING:
+    if status in web.PASSING:
         return Setback(f"the server is busy (HTTP {status})", _read_wait(headers))
     if status in (404, 410):
         return DatasetError(
@@ -159,15 +165,17 @@ def _judge_status(url: str, status: int, headers: Message) -> Setback | DatasetE
 
 def _read_wait(headers: Message) -> float | None:
     """Seconds that the server asks to wait: Retry-After, or zenodo's time of the next window."""
-    told = str(headers.get("Retry-After") or "").strip()
-    if told.isdigit():
-        return float(told)
+    told = str(headers.get("Retry-After") or "")
+    until = web.read_number(str(headers.get("X-RateLimit-Reset") or ""))
     try:
         if told:
+            seconds = web.read_number(told)
+            if seconds is not None:
+                return float(seconds)
             return parsedate_to_datetime(told).timestamp() - time.time()
-        return float(headers["X-RateLimit-Reset"]) - time.time()
-    except (KeyError, TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
+    return None if until is None else until - time.time()
 
 
 def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dict[str, Any]]:
@@ -182,23 +190,16 @@ def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dic
 
     def read() -> bytes:
         with request(url, connection) as answer:
-            try:
-                body = answer.read(_LONGEST_LISTING)
-            except (OSError, HTTPException) as error:
-                raise Setback(f"the connection was cut ({error})") from error
-            length = answer.headers.get("Content-Length", "")
-            if length.isdigit() and len(body) < min(int(length), _LONGEST_LISTING):
-                raise Setback("the connection was cut")
-            return body
+            return web.read_whole(answer, _LONGEST_LISTING)
 
     what = "check --api and the proxy"
     try:
         told = json.loads(persevere(read, url, connection, tell))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{url}: the answer is not a record (no JSON); {what}") from error
     if not isinstance(told, dict) or str(told.get("id")) != str(record):
         given = told.get("id") if isinstance(told, dict) else None
-        raise DatasetError(f"{url}: the answer is record {given}, not {record}; {what}")
+        raise DatasetError(f"{url}: the answer is record {shown(given)}, not {record}; {what}")
     entries = told.get("files")
     if not isinstance(entries, list) or not entries:
         raise DatasetError(
@@ -219,12 +220,12 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     --------
     >>> entry = {"key": "a.zip", "size": 3, "checksum": "md5:00", "links": {"self": "/a"}}
     >>> choose_file({"a.zip": entry}, ["b.zip", "a.zip"], "http://host/records/7")
-    RecordFile(name='a.zip', size=3, checksum='md5:00', url='http://host/a')
+    RecordFile(name='a.zip', size=3, checksum='md5:00')
     """
     name = next((name for name in names if name in entries), None)
     if name is None:
         raise DatasetError(
-            f"{url}: lists no {' or '.join(names)}, only {', '.join(sorted(entries))}; "
+            f"{url}: lists no {' or '.join(names)}, only {shown(', '.join(sorted(entries)))}; "
             "the record has changed, tell firstshot's developers"
         )
     entry = entries[name]
@@ -234,11 +235,23 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     links = told if isinstance(told, dict) else {}
     # Where a listing has both, `self` is the entry's own page and `content` the bytes.
     link = links.get("content") or links.get("self") or f"{url}/files/{quote(name)}/content"
-    link = urljoin(url, str(link))
-    known = kind in _CHECKSUMS and digest and urlsplit(link).scheme in ("http", "https")
-    if not isinstance(size, int) or size < 0 or not known:
+    link, fault = _resolve(url, str(link))
+    whole = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _LARGEST_FILE
+    if not isinstance(size, int) or not whole or kind not in _CHECKSUMS or not digest or fault:
         raise DatasetError(
-            f"{url}: {name} has size {size!r}, checksum {checksum!r} and address {link!r}; "
-            "expected bytes, md5:... and http; check --api"
+            f"{url}: {name} has size {shown(size)}, checksum {shown(checksum)!r} and address "
+            f"{shown_address(link)!r}{fault}; expected bytes, md5:... and http; check --api"
         )
     return RecordFile(name, size, checksum, link)
+
+
+def _resolve(url: str, link: str) -> tuple[str, str]:
+    """Address of a link in a listing, and what is wrong with it or nothing."""
+    try:
+        link = urljoin(url, link)
+        web.check_step(url, link)
+    except web.BadAnswer as fault:
+        return link, f" ({fault})"
+    except ValueError:
+        return link, " (it cannot be read)"
+    return link, ""

@@ -2,23 +2,26 @@
 
 Every encoder is loaded once and let go before the next, so a system's encoders are never in memory
 together. Embeddings go through the store: a run that was killed goes on where it was, and gives the
-same numbers. A clip that cannot be read stops its own machine only.
+same numbers. A clip that cannot be read stops its own machine only. Earlier results of the same run
+are replaced by complete ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firstshot.dcase.layout import read_layout
-from firstshot.dcase.outcomes import outcomes
-from firstshot.dcase.run_folder import TRIALS, claimed, remove_outputs, remove_section
+from firstshot.dcase.layout import MachineSection, read_layout
+from firstshot.dcase.outcomes import Outcome, outcomes
+from firstshot.dcase.run_folder import RESULTS, TRIALS, Claim, claimed
 from firstshot.dcase.submission import write_decisions, write_scores
 from firstshot.dcase.system import AnySystem
 from firstshot.detector.embedding import Progress
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError
+from firstshot.files import without_links
+from firstshot.names import write_name
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
@@ -64,7 +67,8 @@ def run_system(
     store : EmbeddingStore, optional
         Where embeddings are kept.
     overwrite : bool
-        Replace the results of another run in `out`.
+        Replace the results of another run in `out`, or this run's earlier ones where they hold a
+        section that cannot be run any more.
     progress : callable, optional
         Given a title, returns what is called with (clips done, clips in all).
     workers : int, optional
@@ -73,35 +77,74 @@ def run_system(
     Raises
     ------
     DatasetError
-        The root is not laid out as expected, or not one machine could be run.
+        The root is not laid out as expected, or not one machine could be run, or one that has
+        earlier results could not. The earlier results stay.
     OutputError
-        `out` belongs to another run, or cannot be written.
+        `out` belongs to another run, another process writes to it, or it cannot be written.
     """
     sections = read_layout(root, machines)
     identity = {
-        "data": str(root.resolve()),
+        "data": write_name(str(without_links(root))),
         "machines": [section.name for section in sections],
         "system": system.model_dump(mode="json"),
     }
     workers = count_workers(workers)
-    with claimed(out, identity, overwrite):
-        results, failures = [], {}
-        for name, outcome in outcomes(sections, system, store, progress, workers):
-            if isinstance(outcome, FirstshotError):
-                failures[name] = str(outcome)
-                continue
-            results.append(outcome.result)
-            write_section(out, outcome.result)
-            for seed, trial in outcome.trials.items():
-                write_section(out / TRIALS / str(seed), trial)
-        if not results:
-            remove_outputs(out)
-            raise DatasetError(_tell(failures))
-    _write_reports(out, results, system, root, failures)
-    for section in sections:
-        if section.name in failures:
-            remove_section(out, section.machine, section.section)
-    return Run(tuple(results), failures)
+    with claimed(out, identity, overwrite) as claim:
+        found, failures = _run_all(claim, outcomes(sections, system, store, progress, workers))
+        _check_better(claim, sections, found, failures, overwrite)
+        results = tuple(outcome.result for outcome in found)
+
+        def write(folder: Path) -> None:
+            for outcome in found:
+                _write_outcome(folder, outcome)
+            _write_reports(folder, results, system, root, failures)
+
+        claim.replace_results(write)
+    return Run(results, failures)
+
+
+def _run_all(
+    claim: Claim, told: Iterable[tuple[str, Outcome | FirstshotError]]
+) -> tuple[list[Outcome], dict[str, str]]:
+    """Return what was found and what stopped which section.
+
+    Sections are written as they come where no earlier results stand, so that a run that is stopped
+    leaves those that it finished.
+    """
+    found, failures = [], {}
+    for name, outcome in told:
+        if isinstance(outcome, FirstshotError):
+            failures[name] = str(outcome)
+            continue
+        found.append(outcome)
+        if not claim.stands:
+            _write_outcome(claim.folder, outcome)
+    return found, failures
+
+
+def _check_better(
+    claim: Claim,
+    sections: Sequence[MachineSection],
+    found: Sequence[Outcome],
+    failures: dict[str, str],
+    overwrite: bool,
+) -> None:
+    """Refuse to replace earlier results by fewer, unless asked, or by none."""
+    stay = f"; the earlier results in {claim.folder} stay as they are" if claim.stands else ""
+    if not found:
+        raise DatasetError(_tell(failures) + stay)
+    lost = [s.name for s in sections if claim.has_section(s.machine, s.section)]
+    if not overwrite and any(name in failures for name in lost):
+        raise DatasetError(
+            f"{_tell(failures)}{stay}; mend the clips, or add --overwrite to keep only what could "
+            "be run now"
+        )
+
+
+def _write_outcome(folder: Path, outcome: Outcome) -> None:
+    write_section(folder, outcome.result)
+    for seed, trial in outcome.trials.items():
+        write_section(folder / TRIALS / str(seed), trial)
 
 
 def write_section(folder: Path, result: SectionResult) -> None:
@@ -127,7 +170,7 @@ def _write_reports(
     fingerprints = results[0].fingerprints
     settings = {"data": str(root), **system.model_dump(mode="json"), "fingerprints": fingerprints}
     write_results_csv(out / "results.csv", results)
-    write_results_json(out / "results.json", results, settings, failures)
+    write_results_json(out / RESULTS, results, settings, failures)
     # The intervals are over clips; where there are trials, their deviations are told instead.
     labelled = [
         LabelledScores(result.labels, result.scores, result.domains)
@@ -140,7 +183,7 @@ def _write_reports(
     write_page(
         out / "report.html",
         results,
-        title=f"{root.resolve().name}: {system.name}",
+        title=f"{without_links(root).name}: {system.name}",
         settings=settings,
         overall_interval=interval,
         failures=failures,

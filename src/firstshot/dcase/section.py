@@ -168,7 +168,9 @@ def show_examples(
             heard.normal_spectra,
             difference_db(heard.levels[i], heard.normal_levels[row]),
         )
-        neighbor = normal[(nearest.clip.split("@")[0], nearest.domain)]
+        neighbor = normal.get((nearest.clip, nearest.domain))
+        if neighbor is None:  # a window, whose name says where it begins
+            neighbor = normal[(nearest.clip.rpartition("@")[0], nearest.domain)]
         found.append(
             Example(
                 clip=clip.path.name,

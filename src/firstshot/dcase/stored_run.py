@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firstshot.dcase.run_folder import IDENTITY
+from firstshot.dcase.run_folder import IDENTITY, RESULTS
 from firstshot.dcase.submission import (
     DECISIONS,
     SCORES,
@@ -24,8 +24,6 @@ from firstshot.dcase.submission import (
 from firstshot.errors import DatasetError
 from firstshot.report.table import METRIC_COLUMNS
 from firstshot.results import Interval
-
-RESULTS = "results.json"
 
 
 @dataclass(frozen=True)

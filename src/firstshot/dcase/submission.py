@@ -2,7 +2,8 @@
 
 ``anomaly_score_<machine>_section_<SS>_test.csv`` holds a clip name and a score per row,
 ``decision_result_<machine>_section_<SS>_test.csv`` a clip name and 0 (normal) or 1 (anomalous); no
-header. Scores are written with as many digits as a float64 needs to come back bit for bit.
+header. Scores are written with as many digits as a float64 needs to come back bit for bit. A clip
+whose name has a control character, a line break or bytes that are not UTF-8 is refused.
 
 Reading is strict: the first fault is raised with the file, the row (counted from 1) and what is
 wrong. `lenient` admits what the official evaluator admits: further columns, decisions such as 1.0,
@@ -12,7 +13,6 @@ and a clip name that comes twice.
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -22,13 +22,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstshot.dcase.clip_names import why_not_scored
 from firstshot.errors import DatasetError, ParameterError
 from firstshot.files import write_result
+from firstshot.names import csv_text
 
 SCORES = "anomaly_score"
 DECISIONS = "decision_result"
-_SECTION = re.compile(r"\d{2}")
-_MACHINE = re.compile(r"[^\s/\\]+")
+_SECTION = re.compile(r"[0-9]{2}")
+_MACHINE = re.compile(r"[^\s/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ def file_name(kind: str, machine: str, section: str) -> str:
     if not _SECTION.fullmatch(section):
         raise ParameterError(f"section {section!r} must be two digits, as '00'")
     if not _MACHINE.fullmatch(machine):
-        raise ParameterError(f"machine {machine!r} must be a name without spaces or slashes")
+        raise ParameterError(
+            f"machine {machine!r} must be a name without spaces, slashes and "
+            "control characters, in UTF-8"
+        )
     return f"{kind}_{machine}_section_{section}_test.csv"
 
 
@@ -115,9 +120,10 @@ def _write(path: Path, clips: Sequence[str], texts: Sequence[str]) -> Path:
         if clip in seen:
             raise ParameterError(f"clip {clip!r} comes twice in {path.name}; name every clip once")
         seen.add(clip)
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(zip(clips, texts, strict=True))
-    return write_result(path, text.getvalue())
+        why = why_not_scored(clip)
+        if why:
+            raise ParameterError(f"clip {clip!r}: {why}")
+    return write_result(path, csv_text(zip(clips, texts, strict=True)))
 
 
 def read_rows(path: Path) -> list[list[str]]:

@@ -29,8 +29,8 @@ from firstshot.dcase.submission import (
     read_scores,
 )
 from firstshot.dcase.submission_meta import Label, check_team, meta_text
-from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
-from firstshot.files import write_result
+from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.files import check_replaceable, write_result
 
 MOST_SYSTEMS = 4
 _CSV = re.compile(rf"(?P<kind>{SCORES}|{DECISIONS})_(?P<section>.+_section_\d{{2}})_test\.csv")
@@ -74,7 +74,7 @@ def write_submission(
     development : sequence of Path
         Runs of the same systems on labelled data, whose results go into the meta files.
     overwrite : bool
-        Replace `out` where it exists.
+        Replace `out` where it is a submission; other files are never replaced.
 
     Raises
     ------
@@ -104,8 +104,17 @@ def _check_arguments(count: int, out: Path, team: str, overwrite: bool) -> None:
             f"{count} runs: the challenge takes 1 to {MOST_SYSTEMS} systems; name as many"
         )
     check_team(team)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: is there already; choose another name, or add --overwrite")
+    check_replaceable(out, overwrite, "submission", "submission.zip", _is_submission)
+
+
+def _is_submission(path: Path) -> bool:
+    """Tell whether a file is laid out like a submission; nothing is checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return bool(names) and all(name.startswith("teams/") for name in names)
 
 
 def _development_runs(
@@ -237,7 +246,9 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
 def _read_system(path: Path, folder: Path) -> SubmittedSystem:
     label = folder.name
     meta = folder / f"{label}.meta.yaml"
-    if not meta.is_file() or f'label: "{label}"' not in meta.read_text(encoding="utf-8"):
+    # Whatever else it says, in whatever encoding, is the team's own.
+    text = meta.read_text(encoding="utf-8", errors="replace") if meta.is_file() else ""
+    if f'label: "{label}"' not in text:
         raise DatasetError(f"{path}: {label} lacks a meta file {meta.name} that names its label")
     tables: dict[str, dict[str, ClipTable]] = {SCORES: {}, DECISIONS: {}}
     for file in sorted(set(folder.iterdir()) - {meta}):

@@ -12,53 +12,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.layout import MachineSection, read_layout
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_section import Outcome, hear_section, score_combinations, section_key
+from firstshot.dcase.sweep_table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
 from firstshot.detector.embedding import Progress
 from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError, OutputError
-from firstshot.files import write_result
+from firstshot.files import check_not_read_only, without_links, write_result
+from firstshot.locks import hold_folder
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 
 IDENTITY = "sweep.json"
-TABLE = "sweep.csv"
 SCORED = "scored"
 
 Titled = Callable[[str], Progress]
 """Given a title, returns what is called with (done, in all)."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One combination over all sections: harmonic means and the official score, fractions of 1.
-
-    `sections` holds the official score of each.
-    """
-
-    encoder: str
-    combination: Combination
-    auc_source: float
-    auc_target: float
-    pauc: float
-    official_score: float
-    sections: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """All combinations, best first, and what was left out and why."""
-
-    rows: tuple[Row, ...]
-    sections: tuple[str, ...]
-    failures: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def run_sweep(
@@ -94,20 +69,31 @@ def run_sweep(
     Raises
     ------
     DatasetError
-        No labels, or not one section could be scored.
+        No labels, or not one section could be scored, or one that the earlier table ranks could
+        not. The earlier table stays.
     ParameterError, OutputError
-        A setting that cannot be used; `out` is another's.
+        A setting that cannot be used; `out` is another's, or another process writes to it.
     """
     grid.check()
     sections, notes = _labelled(root, read_layout(root, machines))
     workers = count_workers(workers)
-    _claim(out, root, sections, grid, overwrite)
-    found, failures = _try_all(sections, grid, out / SCORED, store, progress, workers, notes)
-    kept = [section.name for section in sections if section.name not in failures]
-    if not kept:
-        raise DatasetError("; ".join(dict.fromkeys(failures.values())))
-    rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
-    return Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
+    identity = {
+        "data": str(without_links(root)),
+        "sections": [section.name for section in sections],
+        "grid": grid.to_json(),
+    }
+    with hold_folder(out):
+        _claim(out, identity, overwrite)
+        found, failures = _try_all(sections, grid, out / SCORED, store, progress, workers, notes)
+        kept = [section.name for section in sections if section.name not in failures]
+        if not kept:
+            raise DatasetError("; ".join(dict.fromkeys(failures.values())))
+        rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
+        sweep = Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
+        _check_better(out, sweep, overwrite)
+        write_result(out / IDENTITY, _as_text(identity))
+        write_sweep_csv(out, sweep)
+    return sweep
 
 
 def _try_all(
@@ -166,27 +152,41 @@ def _labelled(
     return kept, notes
 
 
-def _claim(
-    out: Path, root: Path, sections: Sequence[MachineSection], grid: Grid, overwrite: bool
-) -> None:
-    """Make `out` this sweep's folder, or raise OutputError."""
-    identity = {
-        "data": str(root.resolve()),
-        "sections": [section.name for section in sections],
-        "grid": grid.to_json(),
-    }
-    way_out = "choose another folder, or add --overwrite"
+def _claim(out: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    """Make `out` this sweep's folder, or raise OutputError.
+
+    A table of another sweep stays, with its identity, until the new one is complete.
+    """
     try:
         others = [p.name for p in out.iterdir() if not p.name.startswith(".")]
-    except FileNotFoundError:
-        others = []
     except OSError as error:
         raise OutputError(f"{out}: is no folder for results ({error.strerror})") from error
-    if others and IDENTITY not in others:
+    found = _read_json(out / IDENTITY)
+    if others and not (isinstance(found, dict) and found.keys() >= identity.keys()):
         raise OutputError(f"{out}: holds {min(others)}, not a sweep; choose another folder")
-    if others and not overwrite and _read_json(out / IDENTITY) != json.loads(json.dumps(identity)):
-        raise OutputError(f"{out}: holds a sweep of other data or of another grid; {way_out}")
-    write_result(out / IDENTITY, json.dumps(identity, indent=2) + "\n")
+    if others and not overwrite and found != json.loads(json.dumps(identity)):
+        raise OutputError(
+            f"{out}: holds a sweep of other data or of another grid; choose another folder, or add "
+            "--overwrite"
+        )
+    for path in (out, out / IDENTITY, out / TABLE):
+        check_not_read_only(path)
+    if not (out / TABLE).exists():
+        write_result(out / IDENTITY, _as_text(identity))
+
+
+def _check_better(out: Path, sweep: Sweep, overwrite: bool) -> None:
+    """Refuse, unless asked, to replace a table that ranks sections which could not be read now."""
+    lost = [name for name in ranked_sections(out) if name in sweep.failures]
+    if lost and not overwrite:
+        raise DatasetError(
+            f"{lost[0]}: {sweep.failures[lost[0]]}; the earlier table in {out} stays as it is; "
+            "mend the clips, or add --overwrite to rank without them"
+        )
+
+
+def _as_text(identity: dict[str, Any]) -> str:
+    return json.dumps(identity, indent=2) + "\n"
 
 
 def _read_json(path: Path) -> Any:

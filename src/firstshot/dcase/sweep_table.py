@@ -6,14 +6,42 @@ Input: a `Sweep`. Output: text. Whoever opens the table reads first that it was 
 from __future__ import annotations
 
 import csv
-import io
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from firstshot.dcase.sweep import TABLE, Sweep
-from firstshot.dcase.sweep_grid import show_layers, weights_of
+from firstshot.dcase.sweep_grid import Combination, show_layers, weights_of
 from firstshot.files import write_result
+from firstshot.names import Cell, cell_name, csv_text
 
+TABLE = "sweep.csv"
+_SECTION_COLUMN = "official score "
 TERMINAL_COLUMNS = ("Encoder", "Layers", "Normaliser", "Metric", "Official", "Src", "Tgt", "pAUC")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination over all sections: harmonic means and the official score, fractions of 1.
+
+    `sections` holds the official score of each.
+    """
+
+    encoder: str
+    combination: Combination
+    auc_source: float
+    auc_target: float
+    pauc: float
+    official_score: float
+    sections: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All combinations, best first, and what was left out and why."""
+
+    rows: tuple[Row, ...]
+    sections: tuple[str, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def warning_lines(sweep: Sweep) -> tuple[str, ...]:
@@ -35,25 +63,34 @@ def warning_lines(sweep: Sweep) -> tuple[str, ...]:
 
 def sweep_csv(sweep: Sweep) -> str:
     """Return the whole ranking as CSV; the lines in front begin with #."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    text.writelines(f"# {line}\n" for line in warning_lines(sweep))
+    warning = "".join(f"# {line}\n" for line in warning_lines(sweep))
     columns = ("rank", "encoder", "layers", "normalizer", "metric", "transductive")
     means = ("official score", "AUC (source)", "AUC (target)", "pAUC")
-    writer.writerow([*columns, *means, *(f"official score {name}" for name in sweep.sections)])
+    table: list[list[Cell]] = []
+    table.append([*columns, *means, *(f"{_SECTION_COLUMN}{name}" for name in sweep.sections)])
     for rank, row in enumerate(sweep.rows, start=1):
         c = row.combination
         values = (row.official_score, row.auc_source, row.auc_target, row.pauc)
         numbers = [f"{100 * v:.4f}" for v in (*values, *row.sections.values())]
         transductive = "yes" if c.normalizer == "test_zscore" else "no"
         ways = (row.encoder, show_layers(c.layers), c.normalizer, c.metric, transductive)
-        writer.writerow([rank, *ways, *numbers])
-    return text.getvalue()
+        table.append([rank, *map(cell_name, ways), *numbers])
+    return warning + csv_text(table)
 
 
 def write_sweep_csv(folder: Path, sweep: Sweep) -> Path:
     """Write the ranking to the sweep's folder and return its path."""
     return write_result(folder / TABLE, sweep_csv(sweep))
+
+
+def ranked_sections(folder: Path) -> list[str]:
+    """Return the sections that the table in a sweep's folder ranks; none where there is none."""
+    try:
+        lines = (folder / TABLE).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    header = next(csv.reader(line for line in lines if not line.startswith("#")), [])
+    return [c.removeprefix(_SECTION_COLUMN) for c in header if c.startswith(_SECTION_COLUMN)]
 
 
 def sweep_rows(sweep: Sweep, top: int) -> list[list[str]]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from firstshot.dcase.submission import read_decisions, read_rows
 from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.listing import is_folder, list_files, why_closed, why_no_file
 
 _FILE = re.compile(
     r"ground_truth_(?P<machine>.+)_section_(?P<section>\d{2})"
@@ -64,8 +65,9 @@ def read_truth(folder: Path) -> list[SectionTruth]:
 
 def _truth_root(folder: Path) -> Path:
     """Find the folder that holds ground_truth_data."""
-    if not folder.is_dir():
-        raise DatasetError(f"truth folder {folder} does not exist")
+    why = why_closed(folder) if is_folder(folder) else why_no_file(folder) or "is no folder"
+    if why:
+        raise DatasetError(f"truth folder {folder} {why}")
     if (folder / "ground_truth_data").is_dir():
         return folder
     if folder.resolve().name == "ground_truth_data":
@@ -80,7 +82,8 @@ def _truth_root(folder: Path) -> Path:
         hint = (
             "; the list of 2020 is not supported" if any(folder.rglob("eval_data_list.csv")) else ""
         )
-        raise DatasetError(f"{folder} holds no folder ground_truth_data{hint}")
+        closed = "".join(f"; {place.path} {place.why}" for place in list_files(folder).unlisted[:1])
+        raise DatasetError(f"{folder} holds no folder ground_truth_data{hint}{closed}")
     return found[0]
 
 

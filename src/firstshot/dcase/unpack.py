@@ -7,23 +7,30 @@ temporary folder beside it until it is whole, so a kill leaves nothing that look
 
 from __future__ import annotations
 
+import errno
 import filecmp
+import os
 import re
 import shutil
 import stat
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from firstshot.archives import DAMAGED
+from firstshot.dcase.archive_limits import check_directory, check_sizes
 from firstshot.dcase.layout import AUDIO_SUFFIXES
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError
+from firstshot.messages import shown
+from firstshot.resumable import refuse_link
 
 SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
 _OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")
 _CLUTTER = re.compile(r"__MACOSX/.*|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)")
 _CHUNK = 1 << 20
+_LONGEST_NAME = 255
+_MOST_FOLDERS = 16
 
 Members = dict[str, zipfile.ZipInfo]
 """Entries of an archive by their place in the machine's folder, as `train/clip.wav`."""
@@ -51,33 +58,40 @@ def unpack(
     Raises
     ------
     DatasetError
-        Not a readable zip, an entry that would land elsewhere, another machine's clips, or none.
+        Not a readable zip, an entry that would land elsewhere, another machine's clips, or none, or
+        more of anything than recordings of a machine have.
     OutputError
         The disk is full or the folder cannot be written to.
     """
     temporary = folder.parent / f".unpacking-{path.stem}"
     try:
+        check_directory(path)
         with zipfile.ZipFile(path) as archive:
             members = read_members(archive, path, folder.name)
+            check_sizes(path, archive.infolist())
             folder.parent.mkdir(parents=True, exist_ok=True)
+            refuse_link(temporary)
             shutil.rmtree(temporary, ignore_errors=True)  # what a killed run has left
             _check_space(path, members, folder.parent)
             _extract(archive, members, temporary / folder.name, progress)
         inside = len(folder.name) + 1
         moved = _move_in(temporary, folder.parent, path.stem)
         return {place[inside:]: size for place, size in moved}
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        # RuntimeError: encrypted, or (as NotImplementedError) packed by a method unknown here.
-        raise DatasetError(
-            f"{path}: not a zip that can be unpacked ({error}); remove it"
-        ) from error
+    except DAMAGED as error:
+        raise _unreadable(path, error) from error
     except OSError as error:
+        if error.errno == errno.EINVAL and error.filename is None:  # an offset before the beginning
+            raise _unreadable(path, error) from error
         raise OutputError(
             f"{error.filename or folder}: cannot be read or written ({error.strerror}); make room "
             "or mend its permissions, then run the same command again"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(f"{path}: not a zip that can be unpacked ({shown(error)}); remove it")
 
 
 def read_members(archive: zipfile.ZipFile, path: Path, machine: str) -> Members:
@@ -92,6 +106,12 @@ def read_members(archive: zipfile.ZipFile, path: Path, machine: str) -> Members:
         if place in members:
             raise DatasetError(f"{path}: holds {place} twice; not as published, remove it")
         members[place] = entry
+    for place in members:
+        above = next((str(p) for p in PurePosixPath(place).parents if str(p) in members), None)
+        if above is not None:
+            raise DatasetError(
+                f"{path}: holds {above} as a file and as a folder; not as published, remove it"
+            )
     clips = [place for place in members if place.lower().endswith(AUDIO_SUFFIXES)]
     if not any(place.split("/")[0] in SPLIT_FOLDERS for place in clips):
         raise DatasetError(
@@ -107,8 +127,19 @@ def _split_safely(name: str, entry: zipfile.ZipInfo, path: Path) -> list[str]:
     link = stat.S_ISLNK(entry.external_attr >> 16)
     if link or name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in parts:
         kind = "a link" if link else "a path that leads out of its folder"
-        raise DatasetError(f"{path}: the entry {name!r} is {kind}; nothing was unpacked, remove it")
-    return [part for part in parts if part not in ("", ".")]
+        told = f"the entry {shown(name)!r} is {kind}"
+        raise DatasetError(f"{path}: {told}; nothing was unpacked, remove it")
+    parts = [part for part in parts if part not in ("", ".")]
+    if (
+        len(parts) > _MOST_FOLDERS
+        or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts)
+        or not name.isprintable()
+    ):
+        raise DatasetError(
+            f"{path}: the entry {shown(name)!r} has a name that is too long or holds control "
+            "characters; nothing was unpacked, remove it"
+        )
+    return parts
 
 
 def _strip(folders: list[str], path: Path, machine: str) -> list[str]:
@@ -122,7 +153,7 @@ def _strip(folders: list[str], path: Path, machine: str) -> list[str]:
         folders = folders[1:]
     if folders and not inside and folders[0] not in SPLIT_FOLDERS:
         raise DatasetError(
-            f"{path}: holds a folder {folders[0]!r} where {machine!r} was expected; "
+            f"{path}: holds a folder {shown(folders[0])!r} where {machine!r} was expected; "
             "not the archive it should be, remove it"
         )
     return folders

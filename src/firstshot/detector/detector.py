@@ -20,7 +20,7 @@ from firstshot.detector.hearing import Hearing
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts, lowest_recall
 from firstshot.detector.prediction import clip_scores, predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
-from firstshot.detector.sources import Source, Sources, is_one_clip, list_clips
+from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import FirstshotError
 from firstshot.results import Result
@@ -150,6 +150,7 @@ class Detector:
             del self.hearing_
         sources = list_clips(source, sample_rate, "source clips")
         targets = [] if target is None else list_clips(target, sample_rate, "target clips")
+        check_apart(sources, targets)
         clips = embed_all(
             sources + targets, self.hear(), store=store, progress=progress, workers=workers
         )

@@ -3,7 +3,7 @@
 Input: clips, and how they are heard. Output: an `EmbeddedClip` each, in the order given. While one
 clip is in the encoder, others are read and go through its front-end, each in a thread of its own;
 how many threads there are changes no number. Memory does not grow with the number of clips, and
-recordings of hours are held one at a time; what the store already holds is not encoded again.
+recordings of hours are read in pieces, one at a time; what the store holds is not encoded again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from firstshot.detector.listening import (
     Listener,
     seconds_of,
 )
-from firstshot.detector.sources import HasPath, Source, Sources, list_clips
+from firstshot.detector.sources import Found, HasPath, Source, Sources, find_clips, list_clips
 from firstshot.encoders.pipeline import count_workers, in_order
 from firstshot.encoders.protocol import Shareable
 from firstshot.errors import FirstshotError, FirstshotWarning
@@ -33,6 +33,7 @@ from firstshot.store import EmbeddingStore
 __all__ = [
     "Clip",
     "EmbeddedClip",
+    "Found",
     "HasPath",
     "Hearing",
     "Progress",
@@ -40,6 +41,7 @@ __all__ = [
     "Sources",
     "embed_all",
     "embed_clips",
+    "find_clips",
     "list_clips",
     "member_rows",
 ]

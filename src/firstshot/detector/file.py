@@ -1,7 +1,8 @@
 """The detector file `*.firstshot`: a zip of the arrays, the members and a manifest.
 
 - `bank.safetensors`: embeddings, transforms, what the normalisers measured, calibration scores;
-- `members.csv`: clip, domain, digest of its samples, one row per bank member;
+- `members.csv`: clip, domain, digest of its samples, one row per bank member; where a name is not
+  plain text the first column is `clip_written`, and holds what `write_name` of `names` writes;
 - `manifest.json`: schema number, settings, encoder with its fingerprint, threshold, versions, a
   self-check score, and the SHA-256 of the two other members and of the manifest itself.
 
@@ -38,9 +39,11 @@ from numpy.typing import NDArray
 from firstshot.detector.tensors import pack, unpack
 from firstshot.errors import DetectorFileError
 from firstshot.files import write_result
+from firstshot.names import csv_text, read_name, write_name
 
 SCHEMA = 2
 _BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"
+_PLAIN, _WRITTEN = "clip", "clip_written"
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
     *(KeyError, ValueError, TypeError, RuntimeError),
@@ -126,6 +129,15 @@ def write_detector_file(
             archive.writestr(_member(_MANIFEST), json.dumps(manifest, indent=2))
 
     write_result(path, write)
+
+
+def is_detector_file(path: Path) -> bool:
+    """Tell whether a file holds what detector files hold; nothing is checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {_BANK, _TABLE, _MANIFEST} <= set(archive.namelist())
+    except _DAMAGE:
+        return False
 
 
 def _member(name: str) -> zipfile.ZipInfo:
@@ -243,14 +255,19 @@ def _plain(value: Any) -> Any:
 
 
 def _members_as_csv(members: list[MemberRow]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip", "domain", "samples_sha256"])
-    writer.writerows([m.clip, m.domain, m.digest] for m in members)
-    return text.getvalue().encode("utf-8")
+    written = [write_name(member.clip) for member in members]
+    plain = all(name == m.clip for name, m in zip(written, members, strict=True))
+    header = (_PLAIN if plain else _WRITTEN, "domain", "samples_sha256")
+    rows = [(name, m.domain, m.digest) for name, m in zip(written, members, strict=True)]
+    return csv_text([header, *rows]).encode("utf-8")
 
 
 def _members_from_csv(table: bytes) -> list[MemberRow]:
-    rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
-    next(rows)
-    return [MemberRow(*row) for row in rows]
+    try:
+        header, *rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
+    except csv.Error as error:
+        raise ValueError(f"{_TABLE}: {error}") from error
+    if header[:1] not in ([_PLAIN], [_WRITTEN]):
+        raise ValueError(f"{_TABLE}: begins with {header[:1]}")
+    name = read_name if header[0] == _WRITTEN else str
+    return [MemberRow(name(clip), domain, digest) for clip, domain, digest in rows]

@@ -6,7 +6,7 @@ in its recipe all that decides an embedding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from firstshot.encoders import load_encoder
 from firstshot.encoders.pooling import POOLINGS, resolve_layers
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import ParameterError
-from firstshot.sound.audio import Channel, LengthPolicy, Waveform, load_waveform
+from firstshot.errors import ParameterError, warn
+from firstshot.sound.audio import Channel, LengthPolicy, load_waveform, read_blocks
+from firstshot.sound.recording import Recording, record
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,24 @@ class Hearing:
             "length": str(self.length),
         }
 
-    def read(self, clip: Clip) -> Waveform:
-        """Return the clip's waveform, mono at the encoder's rate."""
-        return load_waveform(
-            clip.source,
-            self.encoder.sample_rate,
-            source_rate=clip.sample_rate,
-            channel=self.channel,
-            name=clip.name,
+    def read(self, clip: Clip, check: Callable[[int], object] = lambda samples: None) -> Recording:
+        """Return the clip, mono at the encoder's rate, as the length policy hears it.
+
+        `check` is called with the samples of a clip that gets too long to be held without care.
+        """
+        rate, source = self.encoder.sample_rate, clip.source
+        if not isinstance(source, Path):
+            waveform = load_waveform(
+                source, rate, source_rate=clip.sample_rate, channel=self.channel, name=clip.name
+            )
+            return record(lambda: [waveform], rate, self.length, check)
+        notes: list[str] = []
+        recording = record(
+            lambda: read_blocks(source, rate, self.channel, notes.append), rate, self.length, check
         )
+        for note in notes:
+            warn(note)
+        return recording
 
 
 def make_hearing(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,21 @@ from numpy.typing import NDArray
 from firstshot.detector.hearing import Clip, Hearing
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.pipeline import Room
-from firstshot.errors import FirstshotError, keep_warnings
-from firstshot.sound.audio import Waveform
-from firstshot.store import EmbeddingStore, entry_key, hash_samples
+from firstshot.encoders.working_memory import working_bytes
+from firstshot.errors import FirstshotError, SoundError, keep_warnings
+from firstshot.memory import free_memory
+from firstshot.sound.recording import HELD_SECONDS, Recording
+from firstshot.store import EmbeddingStore, entry_key
 
 WINDOWS_AT_ONCE = 64
 """A recording's windows are encoded so many at a time; who leaves early waits for no more."""
-SECONDS_AT_ONCE = 600.0
-"""Clips are held until their seconds reach this: recordings of hours one at a time."""
+WINDOW_SECONDS_AT_ONCE = 640.0
+"""So many seconds of them where they are windows of a recording that is read in pieces."""
+SECONDS_AT_ONCE = HELD_SECONDS
+"""Clips are held until their seconds reach this: longer recordings are heard one at a time."""
+CAREFUL_SECONDS = 60.0
+"""Shorter pieces fit into any memory that a network does."""
+SHORTER = "cut it, or fit with --length windows:10, which takes little memory for any length"
 SPECTRUM, LEVEL = "spectrum", "level"
 _LOGMEL = LogMel()
 
@@ -92,29 +100,52 @@ class Listener:
         """Embed a few clips; a clip that cannot be read or encoded is told of in its place."""
         seconds = sum(seconds_of(clip, self.hearing) for clip in clips)
         with self.room.take(seconds), keep_warnings() as notes:
-            waveforms = [self._read(clip) for clip in clips]
+            recordings = [self._read(clip) for clip in clips]
             good = [
-                (clip, waveform)
-                for clip, waveform in zip(clips, waveforms, strict=True)
-                if not isinstance(waveform, FirstshotError)
+                (clip, recording)
+                for clip, recording in zip(clips, recordings, strict=True)
+                if isinstance(recording, Recording)
             ]
-            embedded = iter(self._embed(good))
-        found = [w if isinstance(w, FirstshotError) else next(embedded) for w in waveforms]
+            embedded = iter(self._embed_those_that_fit(good))
+        found = [r if isinstance(r, FirstshotError) else next(embedded) for r in recordings]
         return Group(tuple(found), tuple(notes))
 
-    def _read(self, clip: Clip) -> Waveform | FirstshotError:
+    def _read(self, clip: Clip) -> Recording | FirstshotError:
         """Read a clip that the encoder can take, or return why not, naming it."""
-        hearing = self.hearing
         try:
-            waveform = hearing.read(clip)
-            first = hearing.length.apply(waveform, hearing.encoder.sample_rate)[0]
-            hearing.encoder.grid(len(first))
-        except FirstshotError as error:
-            named = type(error)(_with_name(str(error), clip))
-            # Without the frames of the call, which would keep the samples.
-            named.__cause__ = error.with_traceback(None)
-            return named
-        return waveform
+            recording = self.hearing.read(clip, self._check_memory)
+            self.hearing.encoder.grid(recording.piece_samples)
+            self._check_memory(recording.piece_samples)
+        except (FirstshotError, MemoryError) as error:
+            return _named(error, clip)
+        return recording
+
+    def _check_memory(self, samples: int) -> None:
+        """Raise `SoundError` where encoding that many samples in one piece needs too much memory.
+
+        The system would not refuse the memory but end the process, and with it all other clips.
+        """
+        encoder = self.hearing.encoder
+        free = free_memory() if samples > CAREFUL_SECONDS * encoder.sample_rate else None
+        needed = working_bytes(encoder, samples) if free is not None else 0
+        if free is not None and needed > free:
+            raise SoundError(
+                f"{samples / encoder.sample_rate / 60:.0f} min or more in one piece need about "
+                f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; {SHORTER}"
+            )
+
+    def _embed_those_that_fit(
+        self, batch: Sequence[tuple[Clip, Recording]]
+    ) -> list[EmbeddedClip | FirstshotError]:
+        """Embed clips; one whose samples cannot be had a second time, or held, loses no other."""
+        try:
+            return list(self._embed(batch))
+        except (SoundError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _lacks_memory(error):
+                raise
+            if len(batch) == 1:
+                return [_named(error, batch[0][0])]
+        return [self._embed_those_that_fit([one])[0] for one in batch]
 
     @cached_property
     def _wanted(self) -> list[str]:
@@ -124,9 +155,8 @@ class Listener:
     def _recipe(self) -> dict[str, object]:
         return {**self.hearing.recipe(), "spectrum": _LOGMEL.fingerprint}
 
-    def _embed(self, batch: Sequence[tuple[Clip, Waveform]]) -> list[EmbeddedClip]:
-        digests = [hash_samples(waveform) for _, waveform in batch]
-        keys = [entry_key(digest, self._recipe) for digest in digests]
+    def _embed(self, batch: Sequence[tuple[Clip, Recording]]) -> list[EmbeddedClip]:
+        keys = [entry_key(recording.digest, self._recipe) for _, recording in batch]
         found: list[dict[str, NDArray[np.float32]] | None]
         found = [self.store.load(key) if self.store else None for key in keys]
         missing = [i for i, e in enumerate(found) if e is None or not set(self._wanted) <= e.keys()]
@@ -137,41 +167,41 @@ class Listener:
                 found[i] = self.store.save(keys[i], merged) if self.store else merged
         rate = self.hearing.encoder.sample_rate
         embedded = []
-        for (clip, waveform), digest, entry in zip(batch, digests, found, strict=True):
+        for (clip, recording), entry in zip(batch, found, strict=True):
             assert entry is not None
-            starts = tuple(s / rate for s in self.hearing.length.starts(len(waveform), rate))
+            starts = tuple(start / rate for start in recording.starts)
             layers = tuple(entry[f"layer_{n}"] for n in self.hearing.layers)
             spectrum, levels = np.empty((len(starts), 0), np.float32), np.empty(0, np.float32)
             if self.spectra:
                 spectrum, levels = entry[SPECTRUM], entry[LEVEL]
-            seconds = len(waveform) / rate
+            seconds = recording.samples / rate
             embedded.append(
-                EmbeddedClip(clip.name, digest, starts, layers, spectrum, levels, seconds)
+                EmbeddedClip(clip.name, recording.digest, starts, layers, spectrum, levels, seconds)
             )
         return embedded
 
-    def _encode(self, waveforms: Sequence[Waveform]) -> list[dict[str, NDArray[Any]]]:
+    def _encode(self, recordings: Sequence[Recording]) -> list[dict[str, NDArray[Any]]]:
         """Encode all windows of a few clips and deal them out to their clips again."""
-        rate = self.hearing.encoder.sample_rate
-        windows = [self.hearing.length.apply(waveform, rate) for waveform in waveforms]
-        flat = [window for of_clip in windows for window in of_clip]
-        parts = list(self._encode_windows(flat))
-        ends = np.cumsum([len(of_clip) for of_clip in windows])[:-1]
+        parts = list(self._encode_windows(recordings))
+        ends = np.cumsum([len(recording.starts) for recording in recordings])[:-1]
         columns = {
             name: np.split(np.concatenate(column) if len(column) > 1 else column[0], ends)
             for name, *column in zip(self._wanted, *parts, strict=True)
         }
-        return [{name: of[i] for name, of in columns.items()} for i in range(len(waveforms))]
+        return [{name: of[i] for name, of in columns.items()} for i in range(len(recordings))]
 
-    def _encode_windows(self, windows: Sequence[Waveform]) -> Iterator[list[NDArray[np.float32]]]:
+    def _encode_windows(
+        self, recordings: Sequence[Recording]
+    ) -> Iterator[list[NDArray[np.float32]]]:
         """Yield what is wanted of a few windows at a time: (windows, values) each."""
         hearing, rate = self.hearing, self.hearing.encoder.sample_rate
         same = hearing.encoder == _LOGMEL and hearing.pooling == "temporal"
         measured = self.spectra and same and hearing.layers == (1,)
-        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+        windows = chain.from_iterable(recording.pieces() for recording in recordings)
+        at_once = min(_windows_at_once(recording) for recording in recordings)
+        while few := list(islice(windows, at_once)):
             if self.left.is_set():
                 raise FirstshotError("nobody waits for this clip any more")
-            few = windows[start : start + WINDOWS_AT_ONCE]
             if measured:  # what explanations are worded from is the embedding itself
                 spectrum, levels = _LOGMEL.measure(few, rate)
                 yield [spectrum, spectrum, levels]
@@ -206,6 +236,33 @@ def _seconds(start: float) -> str:
     return f"{start:.6f}".rstrip("0").rstrip(".")
 
 
-def _with_name(message: str, clip: Clip) -> str:
+def _windows_at_once(recording: Recording) -> int:
+    """Return how many windows are held at once: fewer long ones of what is read in pieces."""
+    if recording.held is not None:
+        return WINDOWS_AT_ONCE
+    seconds = recording.piece_samples / recording.sample_rate
+    return max(1, min(WINDOWS_AT_ONCE, int(WINDOW_SECONDS_AT_ONCE / seconds)))
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    """Tell whether a library ran out of memory, which torch and the runtimes say in words.
+
+    >>> _lacks_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB"))
+    True
+    """
+    text = str(error).lower()
+    return any(words in text for words in ("allocate", "out of memory", "bad_alloc"))
+
+
+def _named(error: Exception, clip: Clip) -> FirstshotError:
+    """Return a clip's error, naming it, without the frames of the call that keep its samples."""
     place = str(clip.source) if isinstance(clip.source, Path) else clip.name
-    return message if place in message else f"{place}: {message}"
+    message = str(error)
+    kind: type[FirstshotError] = SoundError
+    if isinstance(error, FirstshotError):
+        kind = type(error)
+    else:
+        message = f"there is not enough memory for it; {SHORTER}"
+    named = kind(message if place in message else f"{place}: {message}")
+    named.__cause__ = error.with_traceback(None)
+    return named

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from firstshot.archives import DAMAGED
+from firstshot.encoders.pickled_code import find_code, is_pickle_with_code
 from firstshot.errors import WeightsError
+from firstshot.messages import shown
 
 Kind = Literal["safetensors", "zip pickle", "old pickle"]
 
@@ -24,6 +27,7 @@ CFG = "cfg"
 """Where BEATs keeps its configuration: an entry of the pickle, or the header of a safetensors."""
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _LONGEST_HEADER = 100_000_000
+_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def kind_of(path: Path, advice: str) -> Kind:
     if start.startswith(b"PK\x03\x04"):
         _check_archive(path, advice)
         return "zip pickle"
-    if start.startswith(_PICKLE_STARTS):
+    if start.startswith(_PICKLE_STARTS) or is_pickle_with_code(path):
         return "old pickle"
     raise WeightsError(f"{path}: {_looks_like(start)}, expected a weights file; {advice}")
 
@@ -88,14 +92,25 @@ def _looks_like(start: bytes) -> str:
 def _check_archive(path: Path, advice: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path}: truncated or damaged ({error}); {advice}") from error
+            names, entries = archive.namelist(), archive.infolist()
+    except (*DAMAGED, OSError) as error:
+        raise WeightsError(f"{path}: truncated or damaged ({shown(error)}); {advice}") from error
     if not any(name.endswith("data.pkl") for name in names):
         inside = [name for name in names if name.endswith((".pt", ".pth", ".safetensors"))]
         named = f", give {inside[0]} from inside it" if inside else ""
         raise WeightsError(
             f"{path}: an archive, expected a weights file: unpack it{named}; {advice}"
+        )
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise WeightsError(
+            f"{path}: a TorchScript program, which is code; it was not run and is never loaded; "
+            f"{advice}"
+        )
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        # torch would unpack them in memory, to whatever size.
+        raise WeightsError(
+            f"{path}: holds compressed entries, which torch never writes; it may be made to fill "
+            f"the memory; {advice}"
         )
 
 
@@ -122,8 +137,7 @@ def _read_safetensors(path: Path, advice: str) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         cfg = json.loads(header[CFG]) if CFG in header else None
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path}: truncated or damaged ({reason}); {advice}") from error
+        raise WeightsError(f"{path}: truncated or damaged ({shown(error)}); {advice}") from error
     return Checkpoint(tensors, cfg)
 
 
@@ -147,12 +161,19 @@ def _read(path: Path, kind: Kind, advice: str) -> Checkpoint:
 
 
 def _why_not_loaded(path: Path, reason: str, advice: str) -> str:
-    refused = re.search(r"Unsupported (?:global: GLOBAL|class|operand) ?(\S*)", reason)
-    if refused:
+    # Where the names are hidden from `find_code`, torch still gives the one that it refused.
+    refused = re.search(
+        r"(?:Unsupported class|(?i:unsupported global):? ?GLOBAL) ([\w.]+) ", reason
+    )
+    names = find_code(path) or (refused.groups() if refused else ())
+    if names:
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
         return (
-            f"{path}: a pickle that holds more than tensors ({refused[1]}), which could run code "
-            "and is never loaded; take the published safetensors file, or save the tensors as one "
-            f"on a machine where you trust it; {advice}"
+            f"{path}: a pickle that holds more than tensors ({', '.join(names[:_NAMES_SHOWN])}"
+            f"{more}), which is code that would run on loading; it was not run, and such a file is "
+            "never loaded; take the published safetensors file, or save the tensors as one on a "
+            f"machine where you trust it; {advice}"
         )
+    reason = reason.rpartition("WeightsUnpickler error: ")[2]
     first = next(iter(reason.strip().splitlines()), "no reason given")
-    return f"{path}: truncated or damaged ({first[:160]}); {advice}"
+    return f"{path}: truncated or damaged ({shown(first)}); {advice}"

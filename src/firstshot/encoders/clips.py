@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.protocol import Waveforms
-from firstshot.errors import ParameterError, SoundError
+from firstshot.errors import SoundError
+from firstshot.numbers import check_number
+
+LARGEST_RATIO = 128
+"""Between a clip's rate and the encoder's: beyond it a clip of seconds would fill the memory."""
 
 
 def heard(
@@ -25,7 +29,7 @@ def heard(
         There are no clips, or one is not mono, not of floats, has NaN, or has fewer than `shortest`
         samples at `wanted` Hz.
     ParameterError
-        `sample_rate` is not positive.
+        `sample_rate` is no rate that sound is recorded at.
 
     Examples
     --------
@@ -34,8 +38,7 @@ def heard(
     """
     if len(waveforms) == 0:
         raise SoundError(f"no clips were given; {encoder} needs at least one")
-    if sample_rate <= 0:
-        raise ParameterError(f"sample_rate {sample_rate}: expected a positive number of Hz")
+    check_number("sample_rate", sample_rate, wanted / LARGEST_RATIO, wanted * LARGEST_RATIO, "Hz")
     clips = []
     for index, waveform in enumerate(waveforms):
         clip = _checked(waveform, f"clip {index}")

@@ -12,25 +12,26 @@ that are there already are taken), and the usual proxy variables.
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from io import FileIO
 from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import urljoin, urlsplit
+from typing import TypeAlias
 
+from firstshot import web
+from firstshot.cache_folder import user_cache_folder
 from firstshot.encoders.catalog import HubFile
 from firstshot.encoders.checkpoint_files import sha256_of_file
 from firstshot.encoders.weight_cache import cannot_write
 from firstshot.errors import OutputError, WeightsError
+from firstshot.messages import HF_TOKEN, shown
+from firstshot.resumable import open_resumable
 
 ENDPOINT = "https://huggingface.co"
 TIMEOUT_SECONDS = 30.0
@@ -38,9 +39,11 @@ PAUSE_SECONDS = 1.0
 ATTEMPTS = 5
 """Attempts without a new byte before giving up."""
 CHUNK = 1 << 20
-_REDIRECTS = (301, 302, 303, 307, 308)
-_PASSING = (408, 429, 500, 502, 503, 504)
+LARGEST = 1 << 33
+"""Bytes of a weights file; the largest published ones, with an optimiser in them, have half."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_ETAG = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # becomes a file's name
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with (bytes there, bytes in all or None)."""
@@ -94,13 +97,15 @@ def fetch_file(
     ------
     WeightsError
         No network, offline mode, no such file, or a content that is not the announced one.
+    ParameterError
+        HF_ENDPOINT is no address, or HF_TOKEN no token.
     OutputError
         The disk is full, or the folder cannot be written.
     """
     kept = find_in_hub_cache(file)
     if kept is not None:
         return kept
-    endpoint = (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+    endpoint = web.check_address(os.environ.get("HF_ENDPOINT") or ENDPOINT, "HF_ENDPOINT", ENDPOINT)
     url = f"{endpoint}/{file.repo}/resolve/{file.revision or 'main'}/{file.file}"
     if is_offline():
         raise WeightsError(
@@ -110,24 +115,27 @@ def fetch_file(
     announced = announce(url, advice)
     if file.revision and announced.commit and announced.commit != file.revision:
         raise WeightsError(
-            f"{url}: the server has commit {announced.commit}, expected {file.revision}; {advice}"
+            f"{_shown(url)}: the server has commit {announced.commit}, expected {file.revision}; "
+            f"{advice}"
         )
     path = _download(url, announced, folder, advice, progress)
     check_content(path, url, file, announced)
-    return Fetched(path, f"{url} at commit {announced.commit or 'unknown'}", ours=True)
+    return Fetched(path, f"{_shown(url)} at commit {announced.commit or 'unknown'}", ours=True)
 
 
 def find_in_hub_cache(file: HubFile) -> Fetched | None:
     """Return a file that the hub's own client downloaded, of the revision asked for."""
-    home = Path(os.environ.get("HF_HOME") or _user_cache() / "huggingface")
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    home = os.environ.get("HF_HOME") or (user_cache_folder() or Path(os.devnull)) / "huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
     kept = hub / f"models--{file.repo.replace('/', '--')}"
     try:
         commit = file.revision or (kept / "refs" / "main").read_text("utf-8").strip()
-    except OSError:
-        return None
-    path = kept / "snapshots" / commit / file.file
-    if not path.is_file() or (file.sha256 and sha256_of_file(path) != file.sha256):
+        path = kept / "snapshots" / commit / file.file
+        if not (_COMMIT.fullmatch(commit) and path.is_file()):
+            return None
+        if file.sha256 and sha256_of_file(path) != file.sha256:
+            return None
+    except (OSError, ValueError):
         return None
     return Fetched(path, f"{file.repo}/{file.file} at commit {commit}", ours=False)
 
@@ -136,23 +144,32 @@ def announce(url: str, advice: str) -> Announced:
     """Ask the hub what a file is; redirects to where its content lies are not followed."""
     for _ in range(ATTEMPTS):
         with _answer(url, advice, method="HEAD") as answer:
-            headers, status = answer.headers, answer.status
-        target = urljoin(url, headers.get("Location", url))
-        moved = status in _REDIRECTS and urlsplit(target).netloc == urlsplit(url).netloc
-        if not moved or headers.get("X-Linked-ETag"):
+            headers, moved = answer.headers, answer.status in web.MOVED
+            target = web.redirect_target(url, headers) if moved else url
+            size = web.read_size(headers, "X-Linked-Size")
+            if size is None and not moved:
+                size = web.read_size(headers, "Content-Length")
+        if not moved or headers.get("X-Linked-ETag") or not web.is_same_server(url, target):
             break
         url = target
-    etag = headers.get("X-Linked-ETag") or headers.get("ETag") or ""
-    size = headers.get("X-Linked-Size")
-    if size is None and status not in _REDIRECTS:
-        size = headers.get("Content-Length")
-    etag = etag.removeprefix("W/").strip('"')
-    if not re.fullmatch(r"[\w.-]+", etag):
+    else:
         raise WeightsError(
-            f"{url}: the answer has no ETag, so it is not from a model hub (a login page or a "
-            f"firewall?); check HF_ENDPOINT and the network, or {advice}"
+            f"{_shown(url)}: redirects {ATTEMPTS} times; check HF_ENDPOINT, or {advice}"
         )
-    return Announced(headers.get("X-Repo-Commit"), etag, int(size) if size else None)
+    etag = str(headers.get("X-Linked-ETag") or headers.get("ETag") or "")
+    etag = etag.strip().removeprefix("W/").strip('"')
+    if not _ETAG.fullmatch(etag):
+        raise WeightsError(
+            f"{_shown(url)}: the answer has no ETag, so it is not from a model hub (a login page "
+            f"or a firewall?); check HF_ENDPOINT and the network, or {advice}"
+        )
+    if size is not None and size > LARGEST:
+        raise WeightsError(
+            f"{_shown(url)}: announces {size} bytes, more than weights have; check HF_ENDPOINT, or "
+            f"{advice}"
+        )
+    commit = headers.get("X-Repo-Commit")
+    return Announced(commit and shown(commit), etag, size)
 
 
 def check_content(path: Path, url: str, file: HubFile, announced: Announced) -> None:
@@ -162,12 +179,14 @@ def check_content(path: Path, url: str, file: HubFile, announced: Announced) -> 
         if expected and found != expected:
             path.unlink()
             raise WeightsError(
-                f"{url}: the content has SHA-256 {found}, {who} {expected}; it was deleted, fetch "
-                "again, and if this stays so do not use that server"
+                f"{_shown(url)}: the content has SHA-256 {found}, {who} {expected}; it was "
+                "deleted, fetch again, and if this stays so do not use that server"
             )
     if file.size is not None and size != file.size:
         path.unlink()
-        raise WeightsError(f"{url}: {size} bytes, expected {file.size}; deleted, fetch again")
+        raise WeightsError(
+            f"{_shown(url)}: {size} bytes, expected {file.size}; deleted, fetch again"
+        )
 
 
 def _download(
@@ -179,7 +198,7 @@ def _download(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what was received lies in the file whatever happens next.
-        file = part.open("ab", buffering=0)
+        file = open_resumable(part)
     except OSError as error:
         raise cannot_write(folder, error) from error
     with file:
@@ -192,7 +211,7 @@ def _download(
             left = ATTEMPTS if file.tell() > before else left - 1
             if left == 0:
                 raise WeightsError(
-                    f"{url}: broke off at {file.tell()} of {announced.size or '?'} bytes "
+                    f"{_shown(url)}: broke off at {file.tell()} of {announced.size or '?'} bytes "
                     f"({reason}); run the same again, it goes on from there"
                 )
             time.sleep(PAUSE_SECONDS)
@@ -209,23 +228,35 @@ def _receive(
     wanted = {"Range": f"bytes={have}-"} if size is not None and 0 < have < size else {}
     try:
         with _answer(url, advice, **wanted) as answer:
-            given = answer.headers.get("Content-Range", "")
-            if not (answer.status == 206 and given.startswith(f"bytes {have}-")):
-                file.truncate(0)
-                size = size or int(answer.headers.get("Content-Length") or 0) or None
-            while chunk := answer.read(CHUNK):
-                _append(file, chunk)
-                if progress is not None:
-                    progress(file.tell(), size)
+            start, total = web.read_range(answer)
+            if start not in (0, have):
+                return f"the server sent bytes from {start} on instead of {have}"
+            if size is not None and total not in (None, size):
+                raise web.BadAnswer(f"it has {total} bytes, and {size} were announced")
+            size = size if size is not None else total
+            file.seek(file.truncate(start))
+            try:
+                _append_body(answer, file, size, progress)
+            except (web.BadAnswer, OutputError) as error:
+                if size is None or isinstance(error, web.BadAnswer):
+                    file.truncate(0)  # nothing that a later run can go on with
+                raise
     except _PassingError as error:
         return str(error)
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
     return None if size is None or file.tell() >= size else "the connection was closed"
 
 
-def _append(file: FileIO, chunk: bytes) -> None:
-    rest = memoryview(chunk)
+def _append_body(
+    answer: HTTPResponse, file: FileIO, size: int | None, progress: Progress | None
+) -> None:
+    most = LARGEST if size is None else size
+    for piece in web.read_pieces(answer, most - file.tell(), CHUNK):
+        _append(file, piece)
+        if progress is not None:
+            progress(file.tell(), size)
+
+
+def _append(file: FileIO, rest: memoryview) -> None:
     try:
         while rest:
             rest = rest[file.write(rest) :]
@@ -248,49 +279,38 @@ class _PassingError(WeightsError):
     """The network or the server fails now, and may not later."""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Lets the caller see a redirect, whose headers describe the file."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow nothing."""
-
-
 @contextmanager
-def _answer(url: str, advice: str, method: str = "GET", **headers: str) -> Iterator[Any]:
+def _answer(url: str, advice: str, method: str = "GET", **headers: str) -> Iterator[HTTPResponse]:
     """Open a URL; a redirect is an answer to HEAD, and followed by GET."""
-    request = urllib.request.Request(url, method=method, headers={"User-Agent": "firstshot"})
-    request.headers.update({"Accept-encoding": "identity", **headers})
-    token = os.environ.get("HF_TOKEN")
-    if token:
-        # Not sent on to where a redirect leads.
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    handlers = [_NoRedirect] if method == "HEAD" else []
-    opener = urllib.request.build_opener(*handlers)
+    head = method == "HEAD"
     try:
-        answer = opener.open(request, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        if method == "HEAD" and error.code in _REDIRECTS:
-            answer = error
-        else:
-            raise _refused(url, error, advice) from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+        with web.ask(
+            url, TIMEOUT_SECONDS, method, headers, token=HF_TOKEN, follow=not head
+        ) as answer:
+            if not (answer.status in (200, 206) or (head and answer.status in web.MOVED)):
+                raise _refused(url, answer.status, advice)
+            yield answer
+    except web.Unreachable as error:
         raise _PassingError(
-            f"{url}: cannot be reached ({reason}); connect to the network, set HF_ENDPOINT to a "
-            f"mirror, or {advice}"
+            f"{_shown(url)}: cannot be reached ({error}); connect to the network, set HF_ENDPOINT "
+            f"to a mirror, or {advice}"
         ) from error
-    with answer:
-        yield answer
+    except web.BadAnswer as error:
+        raise WeightsError(
+            f"{_shown(url)}: {error}; check HF_ENDPOINT and the network, or {advice}"
+        ) from error
 
 
-def _refused(url: str, error: urllib.error.HTTPError, advice: str) -> WeightsError:
-    if error.code in _PASSING:
-        return _PassingError(f"{url}: the server is busy ({error.code}); try later, or {advice}")
+def _refused(url: str, status: int, advice: str) -> WeightsError:
+    if status in web.PASSING:
+        return _PassingError(
+            f"{_shown(url)}: the server is busy ({status}); try later, or {advice}"
+        )
     return WeightsError(
-        f"{url}: not to be had there (HTTP {error.code} {error.reason}); check HF_ENDPOINT, or "
-        f"{advice}"
+        f"{_shown(url)}: not to be had there (HTTP {status}{_MEANING.get(status, '')}); check "
+        f"HF_ENDPOINT, or {advice}"
     )
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+_MEANING = {401: ", it asks for a valid HF_TOKEN", 403: ", forbidden", 404: ", not found"}
+_shown = web.shown_address

@@ -12,28 +12,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from firstshot.encoders.weight_cache import weights_folder
+from firstshot.cache_folder import cache_folder
+from firstshot.errors import OutputError
 from firstshot.files import write_atomically
 
 
 def measured_file(name: str) -> Path:
     """Return where the measurements of one kind are kept."""
-    return weights_folder().parent / f"{name}.json"
+    return cache_folder() / f"{name}.json"
 
 
 def read_measured(name: str) -> dict[str, Any]:
     """Return the values by key; empty where the file is absent or damaged."""
     try:
         kept = json.loads(measured_file(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError, OutputError):
         return {}
     return kept if isinstance(kept, dict) else {}
 
 
 def keep_measured(name: str, key: str, value: object) -> None:
     """Keep a value; where the cache cannot be written, it is measured again next time."""
-    path = measured_file(name)
     kept = {**read_measured(name), key: value}
-    with suppress(OSError):
+    with suppress(OSError, OutputError):
+        path = measured_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(kept, indent=1))

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from firstshot.encoders.precision import count_threads
 from firstshot.errors import ParameterError
+from firstshot.numbers import check_at_once
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -75,7 +76,7 @@ def count_workers(workers: int | None = None) -> int:
     Raises
     ------
     ParameterError
-        Fewer than one is asked for.
+        Not a number of workers is asked for.
 
     Examples
     --------
@@ -84,9 +85,7 @@ def count_workers(workers: int | None = None) -> int:
     """
     if workers is None:
         return min(count_threads(), MOST_WORKERS)
-    if workers < 1:
-        raise ParameterError(f"workers {workers}: expected at least one; unasked it is one a core")
-    return workers
+    return check_at_once("workers", workers, "unasked it is one a core")
 
 
 def in_order(
@@ -128,8 +127,7 @@ def in_order(
     >>> [outcome.get() for outcome in in_order(abs, [-1, 2, -3], workers=2)]
     [1, 2, 3]
     """
-    if workers < 1:
-        raise ParameterError(f"workers {workers}: expected at least one")
+    check_at_once("workers", workers)
     most = 2 * workers if ahead is None else ahead
     if most < workers:
         raise ParameterError(f"ahead {most}: expected at least the {workers} workers")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from firstshot.errors import ParameterError
+from firstshot.numbers import MOST_AT_ONCE, check_at_once, read_whole
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 """What an encoder can be run in; float32 goes in and comes out always."""
@@ -126,7 +126,7 @@ def count_threads(threads: int | None = None) -> int:
     Raises
     ------
     ParameterError
-        Fewer than one thread is asked for.
+        Not a number of threads is asked for.
 
     Examples
     --------
@@ -134,12 +134,11 @@ def count_threads(threads: int | None = None) -> int:
     3
     """
     if threads is not None:
-        if threads < 1:
-            raise ParameterError(f"threads {threads}: expected at least one, or None for all cores")
-        return threads
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdigit() and int(told) > 0:
-        return int(told)
+        return check_at_once("threads", threads, "None takes all cores")
+    # Another word than a number is the threading library's to refuse.
+    told = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
+    if told is not None and 1 <= told <= MOST_AT_ONCE:
+        return told
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

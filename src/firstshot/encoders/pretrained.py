@@ -32,6 +32,7 @@ from firstshot.encoders.weight_cache import (
 )
 from firstshot.encoders.weights import Weights, check_torch, read_weights
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
+from firstshot.resumable import open_resumable
 
 if TYPE_CHECKING:
     from firstshot.encoders.protocol import Encoder
@@ -137,7 +138,7 @@ def _find(
     record: EncoderRecord, path: Path | None, variant: str | None, settings: Mapping[str, Any]
 ) -> Weights:
     if path is not None:
-        return _from_file(record, path.expanduser(), settings)
+        return _from_file(record, _expanded(path), settings)
     pointer = read_pointer(record, variant)
     if pointer is not None:
         found = load_entry(record, weights_folder() / pointer.entry, settings)
@@ -161,15 +162,24 @@ def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -
     """Read a file; a pickle is read once, then what it was converted to."""
     if kind_of(path, record.advice()) == "safetensors":
         return read_weights(record, path, settings)
-    entry = entry_path(record, sha256_of_file(path))
-    found = load_entry(record, entry, settings)
-    if found is None:
-        found = read_weights(record, path, settings)
-        try:
+    found = None
+    try:
+        entry = entry_path(record, sha256_of_file(path))
+        found = load_entry(record, entry, settings)
+        if found is None:
+            found = read_weights(record, path, settings)
             write_entry(entry, found)
-        except OutputError as error:
-            warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
-    return found
+    except OutputError as error:
+        warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
+    return found or read_weights(record, path, settings)
+
+
+def _expanded(path: Path) -> Path:
+    """Return a path with ~ as the home folder, as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _build(weights: Weights, device: str, dtype: str, settings: Mapping[str, Any]) -> TorchEncoder:
@@ -226,7 +236,7 @@ def _one_at_a_time(record: EncoderRecord) -> Iterator[None]:
     lock = weights_folder() / "downloads" / f"{record.name}.lock"
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("ab")
+        file = open_resumable(lock)
     except OSError as error:
         raise cannot_write(lock.parent, error) from error
     with file:

@@ -82,12 +82,13 @@ def choose(
 
 def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> Choice:
     key = _key(encoder, candidates, threads)
-    try:
-        return Choice(**read_measured(CHOICES)[key])
-    except (KeyError, TypeError):  # not yet measured, or damaged
-        choice = pick(probe(encoder, candidates, threads))
-        keep_measured(CHOICES, key, asdict(choice))
-        return choice
+    kept = read_measured(CHOICES).get(key)
+    for candidate in candidates:  # anything else that the file may hold is damage
+        if isinstance(kept, dict) and (kept.get("runtime"), kept.get("precision")) == candidate:
+            return Choice(*candidate, str(kept.get("reason", "")))
+    choice = pick(probe(encoder, candidates, threads))
+    keep_measured(CHOICES, key, asdict(choice))
+    return choice
 
 
 def _is_exact(

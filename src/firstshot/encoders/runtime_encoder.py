@@ -25,6 +25,7 @@ from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.encoders.token_model import PoolsFewer, TokenSpec
 from firstshot.errors import ParameterError, SoundError
+from firstshot.numbers import check_at_once
 
 Layers = tuple[int, ...]
 Batch = tuple[list[int], list[NDArray[np.float32]]]
@@ -92,8 +93,7 @@ class RuntimeEncoder:
         source: Any = None,
     ) -> None:
         for setting, value in (("micro_batch", micro_batch), ("workers", workers)):
-            if value < 1:
-                raise ParameterError(f"{setting} {value}: expected at least one")
+            check_at_once(setting, value)
         self.spec = spec
         self.made_of = made_of
         self.runtime, self.precision = runtime, precision

@@ -30,6 +30,7 @@ from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.encoders.token_model import HasFinalNorm, PoolsFewer, TokenSpec
 from firstshot.errors import ParameterError, SoundError
+from firstshot.numbers import check_at_once
 
 LastLayer = Literal["raw", "normed"]
 _DTYPES = {
@@ -82,8 +83,8 @@ class TorchEncoder:
             raise ParameterError(
                 f"last_layer 'normed': {spec.name} has no norm after its last block; choose raw"
             )
-        if micro_batch is not None and micro_batch < 1:
-            raise ParameterError(f"micro_batch {micro_batch}: at least one clip is run at once")
+        if micro_batch is not None:
+            check_at_once("micro_batch", micro_batch)
         self.spec = spec
         self.dtype = _as_dtype(dtype)
         self.module = module.to(device=device, dtype=self.dtype).eval().requires_grad_(False)

@@ -1,8 +1,7 @@
 """The cache of converted weights: a published file is converted once and then found by its name.
 
 Input: weights that were read, and the SHA-256 of the file they came from. Output: the same weights
-from a safetensors file. The folder is `weights` under ``$FIRSTSHOT_CACHE``, or under `firstshot` in
-the user's cache folder, and holds
+from a safetensors file. The folder is `weights` in the cache folder, and holds
 
 - ``NAME-DIGEST.safetensors``: float32 tensors under the network's names; DIGEST is that of the
   published file, the header holds a hash of the content and BEATs' configuration;
@@ -16,18 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firstshot.cache_folder import cache_folder
 from firstshot.encoders.catalog import EncoderRecord
 from firstshot.encoders.checkpoint_files import CFG
 from firstshot.encoders.weights import Weights, read_weights
 from firstshot.errors import OutputError, WeightsError
-from firstshot.files import write_atomically
+from firstshot.files import replacing, write_atomically
+from firstshot.resumable import refuse_link
 
 HASH = "sha256"
 
@@ -56,9 +55,7 @@ class Pointer:
 
 def weights_folder() -> Path:
     """Return the cache's folder of weights."""
-    cache = os.environ.get("FIRSTSHOT_CACHE")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(cache) if cache else user / "firstshot") / "weights"
+    return cache_folder() / "weights"
 
 
 def entry_path(record: EncoderRecord, source_sha256: str) -> Path:
@@ -79,7 +76,7 @@ def read_pointer(record: EncoderRecord, variant: str | None = None) -> Pointer |
     try:
         pointer = Pointer(**json.loads(pointer_path(record, variant).read_text("utf-8")))
         return pointer if (weights_folder() / pointer.entry).is_file() else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, OutputError):
         return None
 
 
@@ -89,9 +86,10 @@ def write_pointer(record: EncoderRecord, variant: str | None, pointer: Pointer) 
     Raises
     ------
     OutputError
-        The cache cannot be written.
+        The cache cannot be written, or a link lies where the file should.
     """
     path = pointer_path(record, variant)
+    refuse_link(path)
     try:
         write_atomically(path, json.dumps(vars(pointer), indent=2) + "\n")
     except OSError as error:
@@ -137,20 +135,12 @@ def write_entry(entry: Path, weights: Weights) -> None:
     header = {HASH: _hash(weights), "format": "pt"}
     if weights.cfg is not None:
         header[CFG] = json.dumps(weights.cfg, sort_keys=True, default=str)
-    temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=entry.parent, prefix=f".{entry.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        save_file(weights.tensors, temporary, metadata=header)
-        temporary.chmod(0o644)
-        temporary.replace(entry)
+        with replacing(entry) as draft:
+            save_file(weights.tensors, draft, metadata=header)
     except (OSError, SafetensorError) as error:
         raise cannot_write(entry.parent, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def cannot_write(folder: Path, error: Exception) -> OutputError:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstshot.report.audio import Excerpt
 from firstshot.report.spectra import mel, mel_levels
-from firstshot.report.svg import COLOURS, SETTINGS, inline_svg
+from firstshot.report.svg import COLOURS, drawing, inline_svg
 from firstshot.results import BandDifference
 
 if TYPE_CHECKING:
@@ -90,12 +90,8 @@ def plot_pair(
 
 def plot_bands(bands: Sequence[BandDifference], sample_rate: int) -> Markup:
     """Draw how much louder or quieter than normal each band is, on the spectrogram's mel axis."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     named = named_bands(bands)
-    with rc_context(SETTINGS):
-        figure = Figure(figsize=(SIZE[0], 2.9))
+    with drawing((SIZE[0], 2.9)) as figure:
         axes = figure.add_axes((LEFT, 0.17, RIGHT - LEFT, 0.7))
         for band in bands:
             low, high = mel([band.low_hz, band.high_hz])
@@ -136,13 +132,9 @@ def _draw_excerpt(
     bands: Sequence[BandDifference],
     name: str,
 ) -> Markup:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     end = excerpt.start + excerpt.seconds
     top = float(mel(excerpt.sample_rate / 2))
-    with rc_context(SETTINGS):
-        figure = Figure(figsize=SIZE)
+    with drawing(SIZE) as figure:
         wave = figure.add_axes((LEFT, 0.83, RIGHT - LEFT, 0.15))
         _draw_waveform(wave, excerpt, peak)
         axes = figure.add_axes((LEFT, 0.135, RIGHT - LEFT, 0.675))

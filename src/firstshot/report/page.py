@@ -2,8 +2,8 @@
 
 Input: `SectionResult` records. Output: a file that needs no network: style, script, pictures and
 sound are inside it, and its content security policy forbids the browser to fetch anything else and
-to run any script but the page's own. The template escapes every name and word; only the SVG drawn
-by `plots` and `example_plots` is put in as markup.
+to run any script but the page's own. The template escapes every name and word, and writes clips'
+names as `show_name` does; only the SVG drawn by `plots` and `example_plots` is put in as markup.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from firstshot.errors import ParameterError
 from firstshot.files import write_result
+from firstshot.names import show_name, show_text
 from firstshot.report import example_plots
 from firstshot.report.table import (
     called_anomalous,
@@ -124,10 +125,24 @@ def page_environment() -> Environment:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
     )
-    environment.filters |= {"percent": percent, "number": number, "hertz": hertz}
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "hertz": hertz,
+        "clip": show_name,
+    }
     return environment
+
+
+def _printable(value: Any) -> Any:
+    """Escape in every text what is no letter: UTF-8 cannot hold it, or it would not be seen."""
+    return show_text(value) if type(value) is str else value
 
 
 def page_style() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from firstshot.report.svg import COLOURS, SETTINGS, inline_svg
+from firstshot.report.svg import COLOURS, drawing, inline_svg
 from firstshot.report.table import percent
 from firstshot.results import SectionResult
 from firstshot.scoring.metrics import DOMAINS, roc_curve
@@ -54,12 +54,8 @@ def plot_scores(section: SectionResult) -> Markup:
     Markup
         SVG; each row says how many of its clips lie above the threshold.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     groups = score_groups(section)
-    with rc_context(SETTINGS):
-        figure = Figure(figsize=SIZE)
+    with drawing(SIZE) as figure:
         axes = figure.add_axes((0.235, 0.145, 0.615, 0.75))
         _draw_histograms(axes, groups, section.threshold)
         axes.set_xlabel("anomaly score")
@@ -78,14 +74,10 @@ def plot_roc(section: SectionResult) -> Markup | None:
     Markup or None
         SVG; None when labels are missing or all alike, so that there is no curve.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     curves = _curves(section)
     if not curves:
         return None
-    with rc_context(SETTINGS):
-        figure = Figure(figsize=SIZE)
+    with drawing(SIZE) as figure:
         axes = figure.add_axes((0.11, 0.145, 0.5, 0.814))
         axes.axvspan(0, MAX_FPR, color=COLOURS["rule"], alpha=0.6, linewidth=0)
         axes.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=0.8, linestyle=(0, (2, 3)))

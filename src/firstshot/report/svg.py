@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
@@ -43,6 +47,44 @@ SETTINGS: dict[Any, Any] = {
     "xtick.labelcolor": COLOURS["ink"],
     "ytick.labelcolor": COLOURS["ink"],
 }
+
+
+@contextmanager
+def drawing(size: tuple[float, float]) -> Iterator[Figure]:
+    """Give an empty figure of that size in inches, drawn in the page's style.
+
+    Examples
+    --------
+    >>> with drawing((2, 1)) as figure:
+    ...     type(figure).__name__
+    'Figure'
+    """
+    load_matplotlib()
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(SETTINGS):
+        yield Figure(figsize=size)
+
+
+def load_matplotlib() -> None:
+    """Import matplotlib, also where MPLBACKEND names a backend that is not installed here.
+
+    Jupyter exports its own backend to the programs it starts, and matplotlib then refuses to be
+    imported, now and ever after; the page's figures are objects and need no backend. A caller's
+    choice that can be used is left as matplotlib would have taken it.
+    """
+    told = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if told is not None:
+            os.environ["MPLBACKEND"] = told
+    if told:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = told
+
+
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
@@ -51,8 +93,8 @@ def inline_svg(figure: Figure, description: str) -> Markup:
 
     Examples
     --------
-    >>> from matplotlib.figure import Figure
-    >>> markup = inline_svg(Figure(figsize=(2, 1)), "an empty <figure>")
+    >>> with drawing((2, 1)) as figure:
+    ...     markup = inline_svg(figure, "an empty <figure>")
     >>> markup.startswith("<svg"), "://" in markup, "empty &lt;figure&gt;" in markup
     (True, False, True)
     """

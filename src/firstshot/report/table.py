@@ -9,8 +9,6 @@ sections, as the evaluator of DCASE 2022 to 2025 Task 2 computes it. A metric th
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from firstshot.files import write_result
+from firstshot.names import cell_name, csv_text, write_name
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.metrics import EPSILON, OFFICIAL_METRICS, harmonic_mean
 
@@ -110,12 +109,13 @@ def write_results_csv(path: Path | str, sections: Sequence[SectionResult]) -> Pa
     OutputError
         When the file cannot be written.
     """
-    text = io.StringIO()
     columns = ["machine", "section", *METRIC_COLUMNS, *COUNT_COLUMNS]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(results_rows(sections))
-    return write_result(Path(path), text.getvalue())
+    rows = [[_cell(row[column]) for column in columns] for row in results_rows(sections)]
+    return write_result(Path(path), csv_text([columns, *rows]))
+
+
+def _cell(value: str | int | float | None) -> str | int | float | None:
+    return cell_name(value) if isinstance(value, str) else value
 
 
 def results_json(
@@ -257,17 +257,22 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy values, tuples and paths into what JSON knows; nan and inf into None."""
+    """Turn numpy values, tuples and paths into what JSON knows; nan and inf into None.
+
+    Texts, which may be names, are written as `write_name` does.
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {write_name(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
-    if isinstance(value, (bool, int, str, type(None))):
+    if isinstance(value, str):
+        return write_name(value)
+    if isinstance(value, (bool, int, type(None))):
         return value
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     if isinstance(value, np.generic):
         return value.item()
-    return str(value)
+    return write_name(str(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from firstshot.names import show_name
 from firstshot.report.table import called_anomalous, overall_metrics, percent, shown_metrics
 from firstshot.results import SectionResult
 
@@ -32,7 +33,7 @@ def terminal_table(sections: Sequence[SectionResult], title: str | None = None) 
         table.add_column(heading, justify="right")
     table.add_column("Called anomalous", justify="right")
     for section in sections:
-        cells = [Text(section.machine)]
+        cells = [Text(show_name(section.machine))]
         cells += [Text(section.section)] if several else []
         cells += [Text(_with_deviation(section, name)) for name, _ in metrics]
         cells.append(Text(f"{called_anomalous(section)} of {len(section.clips)}"))

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.numbers import is_whole, shown
 
 DOMAINS = ("source", "target")
 _MIXED_NAME = re.compile(r"(?P<target>.+) \* [0-9.e-]+ \+ (?P<source>.+) \* [0-9.e-]+")
@@ -222,9 +223,10 @@ def memmixup(bank: MemoryBank, n: int | None = None, alpha: float = 0.9) -> Memo
     if mixed:
         raise ParameterError(f"target member {mixed[0]!r} is a mixture already; mix a bank once")
     n = len(names["source"]) if n is None else n
-    if not 1 <= n <= len(names["source"]):
+    if not is_whole(n, 1, len(names["source"])):
         raise ParameterError(
-            f"n is {n}; MemMixup takes 1 to {len(names['source'])} source members, or None for all"
+            f"n is {shown(n)}; MemMixup takes 1 to {len(names['source'])} source members, or None "
+            "for all"
         )
     parts, clips = [], []
     for target, clip in zip(arrays["target"], names["target"], strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.numbers import LARGEST_SEED, check_whole, is_whole, shown
 from firstshot.scoring.metrics import (
     DOMAINS,
     EPSILON,
@@ -25,6 +26,7 @@ from firstshot.scoring.metrics import (
     validate_domains,
 )
 
+MOST_RESAMPLES = 1_000_000
 _CELLS_AT_ONCE = 4_000_000  # resamples x clips held at a time: 32 MB for each array
 
 
@@ -53,7 +55,7 @@ def bootstrap_intervals(
     >>> intervals
     {'pauc': (1.0, 1.0)}
     """
-    _check(level, resamples)
+    _check(level, resamples, seed)
     values = _resampled(labels, scores, domains, resamples, np.random.default_rng(seed))
     return {name: _interval(value, level) for name, value in values.items()}
 
@@ -72,7 +74,7 @@ def bootstrap_official_interval(
     >>> bootstrap_official_interval([section, section], resamples=20)
     (1.0, 1.0)
     """
-    _check(level, resamples)
+    _check(level, resamples, seed)
     if not sections:
         raise ParameterError("no section was given; the official score needs one or more")
     inverse = np.zeros(resamples)
@@ -88,11 +90,15 @@ def bootstrap_official_interval(
     return _interval(len(sections) / inverse, level)
 
 
-def _check(level: float, resamples: int) -> None:
+def _check(level: float, resamples: int, seed: int) -> None:
     if not 0 < level < 1:
-        raise ParameterError(f"level is {level}; it must lie between 0 and 1, as 0.95")
-    if resamples < 1:
-        raise ParameterError(f"resamples is {resamples}; at least 1 is needed, 1000 is usual")
+        raise ParameterError(f"level is {shown(level)}; it must lie between 0 and 1, as 0.95")
+    if not is_whole(resamples, 1, MOST_RESAMPLES):
+        raise ParameterError(
+            f"resamples is {shown(resamples)}; at least 1 is needed, 1000 is usual, "
+            f"{MOST_RESAMPLES} is the most"
+        )
+    check_whole("seed", seed, 0, LARGEST_SEED)
 
 
 def _interval(values: NDArray[np.float64], level: float) -> tuple[float, float]:

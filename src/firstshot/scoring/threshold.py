@@ -26,9 +26,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.numbers import shown
 
 METHODS = ("gamma", "quantile", "conformal")
 CHALLENGE_RATE = 0.1
+SMALLEST_RATE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -232,8 +234,10 @@ def _refusal(clips: int, rate: float) -> str:
 
 
 def _check_rate(rate: float) -> None:
-    if not 0 < rate < 1:
-        raise ParameterError(f"false-alarm rate is {rate}; it must lie between 0 and 1, as 0.05")
+    if not SMALLEST_RATE <= rate < 1:
+        raise ParameterError(
+            f"false-alarm rate is {shown(rate)}; it must lie between 0 and 1, as 0.05"
+        )
 
 
 def _finite(values: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -1,13 +1,15 @@
 """An audio file, or an array with its rate, becomes a mono float32 waveform of about +-1.
 
 Input: anything libsndfile reads (WAV of any width, FLAC, OGG, MP3, ...) with any number of channels
-at any rate, or a numpy array. Output: float32 (samples,) at the rate asked for. Resampling is
-soxr's high quality. The channels are averaged unless one is chosen. A length policy then says what
-becomes of clips that are shorter or longer than the encoder should hear.
+at any rate, or a numpy array. Output: float32 (samples,) at the requested rate, or blocks of it,
+so that a recording of any length needs little memory. Resampling is soxr's high quality; in blocks
+it gives the same bits as at once. The channels are averaged unless one is chosen. A length policy
+then says what becomes of clips that are shorter or longer than the encoder should hear.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,21 +18,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError, SoundError, warn
-from firstshot.sound.audio_file import (
-    LONGEST_SECONDS,
-    Channel,
-    Waveform,
-    check_longest,
-    pick_channel,
-    read_audio_file,
-)
+from firstshot.memory import free_memory
+from firstshot.sound.audio_file import Channel, Waveform, open_audio_file, pick_channel
+from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
+from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
 
-__all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform"]
+__all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
 
-SHORTEST_SECONDS = 0.1
-LOUDEST_SAMPLE = 1e6
-"""Samples are about +-1; 16-bit integers given as floats still pass, powers of 1e28 overflow."""
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".opus"})
+CAREFUL_SECONDS = 600
+"""Every so many seconds of a recording that is held whole, what memory is left is looked at."""
+LONGEST_PIECE = 3600.0
+"""Seconds of the longest window: it is held and encoded in one piece."""
 
 
 def load_waveform(
@@ -61,7 +59,13 @@ def load_waveform(
     ------
     SoundError
         The file is missing, is not audio, is truncated, has no samples, has NaN or infinite
-        samples, lacks the channel, or is shorter than 0.1 s or longer than an hour.
+        samples, lacks the channel, or is shorter than 0.1 s.
+
+    Warns
+    -----
+    FirstshotWarning
+        Every sample is 0, the channels cancel each other, the level is that of integers of another
+        width, the rate is below `sample_rate`, or the header does not say how long the file is.
 
     Examples
     --------
@@ -69,20 +73,80 @@ def load_waveform(
     >>> load_waveform(tone, 16000, source_rate=8000).shape
     (16000,)
     """
+    notes: list[str] = []
     if isinstance(source, (str, Path)):
-        label = str(source)
-        mono, rate = read_audio_file(Path(source), channel)
+        blocks = read_blocks(Path(source), sample_rate, channel, notes.append)
+        waveform = _join(blocks, sample_rate, str(source))
     else:
         label = name or "the array"
-        mono = pick_channel(_as_float(source, label), channel, label)
         rate = sample_rate if source_rate is None else source_rate
-    _check_samples(mono, rate, label)
-    if rate < sample_rate:
-        warn(
-            f"{label}: recorded at {rate} Hz, below the encoder's {sample_rate} Hz; its upper "
-            "bands are empty, which scores as a fault beside clips that have them",
-            stacklevel=2,
-        )
+        waveform = _of_array(source, rate, sample_rate, channel, label, notes.append)
+    for note in notes:
+        warn(note, stacklevel=2)
+    return waveform
+
+
+def read_blocks(
+    path: Path, sample_rate: int, channel: Channel, note: Callable[[str], object]
+) -> Iterator[Waveform]:
+    """Yield a file's waveform, mono at `sample_rate` Hz, in blocks (samples,) of some seconds.
+
+    Put together, the blocks are what `load_waveform` returns. `note` is called with what
+    `load_waveform` warns of, after the last block.
+
+    Raises
+    ------
+    SoundError
+        As `load_waveform`; some faults are seen only where they are.
+    """
+    label = str(path)
+    with open_audio_file(path) as file:
+        check_rate(file.rate, sample_rate, label)
+        checks = SampleChecks(label, file.rate, sample_rate, file.bits, channel)
+        resample = _resampler(file.rate, sample_rate)
+        for block in file.blocks():
+            mono = pick_channel(block, channel, label)
+            checks.add(block, mono)
+            if len(heard := resample(mono, False)):
+                yield heard
+        if len(heard := resample(np.empty(0, np.float32), True)):
+            yield heard
+        for text in [*checks.finish(), *(f"{label}: {text}" for text in file.notes)]:
+            note(text)
+
+
+def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
+    """Put blocks together, unless they get longer than the free memory can hold twice."""
+    held, samples, checked = [], 0, CAREFUL_SECONDS * sample_rate
+    for block in blocks:
+        held.append(block)
+        samples += len(block)
+        if samples > checked:
+            checked += CAREFUL_SECONDS * sample_rate
+            free = free_memory()
+            if free is not None and samples * block.itemsize > free:
+                raise SoundError(
+                    f"{label}: {samples / sample_rate / 60:.0f} min or more do not fit into the "
+                    f"{free / 1e9:.1f} GB of memory that are free; cut it"
+                )
+    return held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def _of_array(
+    source: ArrayLike,
+    rate: int,
+    sample_rate: int,
+    channel: Channel,
+    label: str,
+    note: Callable[[str], object],
+) -> Waveform:
+    check_rate(rate, sample_rate, label)
+    samples, bits = _as_float(source, label)
+    mono = pick_channel(samples, channel, label)
+    checks = SampleChecks(label, rate, sample_rate, bits, channel)
+    checks.add(samples, mono)
+    for text in checks.finish():
+        note(text)
     if rate != sample_rate:
         import soxr
 
@@ -90,13 +154,34 @@ def load_waveform(
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
-def _as_float(source: ArrayLike, label: str) -> NDArray[np.float32]:
+def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Waveform]:
+    """Return what maps a block (samples,) at `rate` to one at `sample_rate`; True ends the sound.
+
+    What comes out late of one block comes with the next.
+    """
+    if rate == sample_rate:
+        return lambda block, last: np.ascontiguousarray(block, dtype=np.float32)
+    import soxr
+
+    stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+
+    def resample(block: Waveform, last: bool) -> Waveform:
+        found: Waveform = stream.resample_chunk(np.ascontiguousarray(block), last=last)
+        return found
+
+    return resample
+
+
+def _as_float(source: ArrayLike, label: str) -> tuple[NDArray[np.float32], int | None]:
+    """Return samples (samples, channels) of about +-1, and their width as `LevelCheck` has it."""
     array = np.asarray(source)
+    bits: int | None = None
     if array.dtype.kind == "u":
         # Unsigned samples, as in 8-bit WAV, rest at the middle of their range.
         half = float(np.iinfo(array.dtype).max // 2 + 1)
-        array = (array.astype(np.float64) - half) / half
+        array, bits = (array.astype(np.float64) - half) / half, 0
     elif array.dtype.kind == "i":
+        bits = np.iinfo(array.dtype).bits
         array = array / (float(np.iinfo(array.dtype).max) + 1.0)
     elif array.dtype.kind != "f":
         raise SoundError(f"{label}: samples of type {array.dtype}; expected floats or integers")
@@ -112,38 +197,7 @@ def _as_float(source: ArrayLike, label: str) -> NDArray[np.float32]:
     # Values too large for float32 become infinite here, and are refused as such.
     with np.errstate(over="ignore"):
         samples = array.astype(np.float32)
-    return samples if samples.ndim == 2 else samples[:, np.newaxis]
-
-
-def _check_samples(mono: Waveform, rate: int, label: str) -> None:
-    if not rate > 0:
-        raise SoundError(f"{label}: a sample rate of {rate} Hz; expected a positive one")
-    if len(mono) == 0:
-        raise SoundError(f"{label}: has no samples; record it again or leave it out")
-    finite = np.isfinite(mono)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        raise SoundError(
-            f"{label}: sample {first} is {mono[first]}; every sample must be finite, repair the "
-            "recording or leave it out"
-        )
-    loudest = float(np.abs(mono).max())
-    if loudest > LOUDEST_SAMPLE:
-        raise SoundError(
-            f"{label}: holds a sample of size {loudest:.3g}; expected about +-1, at most "
-            f"{LOUDEST_SAMPLE:.0e}, scale the recording or leave it out"
-        )
-    seconds = len(mono) / rate
-    if seconds < SHORTEST_SECONDS:
-        raise SoundError(
-            f"{label}: {seconds:.3f} s long; at least {SHORTEST_SECONDS} s of sound is needed"
-        )
-    check_longest(seconds, label)
-    if not mono.any():
-        warn(
-            f"{label}: digital silence, every sample is 0; its score says nothing of a machine",
-            stacklevel=3,
-        )
+    return samples if samples.ndim == 2 else samples[:, np.newaxis], bits
 
 
 @dataclass(frozen=True)
@@ -177,10 +231,10 @@ class LengthPolicy:
                 f"length policy {self.kind!r} is not known; choose native, fixed or windows"
             )
         lengths = [x for x in (self.seconds, self.hop_seconds) if x is not None]
-        if any(not SHORTEST_SECONDS <= x <= LONGEST_SECONDS for x in lengths):
+        if any(not SHORTEST_SECONDS <= x <= LONGEST_PIECE for x in lengths):
             raise ParameterError(
                 f"length policy {self.kind}: {lengths} s; lengths must lie between "
-                f"{SHORTEST_SECONDS} and {LONGEST_SECONDS:.0f} s"
+                f"{SHORTEST_SECONDS} and {LONGEST_PIECE:.0f} s"
             )
         if self.kind != "native" and self.seconds is None:
             raise ParameterError(f"length policy {self.kind}: say how many seconds")
@@ -222,6 +276,17 @@ class LengthPolicy:
             return [np.pad(waveform[:length], (0, max(0, length - len(waveform))))]
         starts = self.starts(len(waveform), sample_rate)
         return [waveform[start : start + length] for start in starts]
+
+    def piece_samples(self, samples: int, sample_rate: int) -> int:
+        """Return how many samples each piece of a clip of that many samples has.
+
+        >>> LengthPolicy("windows", 1.0).piece_samples(40000, 16000)
+        16000
+        """
+        if self.kind == "native" or self.seconds is None:
+            return samples
+        length = round(self.seconds * sample_rate)
+        return length if self.kind == "fixed" else min(length, samples)
 
     def starts(self, samples: int, sample_rate: int) -> list[int]:
         """Return the first sample of each piece of a clip of that many samples."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.numbers import LARGEST_SEED, check_whole, shown
 from firstshot.sound.synth_machines import SOUNDS, Run
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice, Signal, angle, band_noise, harmonics
 
@@ -154,8 +155,13 @@ def synthesize(
     >>> clip.shape, clip.dtype.name
     ((8000,), 'float32')
     """
-    key = (seed, machine, domain, fault)
+    key = (check_seed(seed), machine, domain, fault)
     return make_clip(machine, fault, severity, domain, seconds, Dice("clip", *key)).waveform
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed, or raise ParameterError: any whole number of 64 bits is one."""
+    return check_whole("seed", seed, -LARGEST_SEED - 1, LARGEST_SEED)
 
 
 def make_clip(
@@ -170,9 +176,9 @@ def make_clip(
     if domain not in DOMAINS:
         raise ParameterError(f"domain {domain!r} is not known; choose one of {DOMAINS}")
     if not 0.0 <= severity <= 1.0:
-        raise ParameterError(f"severity is {severity}; give a number from 0 to 1")
+        raise ParameterError(f"severity is {shown(severity)}; give a number from 0 to 1")
     if not 0.1 <= seconds <= 3600.0:
-        raise ParameterError(f"a clip cannot be {seconds} s long; give 0.1 to 3600 s")
+        raise ParameterError(f"a clip cannot be {shown(seconds)} s long; give 0.1 to 3600 s")
     around = known.source if domain == "source" else known.target
     speed, load = dice.choice(around.speeds), dice.choice(around.loads)
     noise = dice.choice(around.noises)

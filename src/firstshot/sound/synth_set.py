@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from firstshot.errors import OutputError, ParameterError
 from firstshot.files import write_result
-from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, make_clip
+from firstshot.numbers import check_whole, shown
+from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, check_seed, make_clip
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice
 
 SECTION = "00"
 _TABLES = ("attributes_00.csv", "faults_00.csv")
 _STEM_TOKENS = 6
+MOST_CLIPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def write_dataset(
     >>> len(list(folder.glob("SynthFan/train/section_00_source_train_normal_*.wav")))
     2
     """
-    _check_settings(machines, (train_source, train_target, test_per_class), severity)
+    _check_settings(machines, (train_source, train_target, test_per_class), severity, seed)
     counts = {"train_source": train_source, "train_target": train_target, "test": test_per_class}
     plan = {name: tuple(_plan(name, counts)) for name in dict.fromkeys(machines)}
     total, done = sum(map(len, plan.values())), itertools.count(1)
@@ -121,7 +123,10 @@ def _write_machine(
 
 
 def _check_settings(
-    machines: Sequence[str], counts: tuple[int, int, int], severity: tuple[float, float]
+    machines: Sequence[str],
+    counts: tuple[int, int, int],
+    severity: tuple[float, float],
+    seed: int,
 ) -> None:
     """Refuse what cannot be synthesised before anything is written."""
     if isinstance(machines, str) or not machines:
@@ -129,13 +134,11 @@ def _check_settings(
     for machine in machines:
         if machine not in MACHINES:
             raise ParameterError(f"machine {machine!r} is not known; choose out of {MACHINES}")
-    if counts[0] < 1 or min(counts) < 0 or max(counts) > 10_000:
-        raise ParameterError(
-            f"{counts[0]} source, {counts[1]} target and {counts[2]} test clips were asked for; "
-            "give at least 1 source clip and 0 to 10000 of each"
-        )
+    for name, count in zip(("source", "target", "test"), counts, strict=True):
+        check_whole(f"{name} clips", count, int(name == "source"), MOST_CLIPS)
+    check_seed(seed)
     if not 0.0 <= severity[0] <= severity[1] <= 1.0:
-        raise ParameterError(f"severity is {severity}; give a low and a high of 0 to 1")
+        raise ParameterError(f"severity is {shown(severity)}; give a low and a high of 0 to 1")
 
 
 def _plan(machine: str, counts: dict[str, int]) -> Iterator[PlannedClip]:

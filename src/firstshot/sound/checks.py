@@ -1,0 +1,102 @@
+"""A recording's samples are checked as they pass: rate, length, finite values, level.
+
+Input: blocks of samples, at the rate they were recorded at. Output: an error for what cannot be
+used, and notes in words on what a careful user would want to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.errors import SoundError
+from firstshot.sound.audio_file import Channel, Waveform
+from firstshot.sound.levels import LevelCheck, integer_scale
+
+SHORTEST_SECONDS = 0.1
+LOUDEST_SAMPLE = 1e6
+"""Samples are about +-1; 16-bit integers given as floats still pass, powers of 1e28 overflow."""
+LARGEST_RATIO = 1000
+"""Rates further from the encoder's than this are of a damaged header, or of no sound."""
+
+
+def check_rate(rate: int, sample_rate: int, label: str) -> None:
+    """Raise `SoundError` for a rate in Hz that no sound is recorded at."""
+    if not rate > 0:
+        raise SoundError(f"{label}: a sample rate of {rate} Hz; expected a positive one")
+    lowest, highest = ceil(sample_rate / LARGEST_RATIO), sample_rate * LARGEST_RATIO
+    if not lowest <= rate <= highest:
+        raise SoundError(
+            f"{label}: a sample rate of {rate} Hz; expected {lowest} to {highest} Hz: its header "
+            "is damaged or it is no sound, write it again with its true rate or leave it out"
+        )
+
+
+@dataclass
+class SampleChecks:
+    """Looks at a recording's samples as they pass.
+
+    Parameters
+    ----------
+    label : str
+        What the recording is called in messages.
+    rate, sample_rate : int
+        Rates in Hz that it was recorded at and will be heard at.
+    bits : int or None
+        As `LevelCheck` takes it.
+    channel : int or "mean"
+        What is heard of several channels.
+    """
+
+    label: str
+    rate: int
+    sample_rate: int
+    bits: int | None
+    channel: Channel
+    count: int = field(default=0, init=False)
+    silent: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        self.levels = LevelCheck(self.bits, self.channel == "mean")
+
+    def add(self, block: NDArray[np.float32], mono: Waveform) -> None:
+        """Look at a block (samples, channels) and what is heard of it (samples,)."""
+        finite = np.isfinite(mono)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            raise SoundError(
+                f"{self.label}: sample {self.count + first} is {mono[first]}; every sample must be "
+                "finite, repair the recording or leave it out"
+            )
+        loudest = float(np.abs(mono).max()) if len(mono) else 0.0
+        if loudest > LOUDEST_SAMPLE:
+            raise SoundError(
+                f"{self.label}: holds a sample of size {loudest:.3g}; expected about +-1, at most "
+                f"{LOUDEST_SAMPLE:.0e}: {integer_scale(loudest)}, or leave it out"
+            )
+        self.levels.add(block if self.channel == "mean" else mono[:, np.newaxis], mono)
+        self.count += len(mono)
+        self.silent = self.silent and loudest == 0.0
+
+    def finish(self) -> list[str]:
+        """Return what is to be warned of, or raise for a recording that is too short."""
+        if self.count == 0:
+            raise SoundError(f"{self.label}: has no samples; record it again or leave it out")
+        seconds = self.count / self.rate
+        if seconds < SHORTEST_SECONDS:
+            raise SoundError(
+                f"{self.label}: {seconds:.3f} s long; at least {SHORTEST_SECONDS} s of sound is "
+                "needed, record longer or leave it out"
+            )
+        notes = self.levels.notes()
+        if self.silent and not self.levels.cancelled:
+            notes.append("digital silence, every sample is 0; its score says nothing of a machine")
+        if self.rate < self.sample_rate:
+            notes.append(
+                f"recorded at {self.rate} Hz, below the encoder's {self.sample_rate} Hz; its upper "
+                "bands are empty, which scores as a fault beside clips that have them"
+            )
+        return [f"{self.label}: {note}" for note in notes]

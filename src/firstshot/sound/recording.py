@@ -1,0 +1,127 @@
+"""A clip of any length as the pieces that an encoder hears, in bounded memory.
+
+Input: the waveform's blocks, which can be read again, and a length policy. Output: a `Recording`:
+the hash of all samples, and the pieces. A clip of up to ten minutes is held; a longer one is read a
+second time for its windows, so that hours need no more memory than minutes. Only what is heard
+`native`, in one piece, is held however long it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from firstshot.errors import SoundError
+from firstshot.sound.audio import LengthPolicy
+from firstshot.sound.audio_file import Waveform
+
+HELD_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip that has been read once.
+
+    Attributes
+    ----------
+    samples : int
+        How many it has at `sample_rate`.
+    digest : str
+        Hex SHA-256 of all of them, as little-endian float32.
+    held : float32 (samples,) or None
+        The waveform, as far as the length policy hears it; None where it is too long to be held.
+    read : callable
+        Returns the waveform's blocks (samples,), the same each time.
+    """
+
+    samples: int
+    digest: str
+    sample_rate: int
+    length: LengthPolicy
+    held: Waveform | None
+    read: Callable[[], Iterable[Waveform]]
+
+    @property
+    def starts(self) -> list[int]:
+        """First sample of each piece."""
+        return self.length.starts(self.samples, self.sample_rate)
+
+    @property
+    def piece_samples(self) -> int:
+        """Samples of each piece."""
+        return self.length.piece_samples(self.samples, self.sample_rate)
+
+    def pieces(self) -> Iterator[Waveform]:
+        """Yield the pieces (samples,) that are encoded, in order."""
+        if self.held is not None:
+            yield from self.length.apply(self.held, self.sample_rate)
+        else:
+            yield from _cut(self.read(), self.starts, self.piece_samples)
+
+
+def record(
+    read: Callable[[], Iterable[Waveform]],
+    sample_rate: int,
+    length: LengthPolicy,
+    check: Callable[[int], object] = lambda samples: None,
+) -> Recording:
+    """Read a clip once: hash it, and hold what can be held of it.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the waveform's blocks (samples,), the same each time.
+    check : callable
+        Called, while a clip that is heard in one piece gets longer, with how many samples it has;
+        what it raises ends the reading.
+
+    Examples
+    --------
+    >>> clip = np.arange(4, dtype=np.float32)
+    >>> recording = record(lambda: [clip[:3], clip[3:]], 16000, LengthPolicy())
+    >>> recording.samples, [piece.tolist() for piece in recording.pieces()]
+    (4, [[0.0, 1.0, 2.0, 3.0]])
+    """
+    held_samples = round(HELD_SECONDS * sample_rate)
+    heard = length.piece_samples(held_samples, sample_rate)  # of "fixed", the start
+    digest, samples, checked = hashlib.sha256(), 0, held_samples
+    held: list[Waveform] | None = []
+    for block in read():
+        digest.update(np.ascontiguousarray(block, dtype="<f4").data)
+        if held is not None and (length.kind != "fixed" or samples < heard):
+            held.append(block)
+        samples += len(block)
+        if length.kind == "windows" and samples > held_samples:
+            held = None
+        elif length.kind == "native" and samples > checked:
+            check(samples)
+            checked += held_samples // 10
+    waveform = None
+    if held is not None:
+        waveform = held[0] if len(held) == 1 else np.concatenate([*held, np.empty(0, np.float32)])
+    return Recording(samples, digest.hexdigest(), sample_rate, length, waveform, read)
+
+
+def _cut(blocks: Iterable[Waveform], starts: Iterable[int], samples: int) -> Iterator[Waveform]:
+    """Yield the pieces of that many samples that begin at `starts`, which ascend."""
+    source = iter(blocks)
+    buffer, first = np.empty(0, np.float32), 0
+    for start in starts:
+        passed = min(start - first, len(buffer))
+        parts, first = [buffer[passed:]], first + passed
+        end = first + len(parts[0])
+        while end < start + samples:
+            block = next(source, None)
+            if block is None:
+                raise SoundError("the recording became shorter while it was read; score it again")
+            end += len(block)
+            if end <= start:
+                parts, first = [], end
+            else:
+                parts.append(block)
+        buffer = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        # A copy, so that what is held of it is no more than the piece.
+        yield buffer[start - first : start - first + samples].copy()

@@ -1,0 +1,37 @@
+"""The memory for one piece: linear where it is cut, with the square of the tokens where not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from firstshot.encoders.geometry import BEATS, CED_TINY, M2D_CLAP
+from firstshot.encoders.logmel import LogMel
+from firstshot.encoders.working_memory import working_bytes
+
+SECOND = 16000
+
+
+def encoder(geometry):
+    return SimpleNamespace(
+        spec=SimpleNamespace(geometry=geometry), grid=geometry.grid, dim=geometry.dim
+    )
+
+
+@pytest.mark.parametrize("geometry", [CED_TINY, M2D_CLAP])
+def test_an_encoder_that_cuts_its_spectrogram_grows_with_the_length(geometry):
+    ten, twenty = (working_bytes(encoder(geometry), n * 600 * SECOND) for n in (1, 2))
+    assert twenty < 2.01 * ten
+
+
+def test_attention_over_ten_minutes_grows_with_the_square():
+    ten, twenty = (working_bytes(encoder(BEATS), n * 600 * SECOND) for n in (1, 2))
+    assert twenty > 3.5 * ten
+    tokens = 600 * 100 // 16 * 8
+    assert ten > 4 * 12 * tokens**2
+
+
+def test_an_hour_of_log_mel_fits_into_a_gigabyte():
+    # 0.45 GB were measured.
+    assert 0.45e9 < working_bytes(LogMel(), 3600 * SECOND) < 1e9
