@@ -24,10 +24,13 @@ from numpy.typing import NDArray
 from firstshot.cache_folder import cache_folder
 from firstshot.errors import OutputError, ParameterError
 from firstshot.files import write_atomically
+from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
 SCHEMA = 1
 LEFTOVER_SECONDS = 86400.0
+MOST_DAYS = 36525.0
+"""A century: no entry is older."""
 
 
 def default_store_folder() -> Path:
@@ -134,7 +137,9 @@ class EmbeddingStore:
         """Delete entries last written more than that many days ago; return what was deleted.
 
         What killed runs left half-written is deleted too, a day after it was last written to.
+        Raises ParameterError for days below 0 or not finite, before anything is deleted.
         """
+        check_number("older_than_days", older_than_days, 0.0, MOST_DAYS)
         now = time.time()
         limit = now - older_than_days * 86400.0
         deleted = [(path, stat) for path, stat in self._entries() if stat.st_mtime <= limit]

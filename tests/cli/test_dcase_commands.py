@@ -194,3 +194,37 @@ def test_store_tells_what_it_holds_and_empties(firstshot, normal, tmp_path):
     assert "deleted 0 entries" in kept.stdout
     assert "deleted 10 entries" in firstshot("store", "prune", *words).stdout
     assert "0 entries" in firstshot("store", "info", *words).stdout
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "inf", "-inf", "-0.001"])
+def test_no_age_but_a_number_of_days_deletes_anything(firstshot, normal, tmp_path, days):
+    words = ["--store", tmp_path / "store"]
+    firstshot("fit", normal["target"], "-o", tmp_path / "fan.firstshot", *words)
+    refused = firstshot("store", "prune", "--older-than-days", days, *words)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: older_than_days ")
+    assert "expected a number from 0 to " in refused.stderr
+    assert "10 entries" in firstshot("store", "info", *words).stdout
+
+
+@pytest.mark.parametrize("command", ["info", "prune"])
+def test_a_folder_that_is_no_store_is_an_error_and_stays_as_it_is(
+    firstshot, environment, tmp_path, command
+):
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    (recordings / "a.wav").write_bytes(b"sound")
+    places = {
+        tmp_path / "mistyped": "No such file or directory",
+        recordings: "holds a.wav and is no store of embeddings",
+        recordings / "a.wav": "Not a directory",
+    }
+    for place, told in places.items():
+        done = firstshot("store", command, "--store", place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {place}: {told}; name the folder that was given")
+    assert (recordings / "a.wav").read_bytes() == b"sound"
+    fresh = {**environment, "FIRSTSHOT_CACHE": str(tmp_path / "new")}
+    done = firstshot("store", command, env=fresh)
+    assert done.returncode == 0
+    assert "0 entries" in done.stdout

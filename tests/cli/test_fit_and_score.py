@@ -355,7 +355,8 @@ def test_long_names_keep_the_table_within_the_terminal(
     firstshot, environment, detector, test_clips, columns
 ):
     done = firstshot("score", detector, test_clips, env={**environment, "COLUMNS": columns})
-    folder, header, rule, *lines = done.stdout.splitlines()
+    folder, header, rule, *lines, smallest = done.stdout.splitlines()
+    assert smallest == "p-values rest on 30 normal clips; the smallest possible is 1 in 31"
     assert folder == str(test_clips)
     assert header.split()[:2] == ["Decision", "Score"]
     assert ("Nearest normal clip" in header) == (columns == "130")

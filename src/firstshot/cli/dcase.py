@@ -53,6 +53,9 @@ def run(
     normalizer: Annotated[
         str | None, typer.Option(help="Use another normaliser, with its default parameters.")
     ] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="Set the threshold by conformal, quantile or gamma instead.")
+    ] = None,
     runtime: Runtime = None,
     precision: Precision = None,
     machine: Annotated[
@@ -78,12 +81,14 @@ def run(
     chosen = load_system(system)
     if normalizer is not None:
         chosen = chosen.with_normalizer(normalizer)
+    if threshold is not None:
+        chosen = chosen.with_threshold(threshold)
     if runtime is not None or precision is not None:
         chosen, picked = chosen.run_by(runtime, precision)
         for reason in picked:
             typer.echo(f"picked {reason}", err=True)
     if out is None:
-        parts = [without_links(root).name, chosen.name, normalizer or ""]
+        parts = [without_links(root).name, chosen.name, normalizer or "", threshold or ""]
         out = Path("runs") / "-".join(part for part in parts if part)
     with progress_bars(quiet) as bars:
         found = run_system(

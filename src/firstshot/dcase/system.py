@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeAlias
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
@@ -39,7 +39,18 @@ class EncoderChoice(_Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class System(_Strict):
+class _Judging(_Strict):
+    """What both kinds of systems share: a threshold makes decisions of scores."""
+
+    def with_threshold(self, method: str) -> Self:
+        """Return the system with its threshold set by another method."""
+        known = get_args(type(self).model_fields["threshold"].annotation)
+        if method not in known:
+            raise ParameterError(f"threshold {method!r}: choose one of {', '.join(known)}")
+        return self.model_copy(update={"threshold": method})
+
+
+class System(_Judging):
     """Everything that decides a nearest-neighbour system; see `Detector` for each field."""
 
     name: Name
@@ -100,7 +111,7 @@ class System(_Strict):
         return self.model_copy(update={"normalizer": normalizer, "normalizer_settings": {}})
 
 
-class BaselineSystem(_Strict):
+class BaselineSystem(_Judging):
     """Everything that decides an autoencoder baseline.
 
     `score` is `mse`, `mahala` (as released), `mahala_per_frame` (the task paper's equation 6) or

@@ -129,7 +129,8 @@ def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
         if len(widths) > 1:
             raise ParameterError(
                 f"embeddings of {widths[0]} to {widths[-1]} values: clips of different lengths "
-                "under a pooling that keeps time; use the pooling temporal, or fixed:SECONDS"
+                "under a pooling that keeps time; use the pooling temporal, or the length policy "
+                "fixed:SECONDS"
             )
     stacked = [np.concatenate(rows) for rows in by_layer]
     for array in stacked:

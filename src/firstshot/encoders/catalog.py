@@ -124,8 +124,8 @@ class EncoderRecord:
     def by_hand(self) -> str:
         """Say how to come by the weights without `fetch`, as the end of a sentence."""
         return (
-            f"get {self.get}, and run `firstshot encoders fetch {self.name} --from FILE`, or give "
-            "it as weights=PATH"
+            f"get {self.get}, and run `firstshot encoders fetch {self.name} --from FILE`, name it "
+            "with --weights PATH, or in Python give it as weights=PATH"
         )
 
 

@@ -76,8 +76,8 @@ def approximate(normalizer: object) -> float | None:
     """
     if not isinstance(normalizer, Approximable):
         raise ParameterError(
-            f"index='faiss' cannot be used with the normaliser {type(normalizer).__name__}, which "
-            "has no replace_indexes(); use index='exact'"
+            f"the index faiss cannot be used with the normaliser {type(normalizer).__name__}, "
+            "which has no replace_indexes(); use the index exact"
         )
     recalls = []
 
@@ -90,8 +90,8 @@ def approximate(normalizer: object) -> float | None:
         recalls.append(recall)
         if recall < LEAST_RECALL:
             warnings.warn(
-                f"index='faiss': the {domain} bank has a recall of {recall:.3f}, so "
-                f"{1 - recall:.0%} of normal clips would score too high; use index='exact'",
+                f"index faiss: the {domain} bank has a recall of {recall:.3f}, so "
+                f"{1 - recall:.0%} of normal clips would score too high; use the index exact",
                 FirstshotWarning,
                 stacklevel=2,
             )

@@ -203,8 +203,7 @@ def warn_few(name: str, few: Mapping[str, tuple[int, int]]) -> None:
             for domain, (count, needed) in few.items()
         )
         warnings.warn(
-            f"{name}: {found}; all there are take the place of the K nearest (use a smaller K "
-            "or add clips)",
+            f"{name}: {found}; all there are take the place of the K nearest (add clips)",
             FirstshotWarning,
             stacklevel=4,
         )

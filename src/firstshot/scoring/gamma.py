@@ -73,7 +73,7 @@ def fit_gamma(scores: ArrayLike, location: float | None = None) -> GammaLaw:
     if deviation <= 1e-12 * float(np.abs(values).max()):
         raise ParameterError(
             f"all {values.size} scores equal {values[0]:g}: no gamma law fits them; look for "
-            "copies among the normal clips, or use the method 'quantile' or 'conformal'"
+            "copies among the normal clips, or use the threshold method quantile or conformal"
         )
     smallest = float(values.min())
     if location is None:

@@ -127,7 +127,7 @@ def find_faiss() -> Any:
         import faiss
     except ImportError as error:
         raise LibraryError(
-            f"index='faiss' needs the library faiss ({error}); run "
-            "`pip install 'firstshot[faiss]'`, or fit with index='exact'"
+            f"the index faiss needs the library faiss ({error}); run "
+            "`pip install 'firstshot[faiss]'`, or fit with the index exact"
         ) from error
     return faiss

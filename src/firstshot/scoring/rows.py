@@ -25,7 +25,8 @@ def different_rows(first: NDArray[np.int64], name: str, what: str) -> NDArray[np
         alike = "" if len(first) == 1 else f"; its {len(first)} clips are copies of one"
         raise DatasetError(
             f"{name} needs at least 2 different clips in {what} to measure a density, got "
-            f"{len(different)}{alike}; add normal clips, leave the domain empty, or use none"
+            f"{len(different)}{alike}; add normal clips, leave the domain empty, or use the "
+            "normaliser none"
         )
     return different
 

@@ -116,7 +116,8 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
     if promised > 1.5 * rate:
         warnings.warn(
             f"{clips} normal clips promise {100 * promised:.3g}% with this method where "
-            f"{100 * rate:.3g}% was asked; use conformal, or give more clips",
+            f"{100 * rate:.3g}% was asked; use the threshold method conformal, or give more "
+            "clips",
             FirstshotWarning,
             stacklevel=4,
         )
@@ -188,7 +189,8 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
         if rate < CHALLENGE_RATE:
             raise ParameterError(
                 _refusal(clips, rate)
-                + ", or let the gamma law extrapolate (extrapolate=True, calibrate --extrapolate)"
+                + ", or let the gamma law extrapolate: fit with a higher rate, then `firstshot "
+                "calibrate --extrapolate` (in Python extrapolate=True)"
             )
         warnings.warn(
             f"a false-alarm rate of {rate:g} from {clips} normal clips rests on the gamma law "
@@ -220,7 +222,8 @@ def _warn_of_a_bad_fit(values: NDArray[np.float64], threshold: float, rate: floa
     if abs(above - expected) > 2.5 * math.sqrt(expected * (1 - rate)):
         warnings.warn(
             f"the gamma law fits the {values.size} normal scores badly: {above} lie above its "
-            f"threshold where {expected:.1f} are expected; use conformal or quantile",
+            f"threshold where {expected:.1f} are expected; use the threshold method "
+            "conformal or quantile",
             FirstshotWarning,
             stacklevel=4,
         )

@@ -248,7 +248,7 @@ def _checked_training(X: ArrayLike, name: str) -> tuple[Rows, NDArray[np.float64
     if len(rows) < 2 or not (rows[1:] != rows[0]).any():
         raise DatasetError(
             f"{name} needs at least 2 different training clips, got {len(rows)} "
-            "with nothing that varies; add clips or use the transform none"
+            "with nothing that varies; add clips that differ"
         )
     # Around the first clip, so that a constant dimension's mean is exact and its deviation zero.
     mean = rows[0] + np.mean(rows - rows[0].astype(np.float64), axis=0)

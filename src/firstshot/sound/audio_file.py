@@ -144,7 +144,7 @@ def pick_channel(samples: NDArray[np.float32], channel: Channel, label: str) -> 
     if not 0 <= channel < samples.shape[1]:
         raise SoundError(
             f"{label}: channel {channel} was asked for, it has {samples.shape[1]} "
-            "(counted from 0); choose another or 'mean'"
+            "(counted from 0); fit with another or 'mean'"
         )
     return samples[:, channel]
 
