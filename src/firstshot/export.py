@@ -138,6 +138,7 @@ def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
     moved.levels_ = detector.levels_
     moved.calibration_scores_ = detector.calibration_scores_
     moved.calibration_windows_ = detector.calibration_windows_
+    moved.heard_seconds_ = detector.heard_seconds_
     moved.threshold_ = detector.threshold_
     return moved
 

@@ -226,6 +226,100 @@ def test_explain_says_why_in_words_and_in_json(firstshot, detector, test_clips):
     assert firstshot("explain", detector, clip, "--format", "csv").returncode == 2
 
 
+def test_explain_and_score_say_what_so_few_clips_can_show(firstshot, detector, test_clips):
+    records = json.loads(firstshot("score", detector, test_clips, "--format", "json").stdout)
+    floor = next(r["clip"] for r in records if r["p_value"] == 1 / 31)
+    told = firstshot("explain", detector, floor).stdout
+    assert (
+        "  no normal clip of 30 scores as high (the smallest p-value that 30 clips can show is "
+        "1 in 31)\n" in told
+    )
+    other = next(r for r in records if r["p_value"] > 1 / 31)
+    above = round(other["p_value"] * 31) - 1
+    told = firstshot("explain", detector, other["clip"]).stdout
+    assert f"  {above} of 30 normal clips score at least as high (p = " in told
+    assert "% of normal clips" not in told
+    assert "relative to its own overall level: " in told
+    assert "against the nearest: the whole clip is " in told
+
+
+@pytest.fixture(scope="module")
+def recording(test_clips, tmp_path_factory):
+    """A minute of normal clips of one second, one faulty clip at 20 s."""
+    normal = [soundfile.read(clip)[0] for clip in sorted(test_clips.glob("*source*normal*"))]
+    faulty, rate = soundfile.read(min(test_clips.glob("*source*anomaly_0001*")))
+    sounds = [normal[i % len(normal)] for i in range(40)]
+    sounds[20] = faulty
+    path = tmp_path_factory.mktemp("recording") / "minute.wav"
+    soundfile.write(path, np.concatenate(sounds), rate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def window_detector(normal, tmp_path_factory, firstshot):
+    out = tmp_path_factory.mktemp("windows") / "fan.firstshot"
+    made = firstshot("fit", normal["source"], "--length", "windows:1", "--no-store", "-o", out)
+    assert made.returncode == 0, made.stderr
+    return out
+
+
+def test_every_window_is_shown_where_it_is_asked_for(firstshot, window_detector, recording):
+    """In each format, with its times, its score, its p-value and its own decision."""
+    words = ["score", window_detector, recording, "--windows"]
+    (record,) = json.loads(firstshot(*words, "--format", "json").stdout)
+    windows = record["windows"]
+    assert [w["score"] for w in windows] == record["window_scores"]
+    assert [w["start_seconds"] for w in windows] == list(range(40))
+    assert [w["end_seconds"] for w in windows] == list(range(1, 41))
+    assert [w["is_anomaly"] for w in windows] == [w["score"] > record["threshold"] for w in windows]
+    rows = list(csv.DictReader(io.StringIO(firstshot(*words, "--format", "csv").stdout)))
+    assert len(rows) == 40
+    for row, window in zip(rows, windows, strict=True):
+        assert row["clip"] == record["clip"]
+        assert float(row["start_seconds"]) == window["start_seconds"]
+        assert float(row["end_seconds"]) == window["end_seconds"]
+        assert float(row["score"]) == window["score"]
+        assert float(row["p_value"]) == window["p_value"]
+        assert float(row["threshold"]) == record["threshold"]
+        assert bool(int(row["is_anomaly"])) == window["is_anomaly"]
+        assert bool(int(row["clip_is_anomaly"])) == record["is_anomaly"]
+    table = firstshot(*words).stdout.splitlines()
+    shown = [line.split()[1:] for line in table if line.startswith(str(recording))]
+    assert [(float(row[0]), float(row[1])) for row in shown] == [(i, i + 1) for i in range(40)]
+    assert [row[2] for row in shown] == [f"{window['score']:.4f}" for window in windows]
+    assert [row[4] == "ANOMALY" for row in shown] == [window["is_anomaly"] for window in windows]
+
+
+def test_a_minute_with_one_faulty_second_is_normal_and_says_so(
+    firstshot, window_detector, recording
+):
+    (record,) = json.loads(
+        firstshot("score", window_detector, recording, "--format", "json").stdout
+    )
+    assert "windows" not in record
+    assert max(record["window_scores"]) == record["window_scores"][20] > record["threshold"]
+    assert (record["pieces"], record["pieces_needed"]) == (40, 25)
+    assert 1 <= record["pieces_above"] < 25
+    told = firstshot("score", window_detector, recording, "--fail-on-anomaly")
+    assert told.returncode == 0
+    joined = " ".join(told.stdout.split())
+    assert f"({record['pieces_above']} of 40 pieces above the threshold, 25 needed;" in joined
+    assert "highest at 20 s)" in joined
+    assert "each window's own score and decision: --windows" in joined
+    explained = firstshot("explain", window_detector, recording).stdout
+    assert f"{record['pieces_above']} of 40 pieces, each as long as a normal clip, " in explained
+    assert "the highest score begins at 20 s" in explained
+
+
+def test_fit_says_why_it_promises_another_rate_than_was_asked(firstshot, normal, tmp_path):
+    done = firstshot("fit", normal["source"], "--no-store", "-o", tmp_path / "a.firstshot")
+    assert "at most 9.52% of normal clips score above it" in done.stdout
+    assert (
+        "10% was asked: 20 clips promise multiples of 1/21, and 2/21 is the largest that is not "
+        "above it" in done.stdout
+    )
+
+
 def test_explain_wants_one_clip(firstshot, detector, test_clips):
     done = firstshot("explain", detector, test_clips)
     assert done.returncode == 2

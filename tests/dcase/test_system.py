@@ -73,6 +73,17 @@ def test_an_unknown_system_is_answered_with_those_there_are(tmp_path):
         load_system(str(tmp_path / "gone.toml"))
 
 
+def test_the_threshold_of_a_system_may_be_set_by_another_method():
+    for name, known in (("embedded", 3), ("baseline_mse", 4)):
+        system = load_system(name)
+        changed = system.with_threshold("conformal")
+        assert changed.threshold == "conformal"
+        assert changed.model_copy(update={"threshold": system.threshold}) == system
+        with pytest.raises(ParameterError, match="threshold 'median': choose one of gamma, ") as no:
+            system.with_threshold("median")
+        assert str(no.value).count(",") == known - 1
+
+
 def test_a_system_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "bytes.toml"
     path.write_bytes(b"name = \xff\xfe")

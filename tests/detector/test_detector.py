@@ -14,7 +14,9 @@ import soundfile
 import firstshot
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
+from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Hearing
+from firstshot.detector.held_out import held_out_windows
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import (
     DatasetError,
@@ -26,6 +28,7 @@ from firstshot.errors import (
 from firstshot.scoring import make_normalizer, make_transform
 from firstshot.scoring.normalizers import NORMALIZERS
 from firstshot.scoring.points import METRICS
+from firstshot.scoring.threshold import p_value
 from firstshot.scoring.transform import TRANSFORMS
 
 RATE = 16000
@@ -463,6 +466,127 @@ def test_of_a_clip_twice_as_long_as_those_learned_both_halves_must_be_odd(in_win
     assert [w.start_seconds for w in both.windows if w.is_anomaly] == [0.5, 2.5]
     assert [w.end_seconds for w in both.windows] == [0.5 * i for i in range(1, 9)]
     assert in_windows.explain(with_tones(5)).result == one
+
+
+@pytest.fixture(scope="module")
+def one_window_each():
+    """A detector of 24 clips of one window of 0.5 s each."""
+    return Detector(length="windows:0.5").fit(sounds(24, 100))
+
+
+def test_a_normal_recording_is_no_anomaly_though_its_worst_window_is_one(one_window_each):
+    threshold = one_window_each.threshold_.value
+    hours = one_window_each.predict([np.concatenate(sounds(60, 1000 * i)) for i in range(2, 6)])
+    assert all(max(hour.window_scores) > threshold for hour in hours)
+    assert not any(hour.is_anomaly for hour in hours)
+    for hour in hours:
+        assert (hour.pieces, hour.pieces_needed, hour.normal_clips) == (60, 38, 24)
+        above = sum(score > hour.threshold for score in hour.window_scores)
+        assert hour.pieces_above == above == sum(window.is_anomaly for window in hour.windows)
+        assert hour.evidence.startswith(f"{above} of 60 pieces, each as long as a normal clip, ")
+        assert hour.score == sorted(hour.window_scores)[-38]
+        assert hour.p_value == pytest.approx(
+            p_value([hour.score], one_window_each.calibration_scores_)[0] * 60 / 38
+        ) or (hour.p_value == 1.0)
+
+
+def test_a_recording_that_is_odd_all_along_is_an_anomaly_and_one_odd_moment_is_told(
+    one_window_each,
+):
+    odd = one_window_each.predict(with_tones(*range(60), of=60))
+    assert (odd.pieces_above, odd.is_anomaly) == (60, True)
+    assert odd.p_value == pytest.approx(1 / 25 * 60 / 38)
+    moment = one_window_each.predict(with_tones(41, of=60))
+    assert not moment.is_anomaly
+    assert moment.highest_seconds == 20.5
+    assert moment.windows[41].is_anomaly
+    assert (moment.windows[41].start_seconds, moment.windows[41].end_seconds) == (20.5, 21.0)
+
+
+def test_windows_score_alike_alone_and_within_a_recording(one_window_each):
+    clips = sounds(5, 700)
+    alone = [one_window_each.predict(clip) for clip in clips]
+    together = one_window_each.predict(np.concatenate(clips))
+    assert list(together.window_scores) == [result.score for result in alone]
+    assert [w.p_value for w in together.windows] == [result.p_value for result in alone]
+
+
+def test_a_threshold_set_on_recordings_judges_recordings_by_their_worst_window(
+    one_window_each, tmp_path
+):
+    path = tmp_path / "a.firstshot"
+    one_window_each.save(path)
+    detector = Detector.load(path)
+    assert detector.calibration_windows_ is None
+    hours = [np.concatenate(sounds(10, 5000 + 100 * i)) for i in range(12)]
+    detector.calibrate(clips=hours)
+    assert detector.calibration_windows_ == 10
+    worst = [max(result.window_scores) for result in one_window_each.predict(hours)]
+    assert np.array_equal(detector.calibration_scores_, worst)
+    new = detector.predict(with_tones(7, of=10))
+    assert (new.pieces, new.pieces_needed, new.is_anomaly) == (1, 1, True)
+    assert new.score == max(new.window_scores)
+    detector.save(path)
+    loaded = Detector.load(path)
+    assert loaded.calibration_windows_ == 10
+    assert loaded.predict(with_tones(7, of=10)) == new
+    loaded.calibrate()
+    assert loaded.predict(with_tones(7, of=10)).pieces == 10
+
+
+def test_how_long_the_normal_clips_were_is_known_from_their_members():
+    def rows(*clips):
+        return [
+            MemberRow(f"{name}@{i}s" if count > 1 else name, domain, name)
+            for name, domain, count in clips
+            for i in range(count)
+        ]
+
+    four = [(str(i), "source", 4) for i in range(5)]
+    assert held_out_windows(rows(*four)) == 4
+    assert held_out_windows(rows(*four, *[(str(i), "target", 1) for i in range(9)])) == 1
+    # Fewer than three recordings are left out window by window.
+    assert held_out_windows(rows(("long", "source", 900))) == 1
+    assert held_out_windows(rows(*four, ("long", "target", 4), ("too", "target", 4))) == 1
+    copies = [MemberRow(name, "source", "same") for name in ("a", "b@home", "c@2s", "d@3s")]
+    assert held_out_windows([*copies, MemberRow("e", "source", "other")]) == 1
+
+
+def test_an_array_of_one_window_knows_its_ends():
+    for length, end in (
+        ("native", 0.75),
+        ("fixed:0.5", 0.5),
+        ("fixed:2", 0.75),
+        ("windows:2", 0.75),
+    ):
+        detector = Detector(length=length).fit(sounds(12))
+        (window,) = detector.predict(sound(90, 0.75)).windows
+        assert (window.start_seconds, window.end_seconds) == (0.0, end)
+
+
+def test_a_clip_of_another_length_than_those_learned_is_told_of(fitted, in_windows, tmp_path):
+    fitted.save(tmp_path / "a.firstshot")
+    for detector in (fitted, Detector.load(tmp_path / "a.firstshot")):
+        assert detector.heard_seconds_ == (0.5, 0.5)
+        for seconds in (0.3, 2.0):
+            told = rf"array 0: {seconds:g} s of it are heard, of the normal clips 0\.5 to 0\.5 s"
+            with pytest.warns(FirstshotWarning, match=told) as caught:
+                detector.predict(sound(90, seconds))
+            assert caught[0].filename == __file__
+    with pytest.warns(FirstshotWarning, match=r"array 0: 0\.2 s of it are heard"):
+        in_windows.predict(sound(90, 0.2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.predict([sound(90, 0.4), sound(90, 0.7)])
+        in_windows.predict([sound(90, 0.5), sound(90, 30.0)])
+
+
+def test_of_an_older_file_no_length_is_known_and_none_is_told_of():
+    old = Detector.load(Path(__file__).parent / "files" / "schema_2.firstshot")
+    assert old.heard_seconds_ is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        old.predict([sound(90, 0.3), sound(90, 20.0)])
 
 
 def test_clips_shorter_than_a_window_are_heard_as_they_are():

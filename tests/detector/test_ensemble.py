@@ -81,6 +81,33 @@ def test_clips_in_windows_score_the_mean_of_the_detectors_worst_windows():
     assert mixed.score(new)[0] == pytest.approx(np.mean([d.score(new)[0] for d in mixed.detectors]))
 
 
+def test_a_longer_recording_is_judged_by_its_pieces():
+    clips = sounds(30)
+    new = np.concatenate(sounds(40, 900))
+    ensemble = Ensemble(members(length="windows:0.3")).fit(clips)
+    result = ensemble.predict(new)
+    assert (result.pieces, result.pieces_needed, result.normal_clips) == (40, 25, 30)
+    assert max(result.window_scores) > ensemble.threshold_.value
+    assert not result.is_anomaly
+    assert result.score == pytest.approx(sorted(result.window_scores)[-25])
+    assert result.pieces_above == sum(score > result.threshold for score in result.window_scores)
+    assert [window.score for window in result.windows] == list(result.window_scores)
+    assert result.score == pytest.approx(np.mean(list(result.parts.values())))
+    odd = ensemble.predict(np.sin(np.arange(40 * 4800) * 0.3))
+    assert (odd.pieces_above, odd.is_anomaly) == (40, True)
+
+
+def test_detectors_that_cut_a_recording_differently_judge_the_same_moments():
+    clips = sounds(30)
+    new = np.concatenate(sounds(8, 900))
+    mixed = Ensemble([Detector(length="windows:0.3"), Detector(length="windows:0.3:0.15")])
+    result = mixed.fit(clips).predict(new)
+    assert result.pieces == 15
+    assert result.windows == result.window_scores == ()
+    assert 0 <= result.pieces_above < result.pieces_needed
+    assert not result.is_anomaly
+
+
 def test_one_clip_gives_a_result_and_several_a_list(pair, tmp_path):
     ensemble, _ = pair
     path = tmp_path / "a.wav"

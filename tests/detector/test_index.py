@@ -58,7 +58,7 @@ def test_what_is_fitted_is_exact_and_queries_are_not(coarse):
     assert detector.recall_ == min(part.recall for part in detector.parts_)
 
 
-@pytest.mark.filterwarnings("ignore:index='faiss'")
+@pytest.mark.filterwarnings("ignore:index faiss")
 def test_a_loaded_detector_has_the_same_index(coarse, tmp_path, recwarn):
     detector, clips = fitted("faiss"), embedded(3, 60)
     detector.save(tmp_path / "fan.firstshot")
@@ -106,4 +106,4 @@ def test_the_command_line_says_in_one_line_that_faiss_is_missing(monkeypatch, ca
         main()
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: index='faiss' needs the library faiss")
+    assert line.startswith("error: the index faiss needs the library faiss")

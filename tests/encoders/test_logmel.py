@@ -220,3 +220,17 @@ def test_it_offers_all_that_an_encoder_offers():
 def test_keeping_the_level_takes_true_or_false_alone(value):
     with pytest.raises(ParameterError, match="expected true or false, without quotes"):
         LogMel(keep_level=value)
+
+
+def test_measure_gives_the_first_layer_and_the_level_that_is_taken_off():
+    clips = [
+        0.1 * np.random.default_rng(i).standard_normal(8000).astype(np.float32) for i in (0, 1)
+    ]
+    for few in (clips[:1], clips):
+        rows, levels = LogMel().measure(few)
+        assert np.array_equal(rows, LogMel().embed(few)[0])
+        kept = LogMel(keep_level=True).embed(few)[0].reshape(len(few), 48, 3)
+        taken = kept[:, :, 0] - rows.reshape(len(few), 48, 3)[:, :, 0]
+        assert levels == pytest.approx(10 / np.log(10) * taken.mean(axis=1), abs=1e-4)
+    louder = LogMel().measure([10 * clips[0]])[1]
+    assert louder - LogMel().measure(clips[:1])[1] == pytest.approx(20.0, abs=1e-3)

@@ -189,6 +189,20 @@ def test_an_example_without_samples_bands_or_p_value_is_told_in_words(
     assert outline.all("audio") == []
 
 
+def test_p_values_are_told_as_what_the_normal_clips_can_show(
+    make_section: MakeSection, make_example: MakeExample
+) -> None:
+    section = replace(make_section(examples=0), training_scores=np.arange(28.0))
+    examples = tuple(replace(make_example(i), p_value=p / 29) for i, p in ((1, 1), (2, 4)))
+    text = Outline(render_page([replace(section, examples=examples)])).text
+    assert (
+        "no normal clip of 28 scores as high (the smallest p-value that 28 clips can show is 1 in "
+        "29)" in text
+    )
+    assert "3 of 28 normal clips score at least as high (p = 0.138)" in text
+    assert "levels are relative to each clip's own overall level" in text
+
+
 def test_five_machines_with_four_examples_stay_light(make_section: MakeSection) -> None:
     sections = [make_section(f"machine {k}", k, examples=4) for k in range(5)]
     assert len(render_page(sections)) < 7e6

@@ -90,7 +90,9 @@ def test_what_the_index_misses_is_measured_and_told_and_only_raises_scores(monke
     monkeypatch.setattr(approximate, "CANDIDATES", 4)
     exact = make_normalizer("none").fit({"source": scattered(1, MEMBERS)})
     normalizer = make_normalizer("none").fit({"source": scattered(1, MEMBERS)})
-    with pytest.warns(FirstshotWarning, match=r"source bank has a recall of 0\.\d+.*index='exact'"):
+    with pytest.warns(
+        FirstshotWarning, match=r"source bank has a recall of 0\.\d+.*use the index exact"
+    ):
         recall = make_approximate(normalizer)
     Q = scattered(2, 400)
     found, expected = normalizer.score(Q), exact.score(Q)

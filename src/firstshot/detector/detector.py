@@ -18,7 +18,12 @@ from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, memb
 from firstshot.detector.file import MappedFile, MemberRow
 from firstshot.detector.hearing import Hearing
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts, lowest_recall
-from firstshot.detector.prediction import clip_scores, predict_clips, stack_layers
+from firstshot.detector.prediction import (
+    clip_scores,
+    heard_seconds,
+    predict_clips,
+    stack_layers,
+)
 from firstshot.detector.settings import read_settings
 from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
 from firstshot.encoders.protocol import Encoder
@@ -113,6 +118,7 @@ class Detector:
     training_scores_: NDArray[np.float64] = field(init=False, repr=False)
     calibration_scores_: NDArray[np.float64] = field(init=False, repr=False)
     calibration_windows_: int | None = field(init=False, repr=False)
+    heard_seconds_: tuple[float, float] | None = field(init=False, repr=False)
     threshold_: Threshold = field(init=False, repr=False)
     recall_: float | None = field(init=False, repr=False)
     mapped_: MappedFile | None = field(init=False, repr=False)
@@ -169,6 +175,9 @@ class Detector:
         levels = np.concatenate([clip.levels for clip in clips])
         if len(levels) == len(self.rows_):
             self.levels_ = levels
+        heard = [heard_seconds(clip, self.hear().length) for clip in clips]
+        known = [seconds for seconds in heard if seconds is not None]
+        self.heard_seconds_ = (min(known), max(known)) if known else None
         windows = [len(clip.starts) for clip in clips]
         self.training_scores_ = held_out_scores(self.parts_, self.recipe_, windows)
         return self.calibrate()
@@ -191,7 +200,7 @@ class Detector:
         self.rows_, self.spectra_, self.mapped_ = tuple(rows), spectra, None
         # Not known of older files, nor of spectra that are given alone.
         self.levels_ = np.full(len(rows), np.nan, dtype=np.float32)
-        self.calibration_windows_ = None
+        self.calibration_windows_, self.heard_seconds_ = None, None
         self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
         self.recall_ = lowest_recall(self.parts_)
 

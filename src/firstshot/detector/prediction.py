@@ -26,6 +26,9 @@ from firstshot.sound.audio import LengthPolicy
 if TYPE_CHECKING:
     from firstshot.detector.detector import Detector
 
+ALIKE = 1.5
+"""Clips up to so many times shorter or longer than those learned count as alike."""
+
 
 def predict_clips(
     detector: Detector, clips: Sequence[EmbeddedClip], neighbors: int
@@ -35,6 +38,7 @@ def predict_clips(
         return []
     check_unwritten(detector.mapped_)
     _warn_of_copies(clips, detector.rows_)
+    _warn_of_lengths(clips, detector.hear().length, detector.heard_seconds_)
     parts, rule = detector.parts_, recording_rule(detector, clips)
     queries = detector.recipe_.join(stack_layers(clips))
     scores = score_parts(parts, queries)
@@ -112,10 +116,16 @@ def clip_scores(results: Sequence[Result]) -> tuple[NDArray[np.float64], int | N
 
 def _times(clip: EmbeddedClip, length: LengthPolicy) -> list[tuple[float, float | None]]:
     """Return where the windows of a clip begin and end, in seconds."""
-    reach = [end for end in (clip.seconds, length.seconds) if end is not None]
     if len(clip.starts) == 1:
-        return [(clip.starts[0], min(reach, default=None))]
+        return [(clip.starts[0], heard_seconds(clip, length))]
     return [(start, start + (length.seconds or 0.0)) for start in clip.starts]
+
+
+def heard_seconds(clip: EmbeddedClip, length: LengthPolicy) -> float | None:
+    """Return how much of a clip is heard in one piece, in seconds; None where it is not known."""
+    if clip.seconds is None or length.seconds is None:
+        return clip.seconds
+    return min(clip.seconds, length.seconds)
 
 
 def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
@@ -136,6 +146,24 @@ def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:
     for array in stacked:
         array.setflags(write=False)  # a bank then holds it without a copy
     return stacked
+
+
+def _warn_of_lengths(
+    clips: Sequence[EmbeddedClip], length: LengthPolicy, learned: tuple[float, float] | None
+) -> None:
+    if learned is None:
+        return
+    for clip in clips:
+        heard = heard_seconds(clip, length)
+        if heard is None or learned[0] / ALIKE <= heard <= learned[1] * ALIKE:
+            continue
+        warnings.warn(
+            f"{clip.name}: {heard:.3g} s of it are heard, of the normal clips {learned[0]:.3g} to "
+            f"{learned[1]:.3g} s; another length may raise a score by itself, give clips as long "
+            "as those, or fit with the length policy windows:SECONDS",
+            FirstshotWarning,
+            stacklevel=5,
+        )
 
 
 def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) -> None:

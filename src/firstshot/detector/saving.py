@@ -85,6 +85,7 @@ def save_detector(detector: Detector, path: Path) -> None:
         | {"encoder_settings": settled(hearing.encoder, detector.settings_["encoder_settings"])},
         "threshold": asdict(detector.threshold_),
         "calibration_windows": detector.calibration_windows_,
+        "heard_seconds": detector.heard_seconds_,
         "self_check_score": _self_check(detector),
         "versions": {
             "firstshot": version("firstshot"),
@@ -116,6 +117,7 @@ def load_detector(
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
         detector.calibration_windows_ = _windows(manifest.get("calibration_windows"))
+        detector.heard_seconds_ = _seconds(manifest.get("heard_seconds"))
         if "levels" in arrays:
             detector.levels_ = arrays["levels"]
         detector.threshold_ = Threshold(**manifest["threshold"])
@@ -136,6 +138,16 @@ def _windows(value: Any) -> int | None:
     if value is None or (type(value) is int and value > 0):
         return value
     raise ValueError(f"its calibration_windows is {value!r}, not a whole number of 1 or more")
+
+
+def _seconds(value: Any) -> tuple[float, float] | None:
+    """Check how many seconds of the normal clips are heard; older files lack it."""
+    if value is None:
+        return None
+    low, high = (float(seconds) for seconds in value)
+    if 0 < low <= high < float("inf"):
+        return low, high
+    raise ValueError(f"its heard_seconds is {value!r}, not two numbers above 0")
 
 
 def _empty_detector(
