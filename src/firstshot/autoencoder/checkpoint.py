@@ -2,14 +2,14 @@
 
 A checkpoint is one safetensors file of arrays, replaced as a whole after every epoch, so that a
 training killed at any moment finds the last whole epoch. Its name is the hash of all that decides
-the training's numbers: clips, domains, seed and settings. A changed clip gets another file.
+the training's numbers: clips, domains, seed and settings. A changed clip gets another file. Its
+header holds that hash and the digest of the arrays; one that is not what was written is set aside.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +18,13 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from firstshot.autoencoder.settings import TrainingSettings
-from firstshot.errors import FirstshotWarning
+from firstshot.caches import pack_arrays, unpack_arrays, warn_of_damage
+from firstshot.errors import warn
 from firstshot.files import write_result
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-SCHEMA = 1
+SCHEMA = 2
+"""Files of 1 had no digest; their trainings begin anew."""
 
 
 def checkpoint_name(
@@ -42,7 +44,7 @@ def checkpoint_name(
     Examples
     --------
     >>> checkpoint_name(["a"], [False], 13711, TrainingSettings())[:8]
-    '89d133a3'
+    'a3830c11'
     """
     clips = [[digest, bool(target)] for digest, target in zip(digests, is_target, strict=True)]
     text = json.dumps([SCHEMA, clips, seed, asdict(settings)])
@@ -51,25 +53,24 @@ def checkpoint_name(
 
 def write_checkpoint(path: Path, arrays: Arrays) -> None:
     """Replace the checkpoint as a whole; raises `OutputError` where it cannot be written."""
-    from safetensors.numpy import save
-
-    write_result(path, save(arrays))
+    write_result(path, pack_arrays(path.stem, arrays))
 
 
 def read_checkpoint(path: Path) -> Arrays | None:
-    """Return a checkpoint's arrays, or None where there is none; warns of a damaged one."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+    """Return a checkpoint's arrays, or None where there is none; a damaged one is set aside."""
     try:
-        arrays: Arrays = load(path.read_bytes())
+        return unpack_arrays(path.stem, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (SafetensorError, OSError) as error:
-        warnings.warn(
-            f"{path}: not readable as a checkpoint ({error}); training begins anew",
-            FirstshotWarning,
-            stacklevel=2,
-        )
-        return None
-    return arrays
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        warn(f"{path}: not readable as a checkpoint ({reason}); training begins anew")
+    except ValueError as error:
+        refuse_checkpoint(path, error)
+    return None
+
+
+def refuse_checkpoint(path: Path, reason: Exception) -> None:
+    """Set a checkpoint aside that training cannot go on from, and warn of it."""
+    told = " ".join(str(reason).split())
+    warn_of_damage(path, f"not readable as a checkpoint ({told})", "training begins anew")

@@ -24,8 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from firstshot.autoencoder.checkpoint import Arrays, read_checkpoint, write_checkpoint
-from firstshot.autoencoder.features import VECTOR, TrainingFrames, stack_frames
+from firstshot.autoencoder.checkpoint import (
+    Arrays,
+    read_checkpoint,
+    refuse_checkpoint,
+    write_checkpoint,
+)
+from firstshot.autoencoder.features import MEL, VECTOR, TrainingFrames, stack_frames
 from firstshot.autoencoder.network import Autoencoder
 from firstshot.autoencoder.scores import DOMAINS, ScoreName, residual_covariances, score_residuals
 from firstshot.autoencoder.settings import TrainingSettings
@@ -132,7 +137,8 @@ def train(
     checkpoint : Path, optional
         Written after every epoch; a later call with the same data, seed and settings goes on from
         there, or returns at once what was finished. The caller sees to it that they are the same,
-        see `checkpoint.checkpoint_name`.
+        see `checkpoint.checkpoint_name`. One that is damaged is set aside with a warning, and the
+        training begins anew.
     on_epoch : callable, optional
         Called with the number of epochs done.
     stop : threading.Event, optional
@@ -146,9 +152,7 @@ def train(
         The checkpoint cannot be written.
     """
     settings = settings or TrainingSettings()
-    state = _begin(seed, settings)
-    arrays = read_checkpoint(checkpoint) if checkpoint else None
-    covariances = _restore(state, arrays) if arrays else None
+    state, covariances = _resume(seed, settings, checkpoint)
     vectors = _as_vectors(data)
     fitted, kept = split_vectors(len(data.starts), seed, settings.validation_share)
     while len(state.losses) < settings.epochs:
@@ -188,6 +192,46 @@ def _begin(seed: int, settings: TrainingSettings) -> _Progress:
     network = Autoencoder(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
     return _Progress(network, optimizer)
+
+
+def _resume(
+    seed: int, settings: TrainingSettings, checkpoint: Path | None
+) -> tuple[_Progress, dict[str, NDArray[np.float64]] | None]:
+    """Return the state to go on from, and the covariances of a finished training."""
+    arrays = read_checkpoint(checkpoint) if checkpoint else None
+    if checkpoint and arrays:
+        state = _begin(seed, settings)
+        try:
+            _check_arrays(state, arrays, settings)
+            return state, _restore(state, arrays)
+        except (KeyError, ValueError, RuntimeError) as error:
+            refuse_checkpoint(checkpoint, error)
+    return _begin(seed, settings), None
+
+
+def _check_arrays(state: _Progress, arrays: Arrays, settings: TrainingSettings) -> None:
+    """Raise ValueError where arrays are not all that a checkpoint of these settings holds."""
+    finished = any(name.startswith("covariance.") for name in arrays)
+    shapes: dict[str, tuple[int, ...]] = {
+        f"network.{name}": tuple(tensor.shape)
+        for name, tensor in state.network.state_dict().items()
+    }
+    if finished:
+        shapes |= {f"covariance.{domain}": (MEL.mels, MEL.mels) for domain in DOMAINS}
+    else:
+        for index, parameter in enumerate(state.network.parameters()):
+            moments = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+            shapes |= {f"adam.{index}.{name}": tuple(shape) for name, shape in moments.items()}
+    others = arrays.keys() - shapes.keys()
+    if others != {"losses", "batch_losses"} or shapes.keys() - arrays.keys():
+        raise ValueError("it does not hold the arrays of one training")
+    epochs = len(arrays["losses"])
+    shapes |= {"losses": (epochs, 2), "batch_losses": (arrays["batch_losses"].size,)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} is not finite or not of shape {shape}")
+    if not 1 <= epochs <= settings.epochs or (finished and epochs < settings.epochs):
+        raise ValueError(f"it has the losses of {epochs} epochs of {settings.epochs}")
 
 
 def _as_vectors(data: TrainingFrames) -> _Vectors:
