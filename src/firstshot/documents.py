@@ -193,9 +193,7 @@ class Table:
         items = self.items(name)
         if not items:
             raise self._wrong(name, "one whole number or more")
-        return tuple(
-            self._checked_whole(x, f"{name}[{i}]", low, high) for i, x in enumerate(items)
-        )
+        return tuple(self._checked_whole(x, f"{name}[{i}]", low, high) for i, x in enumerate(items))
 
     def text(self, name: str, longest: int = 4096) -> str:
         """Return text that is not empty."""

@@ -159,7 +159,7 @@ class EmbeddingStore:
     def _unpack(self, key: str, content: bytes) -> dict[str, NDArray[np.float32]]:
         arrays = unpack_arrays(key, content)
         wanted = np.dtype(PRECISIONS[self.precision])
-        for name, array in arrays.items():
+        for array in arrays.values():
             if array.dtype != wanted:
                 raise ValueError(f"it holds {array.dtype} where {wanted} is kept")
         return arrays

@@ -8,7 +8,6 @@ looks like no such file (a web page, an archive, a pointer) is named for what it
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from firstshot.documents import Table, parse_json
 from firstshot.errors import WeightsError
 
 Kind = Literal["safetensors", "zip pickle", "old pickle"]
@@ -120,7 +120,7 @@ def _read_safetensors(path: Path, advice: str) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        cfg = json.loads(header[CFG]) if CFG in header else None
+        cfg = Table.of(parse_json(header[CFG]), CFG).values if CFG in header else None
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path}: truncated or damaged ({reason}); {advice}") from error

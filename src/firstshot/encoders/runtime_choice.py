@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstshot.encoders.precision import describe_processor, installed_versions, native_precisions
+from firstshot.caches import warn_of_damage
+from firstshot.documents import Table, read_json
+from firstshot.encoders.precision import (
+    PRECISIONS,
+    describe_processor,
+    installed_versions,
+    native_precisions,
+)
 from firstshot.encoders.weight_cache import weights_folder
 from firstshot.errors import ParameterError
 from firstshot.files import write_atomically
@@ -62,8 +69,8 @@ def choose(
         return Choice(*only, f"{only[0]} {only[1]}: the only one here that can do what was asked")
     key = _key(encoder, candidates, threads)
     remembered = _remembered().get(key)
-    if remembered is not None:
-        return Choice(**remembered)
+    if remembered is not None and (remembered.runtime, remembered.precision) in candidates:
+        return remembered
     taken = probe(encoder, candidates, threads)
     choice = pick(taken)
     _remember(key, choice)
@@ -172,17 +179,30 @@ def _choices_file() -> Path:
     return weights_folder().parent / "runtime_choices.json"
 
 
-def _remembered() -> dict[str, dict[str, str]]:
+def _remembered() -> dict[str, Choice]:
+    """Return the choices kept; where they are absent or damaged, the probe is made again."""
+    path = _choices_file()
     try:
-        kept = json.loads(_choices_file().read_text(encoding="utf-8"))
-        return {key: asdict(Choice(**choice)) for key, choice in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # absent or damaged: the probe is made again
+        kept = Table.of(read_json(path)).tables()
+        return {key: _as_choice(choice) for key, choice in kept.items()}
+    except OSError:
+        return {}
+    except ValueError as error:
+        warn_of_damage(path, error, "the runtimes are timed again")
+        return {}
+
+
+def _as_choice(table: Table) -> Choice:
+    return Choice(
+        table.choice("runtime", PACKAGES),
+        table.choice("precision", PRECISIONS),
+        table.text("reason"),
+    )
 
 
 def _remember(key: str, choice: Choice) -> None:
     path = _choices_file()
-    kept = {**_remembered(), key: asdict(choice)}
+    kept = {known: asdict(other) for known, other in _remembered().items()} | {key: asdict(choice)}
     # Where the cache cannot be written, the probe is made again next time.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
