@@ -202,6 +202,13 @@ class Table:
             raise self._wrong(name, f"text of 1 to {longest} characters")
         return value
 
+    def line(self, name: str, longest: int = 4096) -> str:
+        """Return text that can be printed: no line break, no control character."""
+        value = self.text(name, longest)
+        if not value.isprintable():
+            raise self._wrong(name, "text on one line")
+        return value
+
     def choice(self, name: str, choices: Collection[str]) -> str:
         """Return text that is one of a few."""
         value = self._get(name)

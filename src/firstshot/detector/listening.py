@@ -30,7 +30,7 @@ WINDOWS_AT_ONCE = 64
 SECONDS_AT_ONCE = 600.0
 """Clips are held until their seconds reach this: recordings of hours one at a time."""
 SPECTRUM = "spectrum"
-_LOGMEL = LogMel()
+LOGMEL = LogMel()
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Listener:
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
-        return {**self.hearing.recipe(), "spectrum": _LOGMEL.fingerprint}
+        return {**self.hearing.recipe(), "spectrum": LOGMEL.fingerprint}
 
     def _embed(self, batch: Sequence[tuple[Clip, Waveform]]) -> list[EmbeddedClip]:
         digests = [hash_samples(waveform) for _, waveform in batch]
@@ -158,7 +158,7 @@ class Listener:
     def _encode_windows(self, windows: Sequence[Waveform]) -> Iterator[list[NDArray[np.float32]]]:
         """Yield what is wanted of a few windows at a time: (windows, values) each."""
         hearing, rate = self.hearing, self.hearing.encoder.sample_rate
-        same = hearing.encoder.fingerprint == _LOGMEL.fingerprint and hearing.pooling == "temporal"
+        same = hearing.encoder.fingerprint == LOGMEL.fingerprint and hearing.pooling == "temporal"
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             if self.left.is_set():
                 raise FirstshotError("nobody waits for this clip any more")
@@ -168,7 +168,7 @@ class Listener:
             if self.spectra and same and 1 in hearing.layers:
                 layers = [*layers, layers[hearing.layers.index(1)]]
             elif self.spectra:
-                layers = [*layers, _LOGMEL.embed(few, rate)[0]]
+                layers = [*layers, LOGMEL.embed(few, rate)[0]]
             yield layers
 
 

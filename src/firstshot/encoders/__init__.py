@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstshot.encoders.catalog import ENCODERS
+from firstshot.encoders.named_paths import remember_path
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import FirstshotError, FirstshotWarning, ParameterError, WeightsError
 
@@ -77,7 +78,7 @@ def load_encoder(
         given = {"weights": (weights, None), "device": (device, "cpu"), "dtype": (dtype, "float32")}
         # A plug-in needs to know of these only where a user asks for them.
         asked = {key: value for key, (value, usual) in given.items() if value != usual}
-        return _load_registered(name, {**asked, **settings})
+        return _noted(_load_registered(name, {**asked, **settings}), weights)
     if name in registered():
         warnings.warn(
             f"a plug-in is called {name} like the encoder of firstshot, which is used; rename it",
@@ -86,7 +87,15 @@ def load_encoder(
         )
     from firstshot.encoders.pretrained import load_pretrained
 
-    return load_pretrained(record, weights, device, dtype, fetch_missing, **settings)
+    encoder = load_pretrained(record, weights, device, dtype, fetch_missing, **settings)
+    return _noted(encoder, weights)
+
+
+def _noted(encoder: Encoder, weights: str | Path | None) -> Encoder:
+    """Note the path of the weights as one that was named here; see `named_paths`."""
+    if weights is not None:
+        remember_path(weights)
+    return encoder
 
 
 def registered() -> dict[str, tuple[EntryPoint, ...]]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
 from firstshot.encoders.fetch import Progress, fetch_file, find_in_hub_cache
-from firstshot.encoders.named_paths import remember_path
 from firstshot.encoders.runtime import check_names, with_runtime
 from firstshot.encoders.weight_cache import (
     Pointer,
@@ -72,7 +71,6 @@ def load_pretrained(
         found = _find(record, variant, settings, fetch_missing)
     else:
         found = _from_file(record, Path(weights).expanduser(), settings)
-        remember_path(weights)
     if record.terms:
         warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
     common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
