@@ -103,7 +103,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it names {_shown(twice)} twice in one table")
+        raise ValueError(f"it names {shown(twice)} twice in one table")
     return table
 
 
@@ -160,7 +160,7 @@ class Table:
     def of(cls, value: Any, place: str = "") -> Table:
         """Return a value that should be a table."""
         if not isinstance(value, dict):
-            raise ValueError(f"{place or 'it'} is {_shown(value)}, expected a table")
+            raise ValueError(f"{place or 'it'} is {shown(value)}, expected a table")
         return cls(value, place)
 
     def __contains__(self, name: str) -> bool:
@@ -202,7 +202,7 @@ class Table:
             raise self._wrong(name, f"text of 1 to {longest} characters")
         return value
 
-    def line(self, name: str, longest: int = 4096) -> str:
+    def line(self, name: str, longest: int = 200) -> str:
         """Return text that can be printed: no line break, no control character."""
         value = self.text(name, longest)
         if not value.isprintable():
@@ -237,6 +237,10 @@ class Table:
             raise self._wrong(name, "a table")
         return Table(value, self._named(name))
 
+    def table_or_none(self, name: str) -> Table | None:
+        """Return a table, or None for null; the field must be there."""
+        return None if self._get(name) is None else self.table(name)
+
     def tables(self) -> dict[str, Table]:
         """Return every field, all of which should be tables."""
         return {name: self.table(name) for name in self.values}
@@ -255,12 +259,12 @@ class Table:
 
     def _checked_whole(self, value: Any, name: str, low: int, high: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            found, wanted = _shown(value), f"a whole number from {low} to {high}"
+            found, wanted = shown(value), f"a whole number from {low} to {high}"
             raise ValueError(f"{self._named(name)} is {found}, expected {wanted}")
         return value
 
     def _wrong(self, name: str, wanted: str) -> ValueError:
-        return ValueError(f"{self._named(name)} is {_shown(self._get(name))}, expected {wanted}")
+        return ValueError(f"{self._named(name)} is {shown(self._get(name))}, expected {wanted}")
 
 
 def _is_finite(value: float) -> bool:
@@ -270,10 +274,10 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return the beginning of a value, on one line.
 
-    >>> _shown("x" * 1000)
+    >>> shown("x" * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
     """
     kinds = {dict: "a table", list: "a list", type(None): "null", bool: str(value).lower()}

@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.tensors import pack, unpack
-from firstshot.documents import parse_json
+from firstshot.documents import parse_json, shown
 from firstshot.errors import DetectorFileError
 from firstshot.files import write_result
 
@@ -202,8 +202,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
 def _check_schema(path: Path, schema: Any) -> None:
     if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
         raise DetectorFileError(
-            f"{path}: schema {schema!r} is newer than this firstshot reads ({SCHEMA}) or none at "
-            "all; update firstshot or fit anew"
+            f"{path}: schema {shown(schema)} is newer than this firstshot reads ({SCHEMA}) or none "
+            "at all; update firstshot or fit anew"
         )
 
 

@@ -26,8 +26,10 @@ SETTINGS = (
     "encoder_settings",
     "index",
 )
-"""The constructor's arguments that a manifest keeps; older files lack some."""
+"""The constructor's arguments that a manifest keeps."""
 
+_LATER = ("bank_precision", "index")
+"""Those that older files lack; their default is what was meant."""
 _WORDS = ("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision", "index")
 _RATES = (1e-12, 1 - 1e-12)
 _MOST_CHANNELS, _MOST_NEIGHBORS, _MOST_LAYERS = 1024, 2**31, 1000
@@ -75,40 +77,44 @@ def read_manifest(values: Any) -> Manifest:
 
 def _settings(table: Table) -> dict[str, Any]:
     given = table.only(SETTINGS).values
-    read: dict[str, Any] = {name: table.line(name) for name in _WORDS if name in given}
-    if given.get("channel", "mean") != "mean":
-        read["channel"] = table.whole("channel", 0, _MOST_CHANNELS)
-    if "false_alarm_rate" in given:
-        read["false_alarm_rate"] = table.number("false_alarm_rate", *_RATES)
-    if "memmixup" in given:
-        read["memmixup"] = table.flag("memmixup")
-    if "normalizer_settings" in table:
-        read["normalizer_settings"] = _parameters(table.table("normalizer_settings"))
-    if "encoder_settings" in table:
-        told = table.table("encoder_settings").values
-        # How many cores are used is for this machine to say.
-        read["encoder_settings"] = {
-            name: value for name, value in told.items() if name not in ("threads", "workers")
-        }
-    return read
+    words = {n: table.line(n) for n in _WORDS if n in given or n not in _LATER}
+    channel = "mean" if given.get("channel") == "mean" else None
+    return {
+        **words,
+        "channel": channel or table.whole("channel", 0, _MOST_CHANNELS),
+        "false_alarm_rate": table.number("false_alarm_rate", *_RATES),
+        "memmixup": table.flag("memmixup"),
+        "normalizer_settings": _parameters(table.table_or_none("normalizer_settings")),
+        "encoder_settings": _for_here(table.table_or_none("encoder_settings")),
+    }
 
 
-def _parameters(table: Table) -> dict[str, Any]:
+def _parameters(table: Table | None) -> dict[str, Any] | None:
+    if table is None:
+        return None
     return {
         name: value if isinstance(value, bool) else table.whole(name, 1, _MOST_NEIGHBORS)
         for name, value in table.values.items()
     }
 
 
+def _for_here(table: Table | None) -> dict[str, Any] | None:
+    """Leave out how many cores are used, which is for this machine to say."""
+    if table is None:
+        return None
+    return {k: v for k, v in table.values.items() if k not in ("threads", "workers")}
+
+
 def _threshold(table: Table) -> Threshold:
     table.only(Threshold.__dataclass_fields__)
     promised = "promised_false_alarm_rate"
+    by_law = table.values.get("method") == "gamma" and promised not in table
     return Threshold(
         value=table.number("value"),
         method=table.choice("method", METHODS),
         false_alarm_rate=table.number("false_alarm_rate", *_RATES),
         clips=table.whole("clips", low=1),
-        promised_false_alarm_rate=table.number(promised, 0.0, 1.0) if promised in table else None,
-        promise=table.line("promise"),
+        promised_false_alarm_rate=None if by_law else table.number(promised, _RATES[0], 1.0),
+        promise=table.line("promise", longest=500),
         parameters=table.table("parameters").numbers(),
     )

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""
 
+LONGEST_REASON = 300
+"""Characters: what a message quotes of a file may be of any length."""
 SPECTRUM_VALUES = 3 * len(LOGMEL.frequency_bands)
 """Of the spectra kept for explanations: the first layer of the embedded encoder."""
 
@@ -139,6 +141,7 @@ _MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
 
 def _not_a_detector(path: Path, error: Exception) -> DetectorFileError:
     told = " ".join(str(error).split()) or type(error).__name__
+    told = told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}..."
     return DetectorFileError(
         f"{path}: not a detector that this firstshot can make again ({told}); fit anew"
     )
@@ -236,13 +239,35 @@ def _check_threshold(threshold: Threshold, scores: NDArray[np.float64]) -> None:
             f"its threshold rests on {threshold.clips} scores, and {len(scores)} are there"
         )
     low, high = float(scores.min()), float(scores.max())
+    if threshold.method == "gamma":
+        low, high = _bounds_of_law(threshold, scores)
     room = 1e-9 * max(abs(low), abs(high))
-    inside = low - room <= threshold.value <= high + room
-    if threshold.method != "gamma" and not inside:  # the gamma law's tail may lie beyond
+    if not low - room <= threshold.value <= high + room:
         raise ValueError(
-            f"its threshold {threshold.value:g} lies outside of the scores that it was set on, "
-            f"{low:g} to {high:g}"
+            f"its threshold {threshold.value:g} lies outside of {low:g} to {high:g}, where the "
+            "scores that it was set on put it"
         )
+
+
+def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Return between what the quantile of a gamma law lies, by Cantelli's inequality.
+
+    The law's mean is that of the scores it was fitted to; any law with that mean and deviation has
+    its quantile 1 - r within sqrt((1 - r) / r) deviations of the mean.
+    """
+    law, rate = threshold.parameters, threshold.false_alarm_rate
+    if law.keys() != {"shape", "location", "scale"} or min(law["shape"], law["scale"]) <= 0:
+        raise ValueError(f"its gamma law has the parameters {sorted(law)}, two of them above zero")
+    mean, deviation = (
+        law["location"] + law["shape"] * law["scale"],
+        law["scale"] * law["shape"] ** 0.5,
+    )
+    if not abs(mean - scores.mean()) <= 1e-6 * max(abs(mean), np.abs(scores).max()):
+        raise ValueError(f"its gamma law has the mean {mean:g}, and its scores {scores.mean():g}")
+    return (
+        mean - deviation * (rate / (1 - rate)) ** 0.5,
+        mean + deviation * ((1 - rate) / rate) ** 0.5,
+    )
 
 
 def _saved_part(manifest: Manifest, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:
