@@ -28,6 +28,7 @@ from firstshot.bundle import (
     load_bundle_encoder,
     self_check_score,
     sha256_of,
+    with_digest,
 )
 from firstshot.detector import Detector
 from firstshot.detector.parts import saved_parts
@@ -127,7 +128,7 @@ def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
         "self_check": {"score": self_check_score(moved, draft / CLIP), "tolerance": TOLERANCE},
         "versions": installed_versions(PACKAGES),
     }
-    write_result(draft / DESCRIPTION, json.dumps(description, indent=2))
+    write_result(draft / DESCRIPTION, json.dumps(with_digest(description), indent=2))
 
 
 def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
