@@ -24,14 +24,9 @@ WRONG: tuple[Any, ...] = (
 )
 
 
-def mutations(document: dict[str, Any], leave: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Yield (what was done, document) for every value of a document and every wrong value.
-
-    Fields of the top level named in `leave` stay as they are.
-    """
+def mutations(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (what was done, document) for every value of a document and every wrong value."""
     for place in list(_places(document)):
-        if place[0] in leave:
-            continue
         for wrong in WRONG:
             changed = copy.deepcopy(document)
             inside: Any = changed

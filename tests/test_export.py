@@ -20,7 +20,7 @@ pytest.importorskip("onnxruntime")
 from tests.encoders import official_files as official  # noqa: E402
 from tests.mutations import mutations, without_one  # noqa: E402
 
-from firstshot.bundle import load_bundle, sha256_of, with_digest  # noqa: E402
+from firstshot.bundle import load_bundle, with_digest  # noqa: E402
 from firstshot.detector import Detector  # noqa: E402
 from firstshot.encoders import list_encoders, load_encoder  # noqa: E402
 from firstshot.encoders.exported_spec import read_spec, write_spec  # noqa: E402
@@ -34,6 +34,7 @@ from firstshot.errors import (  # noqa: E402
     WeightsError,
 )
 from firstshot.export import export_detector  # noqa: E402
+from firstshot.files import sha256_of  # noqa: E402
 
 NAMES = tuple(official.MINI)
 _TOGETHER = {"normalizer": "test_zscore"}  # its clips are scored together, so it has no self-check

@@ -14,7 +14,6 @@ To change the format: raise `SCHEMA`, and keep the branch that reads the old num
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from firstshot.encoders.precision import count_threads
 from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
 from firstshot.encoders.runtime_onnx import OnnxNetwork, first_line
 from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.files import sha256_of
 from firstshot.scoring.approximate import exactly
 
 SCHEMA = 1
@@ -179,12 +179,6 @@ def close(found: float, expected: float) -> bool:
     (True, False)
     """
     return abs(found - expected) <= TOLERANCE * max(abs(expected), 1e-12)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def with_digest(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from firstshot.bundle import (
     load_bundle,
     load_bundle_encoder,
     self_check_score,
-    sha256_of,
     with_digest,
 )
 from firstshot.detector import Detector
@@ -37,7 +36,7 @@ from firstshot.encoders.precision import installed_versions
 from firstshot.encoders.runtime import encoder_graph
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
 from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
-from firstshot.files import write_result
+from firstshot.files import sha256_of, write_result
 
 if TYPE_CHECKING:
     from firstshot.encoders.torch_encoder import TorchEncoder

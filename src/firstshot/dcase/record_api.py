@@ -8,7 +8,6 @@ downloads, starts every file anew and knows neither ranges nor Retry-After.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 from firstshot import __version__
+from firstshot.documents import parse_json
 from firstshot.errors import DatasetError, ParameterError
 
 RECORDS_URL = "https://zenodo.org/api/records"
@@ -193,7 +193,7 @@ def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dic
 
     what = "check --api and the proxy"
     try:
-        told = json.loads(persevere(read, url, connection, tell))
+        told = parse_json(persevere(read, url, connection, tell), _LONGEST_LISTING)
     except ValueError as error:
         raise DatasetError(f"{url}: the answer is not a record (no JSON); {what}") from error
     if not isinstance(told, dict) or str(told.get("id")) != str(record):

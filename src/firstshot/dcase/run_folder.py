@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.submission import DECISIONS, SCORES, file_name
+from firstshot.documents import read_json
 from firstshot.errors import FirstshotError, OutputError
 from firstshot.files import write_result
 
@@ -71,7 +72,7 @@ _WAY_OUT = "choose another folder, or add --overwrite"
 
 def _read_identity(path: Path) -> dict[str, Any] | None:
     try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
+        identity = read_json(path)
     except (OSError, ValueError):
         return None
     return identity if isinstance(identity, dict) else None

@@ -7,7 +7,7 @@ encoders' scores.
 
 from __future__ import annotations
 
-import tomllib
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.settings import settled
+from firstshot.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
@@ -27,6 +28,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+MOST_BYTES = 1 << 18
+"""Of a system file, which has a few lines."""
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=80)]
 ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0)]
 
@@ -59,6 +62,9 @@ class System(_Strict):
 
     def check(self) -> None:
         """Refuse a normaliser, metric, transform or length policy that there is not."""
+        for name in ("name", "metric"):
+            if name in self.normalizer_settings:
+                raise ParameterError(f"normalizer_settings has {name!r}, which is no parameter")
         make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
@@ -157,28 +163,15 @@ def load_system(name_or_path: str) -> AnySystem:
     >>> load_system("embedded").encoders[0].name
     'logmel'
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
-        text = _read(path)
-    elif name_or_path in list_systems():
-        folder = resources.files("firstshot.dcase") / "systems"
-        text = (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    else:
-        raise ParameterError(
-            f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name a "
-            ".toml file"
-        )
+    fields = _read_fields(name_or_path)
     try:
-        fields = tomllib.loads(text)
+        # As JSON, whose lists are the tuples of these models; nothing else is converted.
+        text = json.dumps(fields)
         if "autoencoder" in fields:
-            return BaselineSystem.model_validate(fields)
-        system = System.model_validate(fields)
+            return BaselineSystem.model_validate_json(text, strict=True)
+        system = System.model_validate_json(text, strict=True)
         system.check()
         return system
-    except tomllib.TOMLDecodeError as error:
-        raise ParameterError(f"{name_or_path}: not valid TOML ({error}); correct it") from error
     except ParameterError as error:
         raise ParameterError(f"{name_or_path}: {error}") from error
     except ValidationError as error:
@@ -189,13 +182,24 @@ def load_system(name_or_path: str) -> AnySystem:
         ) from error
 
 
-def _read(path: Path) -> str:
+def _read_fields(name_or_path: str) -> dict[str, Any]:
+    path = Path(name_or_path)
+    if not name_or_path.endswith(".toml"):
+        if name_or_path not in list_systems():
+            raise ParameterError(
+                f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name "
+                "a .toml file"
+            )
+        folder = resources.files("firstshot.dcase") / "systems"
+        return parse_toml((folder / f"{name_or_path}.toml").read_bytes())
+    if not path.is_file():
+        raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ParameterError(f"{path}: not a text file in UTF-8; save it as one") from error
+        return read_toml(path, MOST_BYTES)
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ParameterError(f"{path}: not valid TOML ({error}); correct it") from error
 
 
 def _packaged_names() -> str:
