@@ -61,7 +61,7 @@ def parse_json(content: bytes | str, most: int = MOST_BYTES) -> Any:
 
 
 def parse_toml(content: bytes | str, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Return what a TOML document holds; dates become text, which is what JSON makes of them.
+    """Return what a TOML document holds, which may be what JSON can hold: no dates.
 
     >>> parse_toml("rate = 0.5")
     {'rate': 0.5}
@@ -71,8 +71,12 @@ def parse_toml(content: bytes | str, most: int = MOST_BYTES) -> dict[str, Any]:
         value = tomllib.loads(text, parse_float=_finite)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    except ValueError as error:
+        if "int_max_str_digits" in str(error):
+            raise ValueError(f"a number has more than {MOST_DIGITS} digits") from None
+        raise
     _check_depth(value)
-    plain: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    plain: dict[str, Any] = json.loads(json.dumps(value, default=_refuse), parse_int=_whole)
     return plain
 
 
@@ -114,6 +118,10 @@ def _finite(text: str) -> float:
     return value
 
 
+def _refuse(value: object) -> None:
+    raise ValueError(f"it holds {value}, which is no text, number, list or table")
+
+
 def _whole(text: str) -> int:
     if len(text.lstrip("-")) > MOST_DIGITS:
         raise ValueError(f"the number {text[:SHOWN]} has more than {MOST_DIGITS} digits")
@@ -122,7 +130,7 @@ def _whole(text: str) -> int:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         level = [item for table in level for item in _items(table)]
         if not level:
             return

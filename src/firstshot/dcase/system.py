@@ -31,14 +31,15 @@ class _Strict(BaseModel):
 MOST_BYTES = 1 << 18
 """Of a system file, which has a few lines."""
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=80)]
-ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0)]
+ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0, le=1024)]
+LayerNumber: TypeAlias = Annotated[StrictInt, Field(ge=-1000, le=1000)]
 
 
 class EncoderChoice(_Strict):
     """An encoder, its layers (None: its own choice) and its constructor's settings."""
 
-    name: str
-    layers: tuple[int, ...] | None = None
+    name: str = Field(min_length=1, max_length=200)
+    layers: tuple[LayerNumber, ...] | None = Field(default=None, min_length=1)
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -116,7 +117,7 @@ class BaselineSystem(_Strict):
     name: Name
     description: str = ""
     autoencoder: Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
-    seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = SEEDS
+    seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = Field(SEEDS, min_length=1)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     channel: ChannelNumber | Literal["mean"] = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
