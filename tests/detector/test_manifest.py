@@ -15,7 +15,6 @@ from tests.mutations import mutations, without_one
 
 from firstshot.detector import Detector
 from firstshot.detector.file import read_detector_file, write_detector_file
-from firstshot.encoders import named_paths
 from firstshot.errors import DetectorFileError, FirstshotError, FirstshotWarning
 
 FILES = Path(__file__).parent / "files"
@@ -161,12 +160,3 @@ def test_an_array_of_no_part_is_refused(saved, tmp_path):
     )
     with pytest.raises(DetectorFileError, match=r"'part_2\.bank' belongs to none of its 2 parts"):
         Detector.load(tmp_path / "x")
-
-
-def test_a_path_is_named_only_by_who_loads_weights_from_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    assert not named_paths.was_named("w.pt")
-    named_paths.remember_path("w.pt")
-    assert named_paths.was_named(tmp_path / "w.pt")
-    assert not named_paths.was_named(tmp_path / "other.pt")

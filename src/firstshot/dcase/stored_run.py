@@ -21,6 +21,7 @@ from firstshot.dcase.submission import (
     read_decisions,
     read_scores,
 )
+from firstshot.dcase.system import make_system
 from firstshot.documents import Table, read_json, shown
 from firstshot.errors import DatasetError
 from firstshot.files import sha256_of
@@ -162,24 +163,10 @@ def _section(name: str, entry: Table) -> StoredSection:
 
 
 def _system(table: Table) -> dict[str, Any]:
-    """Return the settings of a system, those of the fields that others read checked for type."""
-    for name in _TEXTS:
-        if name in table:
-            table.text(name)
-    for name in ("normalizer_settings", "fingerprints", "training"):
-        if name in table:
-            table.table(name)
-    for i, value in enumerate(table.items("encoders") if "encoders" in table else ()):
-        encoder = Table.of(value, f"settings.encoders[{i}]")
-        encoder.line("name")
-        if "settings" in encoder:
-            encoder.table("settings")
-        if "layers" in encoder:
-            encoder.wholes("layers", low=-1000, high=1000)
-    return dict(table.values)
-
-
-_TEXTS = (
-    *("name", "data", "description", "autoencoder", "pooling", "combine", "normalizer"),
-    *("metric", "transform", "length", "threshold"),
-)
+    """Return the settings of a system, checked as those of a system file are."""
+    settings = dict(table.values)
+    if {"encoders", "autoencoder"} & settings.keys():
+        make_system({k: v for k, v in settings.items() if k not in ("data", "fingerprints")})
+    elif "name" in table:
+        table.line("name")
+    return settings

@@ -166,20 +166,33 @@ def load_system(name_or_path: str) -> AnySystem:
     """
     fields = _read_fields(name_or_path)
     try:
-        # As JSON, whose lists are the tuples of these models; nothing else is converted.
-        text = json.dumps(fields)
-        if "autoencoder" in fields:
-            return BaselineSystem.model_validate_json(text, strict=True)
-        system = System.model_validate_json(text, strict=True)
-        system.check()
-        return system
+        system = make_system(fields)
+        if isinstance(system, System):
+            system.check()
     except ParameterError as error:
         raise ParameterError(f"{name_or_path}: {error}") from error
+    return system
+
+
+def make_system(fields: dict[str, Any]) -> AnySystem:
+    """Make a system of plain values, each of which must be of its field's type.
+
+    Raises
+    ------
+    ParameterError
+        A field is missing, unknown, of another type or out of range; the message names it.
+    """
+    kind: type[System] | type[BaselineSystem] = (
+        BaselineSystem if "autoencoder" in fields else System
+    )
+    try:
+        # As JSON, whose lists are the tuples of these models; nothing else is converted.
+        return kind.model_validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ParameterError(
-            f"{name_or_path}: field {field!r}: {first['msg'].lower()}; see the packaged systems"
+            f"field {field!r}: {first['msg'].lower()}; see the packaged systems"
         ) from error
 
 
