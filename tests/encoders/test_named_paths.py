@@ -75,7 +75,7 @@ def test_a_file_that_would_have_to_be_opened_is_named_with_the_command(
 ) -> None:
     path = from_elsewhere(saved, weights="/secret/weights.pt")
     monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "another"))
-    told = r"names the weights file '/secret/weights.pt', which is not opened unless you name it"
+    told = r"made with the weights file '/secret/weights.pt'; no file is opened because a detector"
     with pytest.raises(WeightsError, match=told):
         firstshot.Detector.load(path)
 

@@ -10,6 +10,7 @@ differently would score everything differently, and is refused.
 from __future__ import annotations
 
 import platform
+import shlex
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -192,9 +193,10 @@ def _unopened(manifest: Manifest) -> str:
     weights = manifest.encoder_settings.get("weights")
     if not isinstance(weights, str) or was_named(weights):
         return ""
+    file = shlex.quote(weights) if weights.isprintable() else "FILE"
     return (
-        f" (it names the weights file {weights!r}, which is not opened unless you name it: "
-        f"`firstshot encoders fetch {manifest.encoder} --from FILE`)"
+        f" (it was made with the weights file {weights!r}; no file is opened because a detector "
+        f"names it: if you trust it, `firstshot encoders fetch {manifest.encoder} --from {file}`)"
     )
 
 
