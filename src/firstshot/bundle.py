@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from firstshot.caches import digest_of_json
 from firstshot.detector import Detector
-from firstshot.detector.saving import load_detector
+from firstshot.detector.loading import load_detector
 from firstshot.documents import Table, read_json
 from firstshot.encoders.exported_spec import read_spec
 from firstshot.encoders.precision import count_threads

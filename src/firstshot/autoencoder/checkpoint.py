@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.autoencoder.features import MEL
+from firstshot.autoencoder.scores import DOMAINS
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.caches import pack_arrays, unpack_arrays, warn_of_damage
 from firstshot.errors import warn
 from firstshot.files import write_result
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
+Shape: TypeAlias = tuple[int, ...]
 SCHEMA = 2
 """Files of 1 had no digest; their trainings begin anew."""
 
@@ -68,6 +72,43 @@ def read_checkpoint(path: Path) -> Arrays | None:
     except ValueError as error:
         refuse_checkpoint(path, error)
     return None
+
+
+def check_arrays(
+    arrays: Arrays,
+    network: Mapping[str, Shape],
+    parameters: Sequence[Shape],
+    settings: TrainingSettings,
+) -> None:
+    """Raise ValueError where arrays are not all that a checkpoint of a training holds.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        As `read_checkpoint` gives them.
+    network, parameters
+        The shapes of the network's values by name, and of those that the optimiser moves.
+    settings : TrainingSettings
+        Those of the training.
+    """
+    finished = any(name.startswith("covariance.") for name in arrays)
+    shapes = {f"network.{name}": shape for name, shape in network.items()}
+    if finished:
+        shapes |= {f"covariance.{domain}": (MEL.mels, MEL.mels) for domain in DOMAINS}
+    else:
+        for index, shape in enumerate(parameters):
+            moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+            shapes |= {f"adam.{index}.{name}": of for name, of in moments.items()}
+    others = arrays.keys() - shapes.keys()
+    if others != {"losses", "batch_losses"} or shapes.keys() - arrays.keys():
+        raise ValueError("it does not hold the arrays of one training")
+    epochs = len(np.atleast_1d(arrays["losses"]))
+    shapes |= {"losses": (epochs, 2), "batch_losses": (arrays["batch_losses"].size,)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} is not finite or not of shape {shape}")
+    if not 1 <= epochs <= settings.epochs or (finished and epochs < settings.epochs):
+        raise ValueError(f"it has the losses of {epochs} epochs of {settings.epochs}")
 
 
 def refuse_checkpoint(path: Path, reason: Exception) -> None:

@@ -26,11 +26,12 @@ from torch.nn.functional import mse_loss
 
 from firstshot.autoencoder.checkpoint import (
     Arrays,
+    check_arrays,
     read_checkpoint,
     refuse_checkpoint,
     write_checkpoint,
 )
-from firstshot.autoencoder.features import MEL, VECTOR, TrainingFrames, stack_frames
+from firstshot.autoencoder.features import VECTOR, TrainingFrames, stack_frames
 from firstshot.autoencoder.network import Autoencoder
 from firstshot.autoencoder.scores import DOMAINS, ScoreName, residual_covariances, score_residuals
 from firstshot.autoencoder.settings import TrainingSettings
@@ -202,36 +203,13 @@ def _resume(
     if checkpoint and arrays:
         state = _begin(seed, settings)
         try:
-            _check_arrays(state, arrays, settings)
+            network = {k: tuple(v.shape) for k, v in state.network.state_dict().items()}
+            parameters = [tuple(values.shape) for values in state.network.parameters()]
+            check_arrays(arrays, network, parameters, settings)
             return state, _restore(state, arrays)
         except (KeyError, ValueError, RuntimeError) as error:
             refuse_checkpoint(checkpoint, error)
     return _begin(seed, settings), None
-
-
-def _check_arrays(state: _Progress, arrays: Arrays, settings: TrainingSettings) -> None:
-    """Raise ValueError where arrays are not all that a checkpoint of these settings holds."""
-    finished = any(name.startswith("covariance.") for name in arrays)
-    shapes: dict[str, tuple[int, ...]] = {
-        f"network.{name}": tuple(tensor.shape)
-        for name, tensor in state.network.state_dict().items()
-    }
-    if finished:
-        shapes |= {f"covariance.{domain}": (MEL.mels, MEL.mels) for domain in DOMAINS}
-    else:
-        for index, parameter in enumerate(state.network.parameters()):
-            moments = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
-            shapes |= {f"adam.{index}.{name}": tuple(shape) for name, shape in moments.items()}
-    others = arrays.keys() - shapes.keys()
-    if others != {"losses", "batch_losses"} or shapes.keys() - arrays.keys():
-        raise ValueError("it does not hold the arrays of one training")
-    epochs = len(arrays["losses"])
-    shapes |= {"losses": (epochs, 2), "batch_losses": (arrays["batch_losses"].size,)}
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{name} is not finite or not of shape {shape}")
-    if not 1 <= epochs <= settings.epochs or (finished and epochs < settings.epochs):
-        raise ValueError(f"it has the losses of {epochs} epochs of {settings.epochs}")
 
 
 def _as_vectors(data: TrainingFrames) -> _Vectors:

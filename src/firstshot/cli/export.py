@@ -26,7 +26,7 @@ def export(
     Example: firstshot export fan.firstshot --out fan_bundle
     """
     from firstshot.detector import Detector
-    from firstshot.detector.saving import read_detector
+    from firstshot.detector.loading import read_detector
     from firstshot.encoders import load_encoder
     from firstshot.export import export_detector
 

@@ -294,7 +294,7 @@ class Detector:
         DetectorFileError
             The file is truncated, altered or newer, or the encoder gives other numbers.
         """
-        from firstshot.detector.saving import load_detector
+        from firstshot.detector.loading import load_detector
 
         return load_detector(Path(path), cls, encoder)
 
