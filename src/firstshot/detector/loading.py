@@ -130,7 +130,8 @@ def _empty_detector(
     found = detector.hear(fetch_missing=False).encoder
     if found.fingerprint != manifest.fingerprint:
         raise DetectorFileError(
-            f"{path}: made with {name} of other weights or settings ({manifest.fingerprint[:12]}) "
+            f"{path}: made with {name} of other weights or settings "
+            f"({ascii(manifest.fingerprint[:12])[1:-1]}) "
             f"than {found.name} here ({found.fingerprint[:12]}); give that encoder with "
             f"Detector.load(path, encoder=...), or fit anew{_unopened(manifest)}"
         )

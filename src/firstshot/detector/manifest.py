@@ -65,7 +65,7 @@ def read_manifest(values: Any) -> Manifest:
     return Manifest(
         schema=table.whole("schema"),
         encoder=encoder.line("name"),
-        fingerprint=encoder.line("fingerprint"),
+        fingerprint=encoder.text("fingerprint", 1 << 16),
         layers=table.wholes("layers", 1, _MOST_LAYERS),
         length=table.line("length"),
         transform=table.line("transform"),
