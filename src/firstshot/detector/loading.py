@@ -143,7 +143,7 @@ def _may_open(weights: Any) -> bool:
 
 
 def _unopened(manifest: Manifest) -> str:
-    """Say how a weights file is used that is there, but is named by the detector file alone."""
+    """Say that a weights file is not opened which the detector file alone names."""
     weights = manifest.encoder_settings.get("weights")
     if not isinstance(weights, str) or was_named(weights):
         return ""
