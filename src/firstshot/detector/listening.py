@@ -38,7 +38,7 @@ CAREFUL_SECONDS = 60.0
 """Shorter pieces fit into any memory that a network does."""
 SHORTER = "cut it, or fit with --length windows:10, which takes little memory for any length"
 SPECTRUM = "spectrum"
-_LOGMEL = LogMel()
+LOGMEL = LogMel()
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Listener:
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
-        return {**self.hearing.recipe(), "spectrum": _LOGMEL.fingerprint}
+        return {**self.hearing.recipe(), "spectrum": LOGMEL.fingerprint}
 
     def _embed(self, batch: Sequence[tuple[Clip, Recording]]) -> list[EmbeddedClip]:
         keys = [entry_key(recording.digest, self._recipe) for _, recording in batch]
@@ -187,7 +187,7 @@ class Listener:
     ) -> Iterator[list[NDArray[np.float32]]]:
         """Yield what is wanted of a few windows at a time: (windows, values) each."""
         hearing, rate = self.hearing, self.hearing.encoder.sample_rate
-        same = hearing.encoder.fingerprint == _LOGMEL.fingerprint and hearing.pooling == "temporal"
+        same = hearing.encoder.fingerprint == LOGMEL.fingerprint and hearing.pooling == "temporal"
         windows = chain.from_iterable(recording.pieces() for recording in recordings)
         at_once = min(_windows_at_once(recording) for recording in recordings)
         while few := list(islice(windows, at_once)):
@@ -198,7 +198,7 @@ class Listener:
             if self.spectra and same and 1 in hearing.layers:
                 layers = [*layers, layers[hearing.layers.index(1)]]
             elif self.spectra:
-                layers = [*layers, _LOGMEL.embed(few, rate)[0]]
+                layers = [*layers, LOGMEL.embed(few, rate)[0]]
             yield layers
 
 
