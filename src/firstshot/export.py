@@ -135,7 +135,9 @@ def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
         saved_parts(detector.parts_),
     )
     moved.training_scores_ = detector.training_scores_
+    moved.levels_ = detector.levels_
     moved.calibration_scores_ = detector.calibration_scores_
+    moved.calibration_windows_ = detector.calibration_windows_
     moved.threshold_ = detector.threshold_
     return moved
 

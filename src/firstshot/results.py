@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.scoring.threshold import p_value_in_words
+
 
 @dataclass(frozen=True)
 class Neighbor:
@@ -18,19 +20,39 @@ class Neighbor:
 
 
 @dataclass(frozen=True)
+class Window:
+    """One window of a clip, judged by itself.
+
+    `end_seconds` is None where the clip's length is not known; `p_value` compares the window's
+    score with whole normal clips; `is_anomaly` tells whether it is above the clip's threshold.
+    """
+
+    start_seconds: float
+    end_seconds: float | None
+    score: float
+    p_value: float
+    is_anomaly: bool
+
+
+@dataclass(frozen=True)
 class Result:
     """What a detector says of one clip.
+
+    A clip of more windows than the normal clips had is judged by its pieces, each as long as those:
+    see `firstshot.scoring.recordings`.
 
     Attributes
     ----------
     clip : str
         The clip's name.
     score : float
-        Higher is more anomalous; of a clip heard in windows, its worst window's.
+        Higher is more anomalous; of a clip heard in windows, that of the window that decides: the
+        highest one, or for several pieces the highest of the `pieces_needed`-th highest piece.
     p_value : float
-        Share of normal clips, this one counted in, that score at least as high.
+        Conformal p-value: (1 + normal clips that score at least as high) / (normal clips + 1), for
+        several pieces times `pieces` / `pieces_needed`. It is never below 1 / (normal clips + 1).
     threshold : float
-        The score above which the clip is called anomalous.
+        The score above which the clip is called anomalous; it depends on the number of pieces.
     is_anomaly : bool
         Whether `score` is above `threshold`.
     domain : str
@@ -43,6 +65,13 @@ class Result:
         Where in the clip the window begins that decided.
     window_scores : tuple of float
         The score of every window, in order of time.
+    windows : tuple of Window
+        The same windows with their times, p-values and decisions.
+    normal_clips : int
+        How many normal clips the p-value and the threshold rest on.
+    pieces, pieces_above, pieces_needed : int
+        How many pieces as long as the normal clips there are, how many score above the threshold,
+        and how many must for an anomaly.
     """
 
     clip: str
@@ -55,6 +84,36 @@ class Result:
     parts: dict[str, float]
     start_seconds: float = 0.0
     window_scores: tuple[float, ...] = ()
+    windows: tuple[Window, ...] = ()
+    normal_clips: int = 0
+    pieces: int = 1
+    pieces_above: int = 0
+    pieces_needed: int = 1
+
+    @property
+    def evidence(self) -> str:
+        """What the decision rests on, as a clause.
+
+        Examples
+        --------
+        >>> one = Result("a.wav", 3.0, 1 / 10, 2.0, True, "source", (), {}, normal_clips=9)
+        >>> one.evidence
+        'no normal clip of 9 scores as high (the smallest p-value that 9 clips can show is 1 in 10)'
+        """
+        if self.pieces == 1:
+            return p_value_in_words(self.p_value, self.normal_clips)
+        return (
+            f"{self.pieces_above} of {self.pieces} pieces, each as long as a normal clip, score "
+            f"above the threshold, and {self.pieces_needed} must for an anomaly "
+            f"(p = {self.p_value:.3g})"
+        )
+
+    @property
+    def highest_seconds(self) -> float:
+        """Where the window with the highest score begins."""
+        if not self.windows:
+            return self.start_seconds
+        return max(self.windows, key=lambda window: window.score).start_seconds
 
 
 @dataclass(frozen=True)
@@ -62,7 +121,7 @@ class BandDifference:
     """How one frequency band of a clip differs from the same band of its nearest normal clip.
 
     `share` is the band's part (0 to 1) of the distance; `level_db` the difference of the mean
-    levels in dB, clip minus normal, after both clips' overall levels are removed.
+    levels in dB, clip minus normal, each relative to its clip's own overall level.
     """
 
     low_hz: float

@@ -426,18 +426,43 @@ def test_a_copy_of_a_normal_clip_is_told_of_where_the_user_called(fitted, call):
         getattr(fitted, call)(sound(777))
 
 
-def test_the_worst_window_decides_and_says_when_it_begins():
-    long = np.concatenate(sounds(8, 90))
-    long[5 * 8000 : 6 * 8000] += 0.3 * np.sin(np.arange(8000))
-    detector = Detector(length="windows:0.5").fit(
-        [np.concatenate(sounds(4, 4 * i)) for i in range(9)]
-    )
-    result = detector.predict(long)
-    assert len(result.window_scores) == 8
-    assert result.score == max(result.window_scores) == result.window_scores[5]
-    assert result.start_seconds == 2.5
+@pytest.fixture(scope="module")
+def in_windows():
+    """A detector of 9 clips of 4 windows each."""
+    return Detector(length="windows:0.5").fit([np.concatenate(sounds(4, 4 * i)) for i in range(9)])
+
+
+def with_tones(*windows, of=8):
+    """A recording of windows of 0.5 s, some with a tone that no normal clip has."""
+    long = np.concatenate(sounds(of, 90))
+    for window in windows:
+        long[window * 8000 : (window + 1) * 8000] += 0.3 * np.sin(np.arange(8000))
+    return long
+
+
+def test_the_worst_window_decides_and_says_when_it_begins(in_windows):
+    new = with_tones(2, of=4)
+    result = in_windows.predict(new)
+    assert len(result.window_scores) == 4
+    assert result.score == max(result.window_scores) == result.window_scores[2]
+    assert result.start_seconds == 1.0
+    assert result.is_anomaly
+    assert (result.pieces, result.pieces_above, result.pieces_needed) == (1, 1, 1)
     assert "@" in result.nearest[0].clip
-    assert detector.explain(long).result == result
+    assert in_windows.explain(new).result == result
+
+
+def test_of_a_clip_twice_as_long_as_those_learned_both_halves_must_be_odd(in_windows):
+    one, both = in_windows.predict(with_tones(5)), in_windows.predict(with_tones(5, 1))
+    assert len(one.window_scores) == len(both.window_scores) == 8
+    assert (one.pieces, one.pieces_above, one.pieces_needed, one.is_anomaly) == (2, 1, 2, False)
+    assert one.score == max(one.window_scores[:4])
+    assert one.highest_seconds == 2.5
+    assert (both.pieces_above, both.is_anomaly) == (2, True)
+    assert both.score == min(both.window_scores[1], both.window_scores[5])
+    assert [w.start_seconds for w in both.windows if w.is_anomaly] == [0.5, 2.5]
+    assert [w.end_seconds for w in both.windows] == [0.5 * i for i in range(1, 9)]
+    assert in_windows.explain(with_tones(5)).result == one
 
 
 def test_clips_shorter_than_a_window_are_heard_as_they_are():

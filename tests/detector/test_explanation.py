@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,8 @@ def test_the_shares_sum_to_one_and_the_tones_own_rows_carry_most(detectors, name
 def test_the_words_name_the_tones_band_and_how_much_louder_it_is(detectors):
     explanation = detectors["standardize"].explain(hiss(99, tone=0.05))
     assert "louder by" in explanation.words
-    at = next(part for part in explanation.words.split("; ") if part.startswith("louder"))
+    _, _, relative = explanation.words.partition("relative to its own overall level: ")
+    at = next(part for part in relative.split("; ") if part.startswith("louder"))
     assert at.endswith("kHz")
     low, high = (float(x) for x in at.removesuffix(" kHz").split(" at ")[1].split("-"))
     assert low <= 2.0 <= high
@@ -81,7 +83,11 @@ def test_where_pooling_or_joining_loses_frequency_there_are_no_rows_but_still_wo
 def test_a_copy_of_a_normal_clip_differs_nowhere(detectors):
     with pytest.warns(FirstshotWarning, match="same samples"):
         explanation = detectors["standardize"].explain(hiss(3, tone=0.002))
-    assert explanation.words == "no band stands out from the normal clips"
+    assert explanation.words == (
+        "the whole clip is as loud; relative to its own overall level: "
+        "no band stands out from the normal clips"
+    )
+    assert explanation.overall_db == 0
     assert all(share == 0 for _, _, share in explanation.rows)
     assert all(band.share == 0 and band.level_db == 0 for band in explanation.bands)
 
@@ -107,4 +113,84 @@ def test_normal_clips_that_never_differ_in_a_band_do_not_divide_by_zero():
         bands, words = compare_spectra(changed, normals[0], normals)
     assert bands[10].share == pytest.approx(1.0)
     assert bands[10].level_db == pytest.approx(4.343, abs=1e-3)
-    assert words.startswith("louder by 4.3 dB at ")
+    assert words.startswith("relative to each clip's own overall level: louder by 4.3 dB at ")
+
+
+def louder_by(samples, decibels):
+    return samples * 10 ** (decibels / 20)
+
+
+@pytest.mark.parametrize("decibels", [-12.0, 3.0, 17.0])
+def test_the_difference_of_the_overall_levels_is_told_beside_the_bands(detectors, decibels):
+    plain = detectors["standardize"].explain(hiss(99, tone=0.05))
+    changed = detectors["standardize"].explain(louder_by(hiss(99, tone=0.05), decibels))
+    assert changed.overall_db - plain.overall_db == pytest.approx(decibels, abs=0.01)
+    direction = "louder" if changed.overall_db > 0 else "quieter"
+    assert changed.words.startswith(
+        f"the whole clip is {abs(changed.overall_db):.1f} dB {direction}; relative to its own "
+        "overall level: "
+    )
+    for before, after in zip(plain.bands, changed.bands, strict=True):
+        assert after.level_db == pytest.approx(before.level_db, abs=0.01)
+
+
+def test_the_relative_level_and_the_overall_one_add_up_to_the_bands_own():
+    """A loud tone: all other bands are quieter than the clip's level, and as loud as before."""
+    detector = Detector(normalizer="none").fit([hiss(i) for i in range(20)])
+    explanation = detector.explain(hiss(99, tone=0.5))
+    far = [band for band in explanation.bands if not 1000 < band.high_hz < 4000]
+    assert all(band.level_db < -10 for band in far)
+    own = [band.level_db + explanation.overall_db for band in far]
+    assert np.abs(own).max() < 1.5
+    assert explanation.overall_db > 15
+    assert f"the whole clip is {explanation.overall_db:.1f} dB louder" in explanation.words
+
+
+def test_the_largest_difference_is_worded_however_narrow_it_is():
+    """Many wide and small differences, and one band that is louder by far the most."""
+    normals = np.random.default_rng(0).normal(0, 0.1, (20, 48, 3)).astype(np.float32)
+    clip = normals[0].copy()
+    clip[:, 1] += 0.5
+    clip[:20, 2] += 0.5
+    clip[25:, 2] -= 0.5
+    clip[:15, 0] -= 0.4
+    clip[40, 0] += 3.0
+    flat = normals.reshape(20, -1)
+    bands, words = compare_spectra(clip.reshape(-1), flat[0], flat)
+    assert max(bands, key=lambda band: abs(band.level_db)) == bands[40]
+    assert f"louder by {bands[40].level_db:.1f} dB at 4.7-5.3 kHz" in words
+
+
+def test_the_largest_difference_in_decibels_is_told_where_normal_clips_vary_as_much():
+    normals = np.random.default_rng(0).normal(0, 0.01, (20, 48, 3)).astype(np.float32)
+    normals[:, 40, 0] *= 500
+    clip = normals[0].copy()
+    clip[40, 0] += 1.5
+    clip[10, 1] += 1.0
+    flat = normals.reshape(20, -1)
+    bands, words = compare_spectra(clip.reshape(-1), flat[0], flat)
+    assert "less steady at" in words
+    assert words.endswith(
+        f"; most in dB: louder by {bands[40].level_db:.1f} dB at 4.7-5.3 kHz, where normal clips "
+        "vary about as much"
+    )
+
+
+def test_a_level_is_worded_by_the_largest_difference_of_its_bands():
+    normals = np.random.default_rng(0).normal(0, 0.01, (20, 48, 3)).astype(np.float32)
+    clip = normals[0].copy()
+    clip[10:13, 0] -= np.array([1.0, 3.0, 1.0], dtype=np.float32)
+    flat = normals.reshape(20, -1)
+    _, words = compare_spectra(clip.reshape(-1), flat[0], flat)
+    assert "quieter by up to 13.0 dB at " in words
+
+
+def test_levels_come_back_from_a_file_and_are_not_known_of_an_older_one(tmp_path):
+    detector = Detector(normalizer="none").fit([hiss(i) for i in range(12)])
+    detector.save(tmp_path / "a.firstshot")
+    loaded = Detector.load(tmp_path / "a.firstshot")
+    assert loaded.explain(hiss(99)) == detector.explain(hiss(99))
+    old = Detector.load(Path(__file__).parent / "files" / "schema_2.firstshot")
+    explanation = old.explain(hiss(99)[: 2 * RATE])
+    assert explanation.overall_db is None
+    assert explanation.words.startswith("relative to each clip's own overall level: ")

@@ -25,7 +25,9 @@ from firstshot.scoring.threshold import (
     decide,
     fit_threshold,
     p_value,
+    p_value_in_words,
     smallest_promise,
+    threshold_at,
 )
 
 
@@ -260,3 +262,49 @@ def test_a_gamma_law_that_leaves_too_few_scores_above_its_threshold_says_so():
     scores = np.append(np.linspace(1.0, 1.1, 99), 1000.0)
     with pytest.warns(FirstshotWarning, match=r"fits the 100 normal scores badly: 1 lie above"):
         fit_threshold(scores, "gamma", 0.1)
+
+
+def test_p_values_are_worded_as_what_so_few_clips_can_show():
+    assert p_value_in_words(1 / 29, 28) == (
+        "no normal clip of 28 scores as high "
+        "(the smallest p-value that 28 clips can show is 1 in 29)"
+    )
+    assert p_value_in_words(2 / 29, 28) == (
+        "1 of 28 normal clips score at least as high (p = 0.069)"
+    )
+    assert p_value_in_words(1.0, 28) == "28 of 28 normal clips score at least as high (p = 1)"
+    assert p_value_in_words(0.5, 1).endswith("that 1 clip can show is 1 in 2)")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 100_000), st.data())
+def test_the_words_of_a_p_value_count_the_clips_at_or_above(clips, data):
+    above = data.draw(st.integers(1, clips))
+    assert p_value_in_words((1 + above) / (clips + 1), clips).startswith(f"{above} of {clips} ")
+
+
+def test_a_threshold_says_why_it_promises_another_rate_than_was_asked():
+    scores = np.arange(28.0)
+    assert fit_threshold(scores, "conformal", 0.1).promise.endswith(
+        "; 10% was asked: 28 clips promise multiples of 1/29, and 2/29 is the largest that is not "
+        "above it"
+    )
+    assert fit_threshold(scores, "quantile", 0.1).promise.endswith(
+        "3/29 is the smallest that is not below it"
+    )
+    for method in ("conformal", "quantile"):
+        assert "asked" not in fit_threshold(np.arange(29.0), method, 0.1).promise
+    assert fit_threshold(scores, "conformal", 0.99).promise.endswith(
+        "28/29 is the largest that they can promise, below it"
+    )
+
+
+@pytest.mark.parametrize("method", ["conformal", "quantile", "gamma"])
+def test_a_threshold_at_another_rate_is_what_the_method_sets_there(method):
+    scores = np.random.default_rng(6).gamma(2.0, size=60)
+    threshold = fit_threshold(scores, method, 0.1)
+    for rate in (0.1, 0.05, 0.3):
+        assert threshold_at(threshold, scores, rate) == fit_threshold(scores, method, rate).value
+    if method != "gamma":
+        with pytest.raises(ParameterError, match="cannot be promised from 60 normal clips"):
+            threshold_at(threshold, scores, 0.01)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -15,7 +14,14 @@ import typer
 from firstshot.cli.options import Quiet, Workers, open_detector
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.tables import folded_lines, print_json, say, table_width
-from firstshot.names import cell_name, csv_text, show_name
+from firstshot.cli.windows import (
+    limits,
+    name_in_csv,
+    place_of,
+    print_windows,
+    print_windows_csv,
+)
+from firstshot.names import csv_text, show_name
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -66,6 +72,10 @@ def score(
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if a clip is anomalous.")
     ] = False,
+    windows: Annotated[
+        bool,
+        typer.Option("--windows", help="Print every window of every clip, with its own decision."),
+    ] = False,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -78,11 +88,17 @@ def score(
     detector = open_detector(detector_file)
     results, faults = _judge(detector, clips, workers, quiet)
     if format is Format.json:
-        print_json([asdict(result) for result in results])
+        left_out = () if windows else ("windows",)
+        records = [asdict(result) for result in results]
+        print_json([{k: v for k, v in record.items() if k not in left_out} for record in records])
     elif format is Format.csv:
-        _print_csv(results)
+        print_windows_csv(results) if windows else _print_csv(results)
     elif results:
+        if windows:
+            print_windows(results)
         _print_table(results)
+        if not windows and any(len(result.window_scores) > 1 for result in results):
+            typer.echo("each window's own score and decision: --windows")
     if faults:
         raise typer.Exit(2)
     if fail_on_anomaly and any(result.is_anomaly for result in results):
@@ -141,20 +157,15 @@ def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None])
 def _row(result: Result) -> tuple[str | int, ...]:
     nearest = result.nearest[0].clip if result.nearest else ""
     return (
-        _in_csv(result.clip),
+        name_in_csv(result.clip),
         repr(result.score),
         repr(result.p_value),
         repr(result.threshold),
         int(result.is_anomaly),
         result.domain,
-        _in_csv(nearest),
+        name_in_csv(nearest),
         repr(result.start_seconds),
     )
-
-
-def _in_csv(name: str) -> str:
-    """Write a name for a file, or for the eyes where the rows go to a terminal."""
-    return show_name(name) if sys.stdout.isatty() else cell_name(name)
 
 
 def _print_csv(results: Sequence[Result]) -> None:
@@ -175,19 +186,19 @@ def _print_table(results: Sequence[Result]) -> None:
         typer.echo(_in_red(line))
     found = sum(result.is_anomaly for result in results)
     typer.echo(
-        f"{found} of {len(results)} clips anomalous (score above {results[0].threshold:.4f}); "
-        "why: firstshot explain"
+        f"{found} of {len(results)} clips anomalous ({limits(results)}); why: firstshot explain"
     )
+    clips = results[0].normal_clips
+    typer.echo(f"p-values rest on {clips} normal clips; the smallest possible is 1 in {clips + 1}")
 
 
 def _cells(result: Result, name: str) -> tuple[str, ...]:
-    at = f" at {result.start_seconds:g} s" if len(result.window_scores) > 1 else ""
     return (
         "ANOMALY" if result.is_anomaly else "normal",
         f"{result.score:.4f}",
         f"{result.p_value:.3f}",
         result.domain,
-        name + at,
+        name + place_of(result),
         show_name(result.nearest[0].clip) if result.nearest else "",
     )
 
@@ -237,9 +248,11 @@ def _print_explanation(explanation: Explanation) -> None:
     verdict = "ANOMALY" if result.is_anomaly else "normal"
     typer.echo(f"{show_name(result.clip)}: {verdict}")
     typer.echo(f"  score {result.score:.4f}, threshold {result.threshold:.4f}")
-    typer.echo(f"  {100 * result.p_value:.3g}% of normal clips score at least as high")
+    typer.echo(f"  {result.evidence}")
     if len(result.window_scores) > 1:
         typer.echo(f"  decided by the window that begins at {result.start_seconds:g} s")
+    if result.highest_seconds != result.start_seconds:
+        typer.echo(f"  the highest score begins at {result.highest_seconds:g} s")
     typer.echo(f"  judged by the {result.domain} clips, among which it is most normal")
     typer.echo("  nearest normal clips by plain distance:")
     for neighbor in result.nearest:

@@ -25,7 +25,8 @@ Length = Annotated[
     str,
     typer.Option(
         help="What is heard of a clip: native (all of it), fixed:SECONDS (zeros appended, or the "
-        "start kept), windows:SECONDS[:HOP] (cut into pieces, each judged on its own)."
+        "start kept), windows:SECONDS[:HOP] (cut into windows; a clip of as many windows as the "
+        "normal clips had is judged by its worst one, a longer one by how many score high)."
     ),
 ]
 Channel = Annotated[

@@ -18,7 +18,7 @@ from firstshot.dcase.layout import ClipRecord, MachineSection
 from firstshot.dcase.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, Progress, embed_clips
-from firstshot.detector.explanation import compare_spectra
+from firstshot.detector.explanation import compare_spectra, difference_db
 from firstshot.errors import FirstshotWarning
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
@@ -37,7 +37,9 @@ class SectionScores:
     results: tuple[Result, ...]
     training_scores: NDArray[np.float64]
     spectra: tuple[NDArray[np.float32], ...]
+    levels: tuple[NDArray[np.float32], ...]
     normal_spectra: NDArray[np.float32]
+    normal_levels: NDArray[np.float32]
     normal_names: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     encoder: str
@@ -68,8 +70,10 @@ def score_section(
     return SectionScores(
         results=tuple(results),
         training_scores=detector.training_scores_,
-        spectra=tuple(_deciding(clip, r) for clip, r in zip(test, results, strict=True)),
+        spectra=tuple(c.spectrum[_deciding(c, r)][0] for c, r in zip(test, results, strict=True)),
+        levels=tuple(c.levels[_deciding(c, r)] for c, r in zip(test, results, strict=True)),
         normal_spectra=detector.spectra_,
+        normal_levels=detector.levels_,
         normal_names=tuple((row.clip, row.domain) for row in detector.rows_),
         notes=tuple(dict.fromkeys(notes)),
         encoder=detector.hear().encoder.name,
@@ -77,9 +81,9 @@ def score_section(
     )
 
 
-def _deciding(clip: EmbeddedClip, result: Result) -> NDArray[np.float32]:
-    spectrum: NDArray[np.float32] = clip.spectrum[clip.starts.index(result.start_seconds)]
-    return spectrum
+def _deciding(clip: EmbeddedClip, result: Result) -> slice:
+    window = clip.starts.index(result.start_seconds)
+    return slice(window, window + 1)
 
 
 def join_section(
@@ -159,7 +163,10 @@ def show_examples(
         nearest = result.nearest[0]
         row = heard.normal_names.index((nearest.clip, nearest.domain))
         bands, words = compare_spectra(
-            heard.spectra[i], heard.normal_spectra[row], heard.normal_spectra
+            heard.spectra[i],
+            heard.normal_spectra[row],
+            heard.normal_spectra,
+            difference_db(heard.levels[i], heard.normal_levels[row]),
         )
         neighbor = normal.get((nearest.clip, nearest.domain))
         if neighbor is None:  # a window, whose name says where it begins

@@ -18,7 +18,7 @@ from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, memb
 from firstshot.detector.file import MappedFile, MemberRow
 from firstshot.detector.hearing import Hearing
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts, lowest_recall
-from firstshot.detector.prediction import predict_clips, stack_layers
+from firstshot.detector.prediction import clip_scores, predict_clips, stack_layers
 from firstshot.detector.settings import read_settings
 from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
 from firstshot.encoders.protocol import Encoder
@@ -109,8 +109,10 @@ class Detector:
     parts_: tuple[Part, ...] = field(init=False, repr=False)
     rows_: tuple[MemberRow, ...] = field(init=False, repr=False)
     spectra_: NDArray[np.float32] = field(init=False, repr=False)
+    levels_: NDArray[np.float32] = field(init=False, repr=False)
     training_scores_: NDArray[np.float64] = field(init=False, repr=False)
     calibration_scores_: NDArray[np.float64] = field(init=False, repr=False)
+    calibration_windows_: int | None = field(init=False, repr=False)
     threshold_: Threshold = field(init=False, repr=False)
     recall_: float | None = field(init=False, repr=False)
     mapped_: MappedFile | None = field(init=False, repr=False)
@@ -164,6 +166,9 @@ class Detector:
         clips = [*source, *target]
         spectra = np.concatenate([clip.spectrum for clip in clips])
         self.restore(member_rows(source, target), stack_layers(clips), spectra)
+        levels = np.concatenate([clip.levels for clip in clips])
+        if len(levels) == len(self.rows_):
+            self.levels_ = levels
         windows = [len(clip.starts) for clip in clips]
         self.training_scores_ = held_out_scores(self.parts_, self.recipe_, windows)
         return self.calibrate()
@@ -184,6 +189,9 @@ class Detector:
         # A fit that fails half-way must not leave an old threshold beside new banks.
         vars(self).pop("threshold_", None)
         self.rows_, self.spectra_, self.mapped_ = tuple(rows), spectra, None
+        # Not known of older files, nor of spectra that are given alone.
+        self.levels_ = np.full(len(rows), np.nan, dtype=np.float32)
+        self.calibration_windows_ = None
         self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
         self.recall_ = lowest_recall(self.parts_)
 
@@ -224,12 +232,13 @@ class Detector:
             rate is a ParameterError that says which they can.
         """
         self._check_fitted("training_scores_")
-        scores = self.training_scores_
+        scores, windows = self.training_scores_, None
         if clips is not None:
-            scores = self.score(clips, sample_rate=sample_rate)
+            heard = self.embed(clips, sample_rate=sample_rate, spectra=False)
+            scores, windows = clip_scores(self.predict_embedded(heard, neighbors=0))
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         self.threshold_ = fit_threshold(scores, method or self.threshold, rate, extrapolate)
-        self.calibration_scores_ = scores
+        self.calibration_scores_, self.calibration_windows_ = scores, windows
         return self
 
     def score(

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from firstshot.detector.detector import Detector
 from firstshot.detector.embedding import Progress
+from firstshot.detector.prediction import judged, judged_windows, recording_rule
 from firstshot.detector.sources import HasPath, Source, Sources, is_one_clip
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.results import Result
+from firstshot.scoring.recordings import RecordingRule, highest_windows
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
 from firstshot.store import EmbeddingStore
 
@@ -125,29 +127,47 @@ class Ensemble:
     ) -> list[Result]:
         if not hasattr(self, "threshold_"):
             raise FirstshotError("this ensemble has learned nothing yet; call fit(...) first")
-        by_detector = []
+        by_detector, lengths = [], []
         for detector in self.detectors:
             clips = detector.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
             by_detector.append(detector.predict_embedded(clips))
-        names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
-        return [
-            self._join(dict(zip(names, row, strict=True))) for row in zip(*by_detector, strict=True)
-        ]
+            lengths.append(recording_rule(detector, clips).windows)
+        return [self._join(row, lengths) for row in zip(*by_detector, strict=True)]
 
-    def _join(self, results: dict[str, Result]) -> Result:
-        """Join what the detectors say of one clip; where they differ, the first one is shown."""
-        score = float(np.mean([result.score for result in results.values()]))
-        windows = [result.window_scores for result in results.values()]
-        together = len({len(row) for row in windows}) == 1
+    def _join(self, results: Sequence[Result], lengths: Sequence[int]) -> Result:
+        """Join what the detectors say of one clip; where they differ, the first one is shown.
+
+        `lengths` are the windows of a piece of a recording, by detector. Where the detectors cut it
+        into different pieces, the longer ones stand beside the shorter ones that they hold.
+        """
+        pieces = [
+            np.array(result.window_scores)[highest_windows(np.array(result.window_scores), length)]
+            for result, length in zip(results, lengths, strict=True)
+        ]
+        most = max(map(len, pieces))
+        columns = [[row[i * len(row) // most] for row in pieces] for i in range(most)]
+        scores = [float(np.mean(column)) for column in columns]
+        verdict = RecordingRule(self.threshold_, self.training_scores_).judge(scores)
+        score = scores[verdict.window]
+        names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
+        parts = [float(value) for value in columns[verdict.window]]
         return replace(
-            next(iter(results.values())),
-            score=score,
-            p_value=float(p_value([score], self.training_scores_)[0]),
-            threshold=self.threshold_.value,
-            is_anomaly=score > self.threshold_.value,
-            parts={name: result.score for name, result in results.items()},
-            window_scores=tuple(np.mean(windows, axis=0).tolist()) if together else (),
+            results[0],
+            **judged(score, p_value([score], self.training_scores_)[0], verdict),
+            parts=dict(zip(names, parts, strict=True)),
+            normal_clips=len(self.training_scores_),
+            **self._windows(results, verdict.threshold),
         )
+
+    def _windows(self, results: Sequence[Result], threshold: float) -> dict[str, Any]:
+        """Return the mean scores of every window; none where the detectors cut differently."""
+        rows = [result.window_scores for result in results]
+        if len({len(row) for row in rows}) > 1:
+            return {"window_scores": (), "windows": ()}
+        scores = np.mean(rows, axis=0)
+        spans = [(window.start_seconds, window.end_seconds) for window in results[0].windows]
+        windows = judged_windows(spans, scores, p_value(scores, self.training_scores_), threshold)
+        return {"window_scores": tuple(scores.tolist()), "windows": windows}
 
 
 def _keep(sources: Sources) -> Source | list[Source]:

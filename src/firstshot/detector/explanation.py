@@ -3,7 +3,8 @@
 Input: a scored clip and its detector. Output: the nearest normal clips, the share of the distance
 that each frequency row of the encoder carries, and the bands of the log-mel spectrum in which the
 clip differs most from its nearest normal clip, measured in that band's usual spread among the
-normal clips.
+normal clips. Levels of bands are relative to the clip's own overall level, which a detector does
+not hear unless it is told to; the difference of the overall levels is told beside them.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 DECIBELS_PER_NEPER = 10.0 / np.log(10.0)
 WORDED = 3
+"""Differences that are worded besides the largest one in dB."""
 NOTEWORTHY = 2.0
 """Deviations from the normal spread below which a difference is not worth a word."""
+AUDIBLE_DB = 1.0
+"""The largest difference in dB is worded from here on, however much normal clips vary there."""
 
 _SENTENCES = (("louder", "quieter"), ("less steady", "steadier"), ("rougher", "smoother"))
 
@@ -46,12 +50,16 @@ class Explanation:
         The log-mel bands, with the share of the difference and the level's in dB.
     words : str
         The largest differences as a sentence.
+    overall_db : float or None
+        The overall level in dB, clip minus nearest normal clip; None where the detector file is
+        from before levels were kept.
     """
 
     result: Result
     rows: tuple[tuple[float, float, float], ...]
     bands: tuple[BandDifference, ...]
     words: str
+    overall_db: float | None = None
 
 
 def explain_clip(
@@ -65,12 +73,24 @@ def explain_clip(
     names = [(member.clip, member.domain) for member in detector.rows_]
     nearest = names.index((result.nearest[0].clip, result.nearest[0].domain))
     spectra = detector.spectra_
-    bands, words = compare_spectra(clip.spectrum[window], spectra[nearest], spectra)
-    return Explanation(result, _row_shares(detector, clip, window, nearest), bands, words)
+    overall = difference_db(clip.levels[window : window + 1], detector.levels_[nearest])
+    bands, words = compare_spectra(clip.spectrum[window], spectra[nearest], spectra, overall)
+    shares = _row_shares(detector, clip, window, nearest)
+    return Explanation(result, shares, bands, words, overall)
+
+
+def difference_db(level: NDArray[np.float32], normal: float) -> float | None:
+    """Return a clip's overall level (1,) minus a normal clip's, None where one is not known."""
+    if not level.size or not np.isfinite(normal):
+        return None
+    return float(level[0]) - float(normal)
 
 
 def compare_spectra(
-    spectrum: NDArray[np.float32], normal: NDArray[np.float32], normals: NDArray[np.float32]
+    spectrum: NDArray[np.float32],
+    normal: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    overall_db: float | None = None,
 ) -> tuple[tuple[BandDifference, ...], str]:
     """Compare `LogMel` statistics (bands * 3,) of a clip and a normal one, given all normal ones.
 
@@ -79,7 +99,8 @@ def compare_spectra(
     bands : tuple of BandDifference
         One per band, lowest first.
     words : str
-        The largest differences, as "louder by 6.1 dB at 2.1-2.9 kHz; ...".
+        The largest differences, as "the whole clip is 3.0 dB louder; relative to that: louder by up
+        to 6.1 dB at 2.1-2.9 kHz; ...". Without `overall_db` the first clause is left out.
     """
     edges = LogMel().frequency_bands
     difference = (spectrum - normal).reshape(len(edges), -1)
@@ -93,7 +114,18 @@ def compare_spectra(
         BandDifference(low, high, float(share), float(level * DECIBELS_PER_NEPER))
         for (low, high), share, level in zip(edges, shares, difference[:, 0], strict=True)
     )
-    return bands, _in_words(edges, deviations, difference[:, 0] * DECIBELS_PER_NEPER)
+    words = _in_words(edges, deviations, difference[:, 0] * DECIBELS_PER_NEPER)
+    return bands, _with_level(words, overall_db)
+
+
+def _with_level(words: str, overall_db: float | None) -> str:
+    """Say first what the bands' levels are relative to."""
+    if overall_db is None:
+        return f"relative to each clip's own overall level: {words}"
+    whole = "the whole clip is as loud"
+    if abs(overall_db) >= 0.05:
+        whole = f"the whole clip is {abs(overall_db):.1f} dB {_SENTENCES[0][overall_db < 0]}"
+    return f"{whole}; relative to its own overall level: {words}"
 
 
 def _row_shares(
@@ -121,22 +153,45 @@ def _in_words(
     deviations: NDArray[np.float32],
     level_db: NDArray[np.float32],
 ) -> str:
-    """Word the largest runs of neighbouring bands that differ the same way."""
+    """Word the runs of neighbouring bands that differ the same way, and the largest one in dB.
+
+    Runs are ranked by their largest deviation: a wide run of small ones says less than a narrow one
+    that no normal clip comes near.
+    """
     runs = []
     for kind, column in enumerate(deviations.T):
         for sign in (1, -1):
             for first, last in _runs(sign * column > NOTEWORTHY):
-                weight = float((column[first : last + 1] ** 2).sum())
-                runs.append((weight, kind, sign, first, last))
-    if not runs:
-        return "no band stands out from the normal clips"
-    said = []
-    for _, kind, sign, first, last in sorted(runs, reverse=True)[:WORDED]:
-        word = _SENTENCES[kind][0 if sign > 0 else 1]
-        if kind == 0:
-            word += f" by {abs(float(level_db[first : last + 1].mean())):.1f} dB"
-        said.append(f"{word} at {_hertz(edges[first][0], edges[last][1])}")
+                peak = float((sign * column[first : last + 1]).max())
+                runs.append((peak, kind, sign, first, last))
+    runs.sort(reverse=True)
+    largest = int(np.abs(level_db).argmax())
+    holding = [run for run in runs if run[1] == 0 and run[3] <= largest <= run[4]]
+    shown = runs[:WORDED] + [run for run in holding if run not in runs[:WORDED]]
+    said = [_run_in_words(edges, level_db, *run[1:]) for run in shown]
+    if not said:
+        said = ["no band stands out from the normal clips"]
+    if not holding and abs(level_db[largest]) >= AUDIBLE_DB:
+        sign = 1 if level_db[largest] > 0 else -1
+        widest = _run_in_words(edges, level_db, 0, sign, largest, largest)
+        said.append(f"most in dB: {widest}, where normal clips vary about as much")
     return "; ".join(said)
+
+
+def _run_in_words(
+    edges: Sequence[tuple[float, float]],
+    level_db: NDArray[np.float32],
+    kind: int,
+    sign: int,
+    first: int,
+    last: int,
+) -> str:
+    """Word one run of bands, a level by its largest difference."""
+    word = _SENTENCES[kind][0 if sign > 0 else 1]
+    if kind == 0:
+        most = float(np.abs(level_db[first : last + 1]).max())
+        word += f" by {'up to ' if last > first else ''}{most:.1f} dB"
+    return f"{word} at {_hertz(edges[first][0], edges[last][1])}"
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

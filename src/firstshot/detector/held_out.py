@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddedClip
+from firstshot.detector.file import MemberRow
 from firstshot.detector.parts import Part, Recipe
 from firstshot.errors import DatasetError, FirstshotWarning
 from firstshot.scoring.bank import DOMAINS, MemoryBank, keep_rows, memmixup
@@ -85,6 +87,34 @@ def held_out_scores(
     return np.asarray(np.maximum.reduceat(rows, starts), dtype=np.float64)
 
 
+def held_out_windows(rows: Sequence[MemberRow]) -> int:
+    """Return how many windows those clips typically have that held-out scores are of."""
+    clips: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
+    for (domain, _), windows in groupby(rows, _clip_of):
+        clips[domain].append(len(list(windows)))
+    counts = []
+    for own in clips.values():
+        alone = len(own) < FEWEST_CLIPS and len(own) < sum(own)
+        counts += [1] * sum(own) if alone else own
+    return typical_count(counts)
+
+
+def typical_count(counts: Sequence[int]) -> int:
+    """Return the lower median.
+
+    >>> typical_count([1, 1, 4, 900])
+    1
+    """
+    return sorted(counts)[(len(counts) - 1) // 2]
+
+
+def _clip_of(row: MemberRow) -> tuple[str, tuple[str, ...]]:
+    """Tell the clip of a member: two whole clips of the same samples are still two."""
+    stem, at, start = row.clip.rpartition("@")
+    window = at and start[-1:] == "s" and start[:1].isdigit()
+    return row.domain, (stem, row.digest) if window else (row.clip,)
+
+
 def _groups(
     bank: MemoryBank, windows: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -97,8 +127,8 @@ def _groups(
         if own < FEWEST_CLIPS and own < len(rows):
             warnings.warn(
                 f"{own} {domain} recording{'s' if own > 1 else ''} cut into {len(rows)} windows: "
-                "the threshold is of windows, not of clips, and clips of many windows will score "
-                f"above it more often; give {FEWEST_CLIPS} recordings or more",
+                "the threshold is of single windows, and of a longer clip many must score above "
+                f"it; give {FEWEST_CLIPS} recordings or more for a threshold of whole recordings",
                 FirstshotWarning,
                 stacklevel=5,
             )

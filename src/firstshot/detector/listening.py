@@ -37,7 +37,7 @@ SECONDS_AT_ONCE = HELD_SECONDS
 CAREFUL_SECONDS = 60.0
 """Shorter pieces fit into any memory that a network does."""
 SHORTER = "cut it, or fit with --length windows:10, which takes little memory for any length"
-SPECTRUM = "spectrum"
+SPECTRUM, LEVEL = "spectrum", "level"
 LOGMEL = LogMel()
 
 
@@ -46,7 +46,9 @@ class EmbeddedClip:
     """A clip's embeddings: `layers` holds (windows, values) each, `spectrum` (windows, bands * 3).
 
     `spectrum` is the first layer of the embedded encoder, which explanations are worded from
-    whatever encoder is used. `starts` are the windows' beginnings in seconds.
+    whatever encoder is used, and `levels` (windows,) the overall levels in dB that it is relative
+    to; both are empty where no spectra are asked for. `starts` are the windows' beginnings and
+    `seconds` the clip's length, None where it is not known.
     """
 
     name: str
@@ -54,6 +56,8 @@ class EmbeddedClip:
     starts: tuple[float, ...]
     layers: tuple[NDArray[np.float32], ...]
     spectrum: NDArray[np.float32]
+    levels: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    seconds: float | None = None
 
     @property
     def window_names(self) -> tuple[str, ...]:
@@ -145,7 +149,7 @@ class Listener:
 
     @cached_property
     def _wanted(self) -> list[str]:
-        return [f"layer_{n}" for n in self.hearing.layers] + [SPECTRUM] * self.spectra
+        return [f"layer_{n}" for n in self.hearing.layers] + [SPECTRUM, LEVEL] * self.spectra
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
@@ -167,9 +171,13 @@ class Listener:
             assert entry is not None
             starts = tuple(start / rate for start in recording.starts)
             layers = tuple(entry[f"layer_{n}"] for n in self.hearing.layers)
-            none = np.empty((len(starts), 0), np.float32)
-            spectrum = entry[SPECTRUM] if self.spectra else none
-            embedded.append(EmbeddedClip(clip.name, recording.digest, starts, layers, spectrum))
+            spectrum, levels = np.empty((len(starts), 0), np.float32), np.empty(0, np.float32)
+            if self.spectra:
+                spectrum, levels = entry[SPECTRUM], entry[LEVEL]
+            seconds = recording.samples / rate
+            embedded.append(
+                EmbeddedClip(clip.name, recording.digest, starts, layers, spectrum, levels, seconds)
+            )
         return embedded
 
     def _encode(self, recordings: Sequence[Recording]) -> list[dict[str, NDArray[Any]]]:
@@ -187,19 +195,20 @@ class Listener:
     ) -> Iterator[list[NDArray[np.float32]]]:
         """Yield what is wanted of a few windows at a time: (windows, values) each."""
         hearing, rate = self.hearing, self.hearing.encoder.sample_rate
-        same = hearing.encoder.fingerprint == LOGMEL.fingerprint and hearing.pooling == "temporal"
+        same = hearing.encoder == LOGMEL and hearing.pooling == "temporal"
+        measured = self.spectra and same and hearing.layers == (1,)
         windows = chain.from_iterable(recording.pieces() for recording in recordings)
         at_once = min(_windows_at_once(recording) for recording in recordings)
         while few := list(islice(windows, at_once)):
             if self.left.is_set():
                 raise FirstshotError("nobody waits for this clip any more")
+            if measured:  # what explanations are worded from is the embedding itself
+                spectrum, levels = LOGMEL.measure(few, rate)
+                yield [spectrum, spectrum, levels]
+                continue
             with self.turns:
                 layers = hearing.encoder.embed(few, rate, hearing.layers, hearing.pooling)
-            if self.spectra and same and 1 in hearing.layers:
-                layers = [*layers, layers[hearing.layers.index(1)]]
-            elif self.spectra:
-                layers = [*layers, LOGMEL.embed(few, rate)[0]]
-            yield layers
+            yield [*layers, *LOGMEL.measure(few, rate)] if self.spectra else layers
 
 
 def seconds_of(clip: Clip, hearing: Hearing) -> float:

@@ -35,6 +35,7 @@ SELF_CHECK_TOLERANCE = 1e-4
 
 LONGEST_REASON = 300
 """Characters: what a message quotes of a file may be of any length."""
+LEVELS = "levels"
 SPECTRUM_VALUES = 3 * len(LOGMEL.frequency_bands)
 """Of the spectra kept for explanations: the first layer of the embedded encoder."""
 
@@ -76,6 +77,9 @@ def load_detector(
             detector.restore(rows, banks, arrays["spectra"], saved)
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
+        detector.calibration_windows_ = manifest.calibration_windows
+        if LEVELS in arrays:
+            detector.levels_ = arrays[LEVELS]
         detector.threshold_ = manifest.threshold
         detector.mapped_ = mapped
         if check:
@@ -105,8 +109,7 @@ def _empty_detector(
 ) -> Detector:
     """Make the unfitted detector of a manifest, and check that its encoder is the one it was.
 
-    Nothing is fetched for it, and no path is opened that was not named on this machine before: a
-    detector file may come from anyone.
+    Nothing is fetched for it: a detector file may come from anyone.
     """
     name = manifest.encoder
     if encoder is None and name not in list_encoders():
@@ -156,6 +159,7 @@ def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: 
     parts = range(_count_parts(manifest))
     kinds = {"spectra": 2, "training_scores": 1, "calibration_scores": 1}
     kinds |= {f"part_{i}.bank": 2 for i in parts}
+    kinds |= {LEVELS: 1} if LEVELS in arrays else {}  # older files lack them
     inner = tuple(f"part_{i}.{what}." for i in parts for what in ("transform", "normalizer"))
     for name, dimensions in kinds.items():
         if name not in arrays:
@@ -172,6 +176,8 @@ def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: 
             raise ValueError(f"the array {name[:80]!r} belongs to none of its {len(parts)} parts")
     if arrays["spectra"].shape[1] != SPECTRUM_VALUES:
         raise ValueError(f"a spectrum has {arrays['spectra'].shape[1]} values")
+    if len(arrays.get(LEVELS, arrays["spectra"])) != members:
+        raise ValueError(f"it has {len(arrays[LEVELS])} levels for {members} members")
     if len(arrays["training_scores"]) > members:
         raise ValueError(f"it has more held-out scores than its {members} members")
     _check_threshold(manifest.threshold, arrays["calibration_scores"])

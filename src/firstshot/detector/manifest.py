@@ -47,6 +47,7 @@ class Manifest:
     transform: str
     settings: dict[str, Any]
     threshold: Threshold
+    calibration_windows: int | None
     self_check_score: float | None
 
     @property
@@ -71,6 +72,10 @@ def read_manifest(values: Any) -> Manifest:
         transform=table.line("transform"),
         settings=settings,
         threshold=_threshold(table.table("threshold")),
+        # Older files lack it.
+        calibration_windows=table.whole("calibration_windows", low=1)
+        if table.values.get("calibration_windows") is not None
+        else None,
         self_check_score=None if unchecked else table.number("self_check_score"),
     )
 

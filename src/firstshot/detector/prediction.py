@@ -1,24 +1,27 @@
 """Embedded clips and a fitted detector become results: one `Result` per clip.
 
-Input: embedded clips, each with one or more windows. Output: the worst window's score, decision,
-p-value, domain and nearest normal clips. A clip that is itself in the bank is told of.
+Input: embedded clips, each with one or more windows. Output: the score, decision, p-value, domain
+and nearest normal clips of the window that decides. A clip that is itself in the bank is told of.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.file import MemberRow, check_unwritten
+from firstshot.detector.held_out import held_out_windows, typical_count
 from firstshot.detector.parts import nearest_members, score_parts
 from firstshot.errors import FirstshotWarning, ParameterError
-from firstshot.results import Result
+from firstshot.results import Result, Window
+from firstshot.scoring.recordings import RecordingRule, Verdict
 from firstshot.scoring.threshold import p_value
+from firstshot.sound.audio import LengthPolicy
 
 if TYPE_CHECKING:
     from firstshot.detector.detector import Detector
@@ -32,30 +35,87 @@ def predict_clips(
         return []
     check_unwritten(detector.mapped_)
     _warn_of_copies(clips, detector.rows_)
-    parts, threshold = detector.parts_, detector.threshold_.value
+    parts, rule = detector.parts_, recording_rule(detector, clips)
     queries = detector.recipe_.join(stack_layers(clips))
     scores = score_parts(parts, queries)
     p_values = p_value(scores.total, detector.calibration_scores_)
     ends = np.cumsum([len(clip.starts) for clip in clips]).tolist()
     starts = [0, *ends[:-1]]
-    worst = [a + int(scores.total[a:b].argmax()) for a, b in zip(starts, ends, strict=True)]
-    shown = nearest_members(parts[-1], queries[-1][worst], neighbors)
+    verdicts = [rule.judge(scores.total[a:b]) for a, b in zip(starts, ends, strict=True)]
+    deciding = [a + verdict.window for a, verdict in zip(starts, verdicts, strict=True)]
+    shown = nearest_members(parts[-1], queries[-1][deciding], neighbors)
     labels = [part.label for part in parts]
+    times = [_times(clip, detector.hear().length) for clip in clips]
     return [
         Result(
             clip=clip.name,
-            score=float(scores.total[w]),
-            p_value=float(p_values[w]),
-            threshold=threshold,
-            is_anomaly=bool(scores.total[w] > threshold),
+            **judged(scores.total[w], p_values[w], verdict),
             domain=scores.domains[w],
             nearest=near,
             parts=dict(zip(labels, scores.parts[:, w].tolist(), strict=True)),
             start_seconds=clip.starts[w - a],
             window_scores=tuple(scores.total[a:b].tolist()),
+            windows=judged_windows(spans, scores.total[a:b], p_values[a:b], verdict.threshold),
+            normal_clips=len(detector.calibration_scores_),
         )
-        for clip, near, w, a, b in zip(clips, shown, worst, starts, ends, strict=True)
+        for clip, near, verdict, spans, w, a, b in zip(
+            clips, shown, verdicts, times, deciding, starts, ends, strict=True
+        )
     ]
+
+
+def recording_rule(detector: Detector, clips: Sequence[EmbeddedClip]) -> RecordingRule:
+    """Return what judges clips by the scores of their windows."""
+    windows = detector.calibration_windows_
+    if windows is None:
+        # Going through the members of a large bank takes longer than scoring a clip.
+        alone = all(len(clip.starts) == 1 for clip in clips)
+        windows = 1 if alone else held_out_windows(detector.rows_)
+    return RecordingRule(detector.threshold_, detector.calibration_scores_, windows)
+
+
+def judged(score: float, p: float, verdict: Verdict) -> dict[str, Any]:
+    """Return what a `Result` says of the decision, from the deciding score and its p-value."""
+    return {
+        "score": float(score),
+        "p_value": min(1.0, float(p) * verdict.correction),
+        "threshold": verdict.threshold,
+        "is_anomaly": bool(score > verdict.threshold),
+        "pieces": verdict.pieces,
+        "pieces_above": verdict.above,
+        "pieces_needed": verdict.needed,
+    }
+
+
+def judged_windows(
+    spans: Sequence[tuple[float, float | None]],
+    scores: NDArray[np.float64],
+    p_values: NDArray[np.float64],
+    threshold: float,
+) -> tuple[Window, ...]:
+    """Return every window of a clip, given their beginnings and ends in seconds."""
+    return tuple(
+        Window(start, end, score, p, score > threshold)
+        for (start, end), score, p in zip(spans, scores.tolist(), p_values.tolist(), strict=True)
+    )
+
+
+def clip_scores(results: Sequence[Result]) -> tuple[NDArray[np.float64], int | None]:
+    """Return what a threshold is set on: the highest window of every clip, float64 (clips,).
+
+    The second value is how many windows the clips typically have.
+    """
+    scores = np.array([max(result.window_scores) for result in results], dtype=np.float64)
+    counts = [len(result.window_scores) for result in results]
+    return scores, typical_count(counts) if counts else None
+
+
+def _times(clip: EmbeddedClip, length: LengthPolicy) -> list[tuple[float, float | None]]:
+    """Return where the windows of a clip begin and end, in seconds."""
+    reach = [end for end in (clip.seconds, length.seconds) if end is not None]
+    if len(clip.starts) == 1:
+        return [(clip.starts[0], min(reach, default=None))]
+    return [(start, start + (length.seconds or 0.0)) for start in clip.starts]
 
 
 def stack_layers(clips: Sequence[EmbeddedClip]) -> list[NDArray[np.float32]]:

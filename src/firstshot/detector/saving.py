@@ -41,6 +41,8 @@ def save_detector(detector: Detector, path: Path) -> None:
         "training_scores": detector.training_scores_,
         "calibration_scores": detector.calibration_scores_,
     }
+    if np.isfinite(detector.levels_).all():
+        arrays["levels"] = detector.levels_
     saved = saved_parts(detector.parts_)
     for i, (part, fitted) in enumerate(zip(detector.parts_, saved, strict=True)):
         arrays[f"part_{i}.bank"] = part.bank.embeddings
@@ -56,6 +58,7 @@ def save_detector(detector: Detector, path: Path) -> None:
         "settings": {name: detector.settings_[name] for name in SETTINGS}
         | {"encoder_settings": settled(hearing.encoder, detector.settings_["encoder_settings"])},
         "threshold": asdict(detector.threshold_),
+        "calibration_windows": detector.calibration_windows_,
         "self_check_score": self_check(detector),
         "versions": {
             "firstshot": version("firstshot"),
@@ -73,7 +76,8 @@ def self_check(detector: Detector) -> float | None:
     hearing = replace(detector.hear(), channel="mean")  # the noise has one channel
     samples = max(hearing.encoder.sample_rate, hearing.encoder.minimum_samples)
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    (clip,) = embed_clips([Clip("self-check", noise, hearing.encoder.sample_rate)], hearing)
+    heard = [Clip("self-check", noise, hearing.encoder.sample_rate)]
+    (clip,) = embed_clips(heard, hearing, spectra=False)
     queries = detector.recipe_.join(clip.layers)
     with exactly():
         return float(score_parts(detector.parts_, queries).total.max())

@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ from firstshot.encoders.protocol import Waveforms
 from firstshot.errors import ParameterError
 from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
 
+Encoded = TypeVar("Encoded")
 POWER_FLOOR = 1e-10
 """Added to every band's power; about 20 dB below the rounding noise of 16-bit samples."""
 
@@ -133,13 +135,7 @@ class LogMel:
             energies = self._log_energies(samples)
             return [self._level(energies) if n == 1 else self._motion(energies) for n in wanted]
 
-        # Each clip is encoded on its own, so its numbers cannot depend on the batch it came in.
-        if len(clips) == 1:
-            encoded = [encode(clips[0])]
-        else:
-            # numpy lets go of the interpreter in the transforms, which is where the time goes.
-            with ThreadPoolExecutor(max_workers=2) as pool_of_threads:
-                encoded = list(pool_of_threads.map(encode, clips))
+        encoded = _each(encode, clips)
         return [np.stack([clip[i] for clip in encoded])[:, np.newaxis] for i in range(len(wanted))]
 
     def embed(
@@ -154,6 +150,23 @@ class LogMel:
         outputs = self.layers(waveforms, sample_rate, wanted)
         return [pool(tokens, pooling) for tokens in outputs]
 
+    def measure(
+        self, waveforms: Waveforms, sample_rate: int = 16000
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return layer 1 as `embed` does, and the overall level that is taken off, (clips,) in dB.
+
+        The level is that of the mean power over frames and bands; 0 dB is the filter bank's own.
+        """
+        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+
+        def encode(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+            energies = self._energies(samples)
+            level = 10.0 * np.log10(energies.mean(dtype=np.float64))
+            return self._level(self._logarithms(energies)).reshape(-1), float(level)
+
+        rows, levels = zip(*_each(encode, clips), strict=True)
+        return np.stack(rows), np.array(levels, dtype=np.float32)
+
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
         """Let several threads ask at once: each computes by itself, and nothing is shared."""
         return nullcontext(lambda: None)
@@ -163,9 +176,16 @@ class LogMel:
         return 1 + (samples - self.window) // self.hop
 
     def _log_energies(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the log power (frames, bands), the clip's level removed unless it is kept."""
+        return self._logarithms(self._energies(samples))
+
+    def _energies(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the power (frames, bands), never zero."""
         energies = mel_energies(samples, self._mel, centred=False)
         energies += np.float32(POWER_FLOOR)
+        return energies
+
+    def _logarithms(self, energies: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log power (frames, bands), the clip's level removed unless it is kept."""
         level = np.float32(1.0) if self.keep_level else energies.mean(dtype=np.float64)
         logarithms: NDArray[np.float32] = np.log(energies / np.float32(level))
         return logarithms
@@ -196,3 +216,14 @@ class LogMel:
             pieces = energies[: count * block].reshape(count, -1, self.bands)
             columns.append(pieces.mean(axis=1).std(axis=0))
         return np.stack(columns, axis=1)
+
+
+def _each(
+    encode: Callable[[NDArray[np.float32]], Encoded], clips: Sequence[NDArray[np.float32]]
+) -> list[Encoded]:
+    """Encode each clip on its own, so that its numbers cannot depend on the batch it came in."""
+    if len(clips) == 1:
+        return [encode(clips[0])]
+    # numpy lets go of the interpreter in the transforms, which is where the time goes.
+    with ThreadPoolExecutor(max_workers=2) as pool_of_threads:
+        return list(pool_of_threads.map(encode, clips))

@@ -103,7 +103,7 @@ def plot_bands(bands: Sequence[BandDifference], sample_rate: int) -> Markup:
             )  # fmt: skip
         reach = max((abs(band.level_db) for band in bands if np.isfinite(band.level_db)), default=0)
         reach = 1.12 * max(reach, 1.0)
-        axes.set(xlim=(-reach, reach), xlabel="level, clip minus normal, dB")
+        axes.set(xlim=(-reach, reach), xlabel="relative level, clip minus normal, dB")
         axes.axvline(0, color=COLOURS["ink"], linewidth=0.8)
         for place, side, words in ((0, "left", "quieter"), (1, "right", "louder")):
             axes.text(
@@ -114,7 +114,7 @@ def plot_bands(bands: Sequence[BandDifference], sample_rate: int) -> Markup:
         told = "; ".join(
             f"{band.low_hz:.0f} to {band.high_hz:.0f} Hz {band.level_db:+.1f} dB" for band in named
         )
-        return inline_svg(figure, f"Difference of level per band. Greatest shares: {told}.")
+        return inline_svg(figure, f"Difference of relative levels. Greatest shares: {told}.")
 
 
 def _levels(excerpt: Excerpt) -> NDArray[np.float64]:

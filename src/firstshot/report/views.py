@@ -18,6 +18,7 @@ from firstshot.report.plots import plot_roc, plot_scores
 from firstshot.report.table import called_anomalous
 from firstshot.results import BandDifference, Example, SectionResult
 from firstshot.scoring.metrics import OFFICIAL_METRICS
+from firstshot.scoring.threshold import p_value_in_words
 
 SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
 
@@ -36,10 +37,14 @@ class Side:
 
 @dataclass(frozen=True)
 class ExampleView:
-    """One example; `sides` are the clip and its nearest normal clip, or nothing without samples."""
+    """One example; `sides` are the clip and its nearest normal clip, or nothing without samples.
+
+    `evidence` words its p-value.
+    """
 
     example: Example
     called_anomalous: bool
+    evidence: str
     sides: tuple[Side, ...]
     bands_plot: Markup | None
     bands: list[BandDifference]
@@ -173,10 +178,15 @@ def _example_view(example: Example, section: SectionResult) -> ExampleView:
     return ExampleView(
         example=example,
         called_anomalous=called,
+        evidence=_evidence(example.p_value, len(section.training_scores)),
         sides=_sides(example),
         bands_plot=plot_bands(bands, example.sample_rate) if bands else None,
         bands=named_bands(bands),
     )
+
+
+def _evidence(p: float, clips: int) -> str:
+    return p_value_in_words(p, clips) if np.isfinite(p) and clips else f"p-value {number(p)}"
 
 
 def _sides(example: Example) -> tuple[Side, ...]:

@@ -110,7 +110,31 @@ def fit_threshold(
 
 def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> Threshold:
     """Take the threshold from the sorted scores."""
-    ordered, clips = np.sort(values), values.size
+    clips = values.size
+    value, above = _ranked_value(np.sort(values), method, rate)
+    promised = above / (clips + 1)
+    if promised > 1.5 * rate:
+        warnings.warn(
+            f"{clips} normal clips promise {100 * promised:.3g}% with this method where "
+            f"{100 * rate:.3g}% was asked; use conformal, or give more clips",
+            FirstshotWarning,
+            stacklevel=4,
+        )
+    return Threshold(
+        value=value,
+        method=method,
+        false_alarm_rate=rate,
+        clips=clips,
+        promised_false_alarm_rate=promised,
+        promise=f"at most {100 * promised:.3g}% of normal clips score above it, on average, "
+        f"as promised by {clips} normal clips recorded alike"
+        + _why_not_asked(method, rate, above, clips),
+    )
+
+
+def _ranked_value(ordered: NDArray[np.float64], method: str, rate: float) -> tuple[float, int]:
+    """Return the threshold, and of how many of n + 1 clips it promises that they lie above it."""
+    clips = ordered.size
     rank = (clips + 1) * (1 - rate)
     nearest = round(rank)
     if abs(rank - nearest) < 1e-9 * clips:  # (n + 1) * q is meant to be whole
@@ -121,23 +145,39 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
     value = ordered[whole - 1]
     if method == "quantile" and rank > whole:
         value += (rank - whole) * (ordered[whole] - value)
-    promised = (clips + 1 - whole) / (clips + 1)
-    if promised > 1.5 * rate:
-        warnings.warn(
-            f"{clips} normal clips promise {100 * promised:.3g}% with this method where "
-            f"{100 * rate:.3g}% was asked; use conformal, or give more clips",
-            FirstshotWarning,
-            stacklevel=4,
-        )
-    return Threshold(
-        value=float(value),
-        method=method,
-        false_alarm_rate=rate,
-        clips=clips,
-        promised_false_alarm_rate=promised,
-        promise=f"at most {100 * promised:.3g}% of normal clips score above it, on average, "
-        f"as promised by {clips} normal clips recorded alike",
+    return float(value), clips + 1 - whole
+
+
+def _why_not_asked(method: str, rate: float, above: int, clips: int) -> str:
+    """Say why another rate than the asked one is promised; "" where it is the same one."""
+    if abs(above / (clips + 1) - rate) < 1e-9:
+        return ""
+    which = "largest that is not above" if method == "conformal" else "smallest that is not below"
+    if above == clips:
+        which = "largest that they can promise, below"
+    return (
+        f"; {100 * rate:.3g}% was asked: {clips} clips promise multiples of 1/{clips + 1}, and "
+        f"{above}/{clips + 1} is the {which} it"
     )
+
+
+def threshold_at(threshold: Threshold, scores: ArrayLike, rate: float) -> float:
+    """Return the score that the same method, on the same scores, sets at another rate.
+
+    A ranked method cannot go below the rate that so few clips can promise: see `smallest_promise`.
+
+    >>> threshold = fit_threshold(range(1, 20), method="conformal", false_alarm_rate=0.1)
+    >>> threshold_at(threshold, range(1, 20), 0.05)
+    19.0
+    """
+    values = _finite(scores, "score")
+    if threshold.method == "gamma":
+        from firstshot.scoring.gamma import fit_gamma
+
+        return fit_gamma(values).quantile(1 - rate)
+    if rate < smallest_promise(values.size) * (1 - 1e-9):
+        raise ParameterError(_refusal(values.size, rate))
+    return _ranked_value(np.sort(values), threshold.method, rate)[0]
 
 
 def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool) -> Threshold:
@@ -226,6 +266,24 @@ def p_value(scores: ArrayLike, calibration_scores: ArrayLike) -> NDArray[np.floa
     score, calibration = _finite(scores, "score"), np.sort(_finite(calibration_scores, "score"))
     at_or_above = calibration.size - np.searchsorted(calibration, score, side="left")
     return np.asarray((1 + at_or_above) / (calibration.size + 1), dtype=np.float64)
+
+
+def p_value_in_words(p: float, clips: int) -> str:
+    """Say what a p-value of one clip means, given how many calibration scores it rests on.
+
+    >>> p_value_in_words(4 / 29, 28)
+    '3 of 28 normal clips score at least as high (p = 0.138)'
+    >>> p_value_in_words(1 / 10, 9)
+    'no normal clip of 9 scores as high (the smallest p-value that 9 clips can show is 1 in 10)'
+    """
+    noun = "clip" if clips == 1 else "clips"
+    as_high = round(p * (clips + 1)) - 1
+    if as_high > 0:
+        return f"{as_high} of {clips} normal {noun} score at least as high (p = {p:.3g})"
+    return (
+        f"no normal clip of {clips} scores as high (the smallest p-value that {clips} {noun} can "
+        f"show is 1 in {clips + 1})"
+    )
 
 
 def decide(scores: ArrayLike, threshold: Threshold | float) -> NDArray[np.int64]:

@@ -1,0 +1,123 @@
+"""A recording longer than the clips that a threshold was set on is judged by its pieces.
+
+Input: the scores of a recording's windows, and a threshold with the scores it was set on. Output:
+which window decides, and the threshold for it.
+
+The highest of many windows of normal sound lies above any threshold sooner or later. So a recording
+is cut into B pieces as long as those clips, each scored by its highest window, and it is anomalous
+where at least k of them score above the threshold of the rate r * k / B, r being the asked rate.
+A share r * k / B of a normal recording's pieces does so on average, hence a share of k / B or more
+in at most r of all normal recordings (Markov's inequality), however much the pieces of a recording
+resemble each other. In terms of p-values: the k-th smallest times B / k is a p-value (Rueschendorf,
+Advances in Applied Probability 14, 1982).
+
+k is five pieces in eight, so that a single odd moment is no fault, and more where r * k / B would
+be below 1 / (n + 1), the smallest rate that n normal scores can promise. For one piece threshold
+and p-value are a clip's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.scoring.threshold import Threshold, smallest_promise, threshold_at
+
+SHARE = 5 / 8
+"""Of the pieces, that must score high."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a recording is judged.
+
+    Attributes
+    ----------
+    window : int
+        The window whose score decides: the highest one of the `needed`-th highest piece.
+    pieces, above, needed : int
+        How many pieces there are, how many score above `threshold`, how many must for an anomaly.
+    threshold : float
+        The score above which the deciding window makes the recording an anomaly.
+    """
+
+    window: int
+    pieces: int
+    above: int
+    needed: int
+    threshold: float
+
+    @property
+    def correction(self) -> float:
+        """What the deciding window's p-value is multiplied by; 1 for one piece."""
+        return self.pieces / self.needed
+
+
+@dataclass(frozen=True)
+class RecordingRule:
+    """The rule of the module's docstring for one threshold.
+
+    Parameters
+    ----------
+    threshold : Threshold
+        What decides on a clip.
+    scores : array (clips,)
+        The normal scores that it was set on.
+    windows : int
+        How many windows the clips had that those are the scores of.
+
+    Examples
+    --------
+    >>> from firstshot.scoring.threshold import fit_threshold
+    >>> normal = [float(score) for score in range(100)]
+    >>> rule = RecordingRule(fit_threshold(normal, "conformal", 0.1), normal, windows=1)
+    >>> rule.judge([95.0])
+    Verdict(window=0, pieces=1, above=1, needed=1, threshold=90.0)
+    >>> rule.judge([95.0, 1.0, 2.0, 96.0, 3.0, 4.0, 5.0, 6.0]).above
+    2
+    """
+
+    threshold: Threshold
+    scores: ArrayLike
+    windows: int = 1
+    _thresholds: dict[int, float] = field(default_factory=dict, init=False, repr=False)
+
+    def judge(self, scores: ArrayLike) -> Verdict:
+        """Judge a recording by the scores (windows,) of its windows, in order of time."""
+        values = np.asarray(scores, dtype=np.float64)
+        highest = highest_windows(values, self.windows)
+        pieces = len(highest)
+        needed = self.needed(pieces)
+        if pieces not in self._thresholds:
+            self._thresholds[pieces] = self._threshold_of(needed, pieces)
+        limit = self._thresholds[pieces]
+        order = np.argsort(-values[highest], kind="stable")
+        above = int(np.count_nonzero(values[highest] > limit))
+        return Verdict(int(highest[order[needed - 1]]), pieces, above, needed, limit)
+
+    def needed(self, pieces: int) -> int:
+        """Return how many of so many pieces must score above the threshold."""
+        share = SHARE
+        if self.threshold.method != "gamma":
+            rate = self.threshold.false_alarm_rate
+            share = min(1.0, max(share, smallest_promise(self.threshold.clips) / rate))
+        return math.ceil(pieces * share * (1 - 1e-9))
+
+    def _threshold_of(self, needed: int, pieces: int) -> float:
+        if needed == pieces:
+            return self.threshold.value
+        rate = self.threshold.false_alarm_rate * needed / pieces
+        return threshold_at(self.threshold, self.scores, rate)
+
+
+def highest_windows(scores: NDArray[np.float64], windows: int) -> NDArray[np.int64]:
+    """Return the highest window of each piece of at most `windows` windows, in order of time.
+
+    >>> highest_windows(np.array([1.0, 3.0, 2.0, 9.0, 4.0]), 2).tolist()
+    [1, 3, 4]
+    """
+    pieces = np.array_split(np.arange(len(scores)), math.ceil(len(scores) / windows))
+    return np.array([piece[scores[piece].argmax()] for piece in pieces], dtype=np.int64)
