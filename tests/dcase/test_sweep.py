@@ -93,7 +93,14 @@ def heard(monkeypatch):
         calls.append((len(list(waveforms)), tuple(layers or ())))
         return embed(self, waveforms, sample_rate, layers, pooling)
 
+    measure = LogMel.measure
+
+    def measured(self, waveforms, sample_rate=16000):
+        calls.append((len(list(waveforms)), ()))
+        return measure(self, waveforms, sample_rate)
+
     monkeypatch.setattr(LogMel, "embed", counted)
+    monkeypatch.setattr(LogMel, "measure", measured)
     return calls
 
 
@@ -142,7 +149,7 @@ def test_a_finished_sweep_reads_no_clip_and_a_wider_one_only_what_is_new(data, t
     with pytest.raises(OutputError, match="another grid; choose another folder, or add --over"):
         run_sweep(data, wider, tmp_path)
     assert len(run_sweep(data, wider, tmp_path, overwrite=True).rows) == 2
-    assert {layers for _, layers in heard} == {(2,), ()}
+    assert {layers for _, layers in heard} == {(2,)}
 
 
 def test_a_changed_clip_or_length_is_scored_anew(data, tmp_path, heard):

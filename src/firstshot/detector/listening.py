@@ -6,7 +6,6 @@ it. Several threads may call this at once: how many, and what they share, is the
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +24,7 @@ from firstshot.encoders.pipeline import Room
 from firstshot.encoders.working_memory import working_bytes
 from firstshot.errors import FirstshotError, SoundError, keep_warnings
 from firstshot.memory import free_memory
+from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.recording import HELD_SECONDS, Recording
 from firstshot.store import EmbeddingStore, entry_key
 
@@ -216,14 +216,10 @@ def seconds_of(clip: Clip, hearing: Hearing) -> float:
     if not isinstance(clip.source, Path):
         rate = clip.sample_rate or hearing.encoder.sample_rate
         return max(0.0, sum(clip.source.shape[:1]) / rate)
-    import soundfile
-
     try:
-        if not clip.source.is_file():
-            return 0.0
-        with soundfile.SoundFile(os.fsencode(clip.source)) as file:
-            return float(file.frames / file.samplerate)
-    except (OSError, RuntimeError):
+        with open_audio_file(clip.source) as file:
+            return file.frames / file.rate
+    except SoundError:
         return 0.0
 
 
