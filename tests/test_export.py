@@ -18,8 +18,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from tests.encoders import official_files as official  # noqa: E402
+from tests.mutations import mutations, without_one  # noqa: E402
 
-from firstshot.bundle import load_bundle  # noqa: E402
+from firstshot.bundle import load_bundle, with_digest  # noqa: E402
 from firstshot.detector import Detector  # noqa: E402
 from firstshot.encoders import list_encoders, load_encoder  # noqa: E402
 from firstshot.encoders.exported_spec import read_spec, write_spec  # noqa: E402
@@ -33,8 +34,10 @@ from firstshot.errors import (  # noqa: E402
     WeightsError,
 )
 from firstshot.export import export_detector  # noqa: E402
+from firstshot.files import sha256_of  # noqa: E402
 
 NAMES = tuple(official.MINI)
+_TOGETHER = {"normalizer": "test_zscore"}  # its clips are scored together, so it has no self-check
 FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
 BLOCK = """
 import sys
@@ -228,8 +231,88 @@ def test_the_self_check_runs_at_load(
     description = json.loads((folder / "bundle.json").read_text())
     description["self_check"]["score"] *= 1.001
     (folder / "bundle.json").write_text(json.dumps(description))
+    with pytest.raises(DetectorFileError, match=r"bundle\.json: altered after the export"):
+        load_bundle(folder)
+    (folder / "bundle.json").write_text(json.dumps(with_digest(description)))
     with pytest.raises(DetectorFileError, match="self-check clip scores"):
         load_bundle(folder)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("eat", {}), ("ced_tiny", _TOGETHER)])
+def test_every_wrong_value_in_a_description_is_refused_or_harmless(
+    files: dict[str, Path], tmp_path: Path, name: str, settings: dict[str, Any]
+) -> None:
+    folder = export_detector(fitted(files, name, **settings), tmp_path / "bundle")
+    description = json.loads((folder / "bundle.json").read_text())
+    (clip, other), scored = noise(2.0, 2), set()
+    del description["versions"], description["encoder"]["input"], description["encoder"]["outputs"]
+    for what, changed in (*mutations(description), *without_one(description)):
+        if isinstance(changed.get("sha256"), dict):
+            changed = with_digest(changed)
+        (folder / "bundle.json").write_text(json.dumps(changed))
+        try:
+            scores = load_bundle(folder).score([clip, other])
+        except FirstshotError as error:
+            assert "\n" not in str(error), what
+        else:
+            assert np.isfinite(scores).all(), what
+            scored.add(what.removeprefix("without ").split(" = ")[0])
+    # What is only told, what is checked by nothing but its range, and what has a default.
+    free: tuple[str, ...] = ("encoder.frequency_bands",)
+    free += ("encoder.geometry", "encoder.default_layers", "encoder.minimum_samples")
+    free += ("encoder.fixed_samples", "self_check.tolerance", "sha256.bundle.json")
+    free += ("encoder.name", "encoder.parameters", "encoder.front_end")
+    free += ("self_check",) if settings else ()
+    assert {place for place in scored if not place.startswith(free)} == set()
+
+
+def test_a_graph_that_names_other_files_is_refused(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path
+) -> None:
+    import shutil
+
+    import onnx
+
+    folder = shutil.copytree(exported["eat"][1], tmp_path / "copy")
+    model = onnx.load(folder / "encoder.onnx")
+    onnx.save(
+        model, folder / "encoder.onnx", save_as_external_data=True, size_threshold=0, location="x"
+    )
+    description = json.loads((folder / "bundle.json").read_text())
+    description["sha256"]["encoder.onnx"] = sha256_of(folder / "encoder.onnx")
+    (folder / "bundle.json").write_text(json.dumps(with_digest(description)))
+    with pytest.raises(DetectorFileError, match=r"encoder\.onnx: names other files to be read"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(("seconds", "channels"), [(11, 1), (1, 2)])
+def test_a_self_check_clip_longer_than_it_may_be_is_not_read(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path, seconds: int, channels: int
+) -> None:
+    import shutil
+
+    import soundfile
+
+    folder = shutil.copytree(exported["eat"][1], tmp_path / "copy")
+    soundfile.write(folder / "self_check.wav", np.zeros((16000 * seconds, channels)), 16000)
+    description = json.loads((folder / "bundle.json").read_text())
+    description["sha256"]["self_check.wav"] = sha256_of(folder / "self_check.wav")
+    (folder / "bundle.json").write_text(json.dumps(with_digest(description)))
+    with pytest.raises(DetectorFileError, match="expected one channel and 10 s at most"):
+        load_bundle(folder)
+
+
+def test_a_bundle_of_before_has_no_digest_of_its_description(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = shutil.copytree(exported["eat"][1], tmp_path / "copy")
+    expected = load_bundle(folder).score(noise(3.0))
+    description = json.loads((folder / "bundle.json").read_text())
+    del description["sha256"]["bundle.json"]
+    (folder / "bundle.json").write_text(json.dumps(description))
+    np.testing.assert_array_equal(load_bundle(folder).score(noise(3.0)), expected)
 
 
 def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
+from firstshot.caches import pack_arrays, unpack_arrays
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.encoders.logmel import LogMel
-from firstshot.errors import OutputError, ParameterError
+from firstshot.errors import FirstshotWarning, OutputError, ParameterError
 from firstshot.store import EmbeddingStore, default_store_folder, entry_key, hash_samples
 
 ARRAYS = {"layer_1": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
@@ -87,9 +90,67 @@ def test_a_damaged_entry_is_computed_again(tmp_path, damage):
     (path,) = entries(store)
     content = path.read_bytes()
     path.write_bytes({"cut": content[:-10], "foreign": b"{}" * 50}.get(damage, damage))
-    assert same(layers_of(embed_clips(clips(1), hearing, store=store)), expected)
+    with pytest.warns(FirstshotWarning, match="set aside as .* and the clip is embedded anew"):
+        assert same(layers_of(embed_clips(clips(1), hearing, store=store)), expected)
     assert encoder.encoded == 2
     assert path.read_bytes() == content
+    assert path.with_name(f"{path.name}.damaged").is_file()
+
+
+def _flip(store, paths):
+    content = bytearray(paths[0].read_bytes())
+    content[-1] ^= 1
+    paths[0].write_bytes(content)
+
+
+def _swap(store, paths):
+    first, second = paths[0].read_bytes(), paths[1].read_bytes()
+    paths[0].write_bytes(second)
+    paths[1].write_bytes(first)
+
+
+def _double(store, paths):
+    paths[1].write_bytes(paths[0].read_bytes())
+
+
+def _mistype(store, paths):
+    arrays = unpack_arrays(paths[0].stem, paths[0].read_bytes())
+    halved = {name: array.astype(np.float16) for name, array in arrays.items()}
+    paths[0].write_bytes(pack_arrays(paths[0].stem, halved))
+
+
+def _strip(store, paths):
+    paths[0].write_bytes(save(unpack_arrays(paths[0].stem, paths[0].read_bytes())))
+
+
+@pytest.mark.parametrize(
+    ("damage", "bad", "reason"),
+    [
+        (_flip, 1, "its content is not what was written"),
+        (_swap, 2, "it is the entry of another key"),
+        (_double, 1, "it is the entry of another key"),
+        (_mistype, 1, "it holds float16 where float32 is kept"),
+        (_strip, 1, "it has no key and digest"),
+    ],
+)
+def test_an_entry_that_is_not_what_was_written_is_set_aside_said_once_and_made_anew(
+    tmp_path, damage, bad, reason
+):
+    encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
+    hearing = Hearing(encoder, (1, 2))
+    expected = layers_of(embed_clips(clips(3), hearing, store=store))
+    before = {path: path.read_bytes() for path in entries(store)}
+    damage(store, list(before))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        again = layers_of(embed_clips(clips(3), hearing, store=EmbeddingStore(tmp_path)))
+    (message,) = [str(w.message) for w in said]
+    assert reason in message
+    assert same(again, expected)
+    assert encoder.encoded == 3 + bad
+    assert {path: path.read_bytes() for path in entries(store)} == before
+    assert len(list(tmp_path.rglob("*.damaged"))) == bad
+    assert store.summary().entries == 3
 
 
 def test_a_layer_that_is_missing_is_added_beside_those_that_are_there(tmp_path):
@@ -213,7 +274,11 @@ def test_info_counts_and_prune_deletes_by_age_and_clears_what_kills_left(tmp_pat
     for path in (stale, fresh):
         path.write_bytes(b"half")
     os.utime(stale, (long_ago, long_ago))
+    damaged = old.parent / f"{'0' * 64}.safetensors.damaged"
+    damaged.write_bytes(b"damaged")
+    os.utime(damaged, (long_ago, long_ago))
     pruned = store.prune(older_than_days=7)
+    assert not damaged.exists()
     assert (pruned.entries, pruned.size) == (1, sizes[0])
     assert not old.exists()
     assert not stale.exists()

@@ -28,7 +28,7 @@ from firstshot.bundle import (
     load_bundle,
     load_bundle_encoder,
     self_check_score,
-    sha256_of,
+    with_digest,
 )
 from firstshot.detector import Detector
 from firstshot.detector.parts import saved_parts
@@ -37,7 +37,7 @@ from firstshot.encoders.precision import installed_versions
 from firstshot.encoders.runtime import encoder_graph
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
 from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
-from firstshot.files import write_result
+from firstshot.files import sha256_of, write_result
 from firstshot.folders import check_folder_replaceable, folder_written, recover
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
         "self_check": {"score": self_check_score(moved, draft / CLIP), "tolerance": TOLERANCE},
         "versions": installed_versions(PACKAGES),
     }
-    write_result(draft / DESCRIPTION, json.dumps(description, indent=2))
+    write_result(draft / DESCRIPTION, json.dumps(with_digest(description), indent=2))
 
 
 def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:

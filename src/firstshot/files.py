@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -64,6 +65,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _create(path: Path) -> None:
     path.touch(exist_ok=False)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file; raises the `OSError` of the file system."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_result(path: Path, content: Content) -> Path:

@@ -4,7 +4,8 @@ Content-addressed: an entry's key is the hash of the decoded samples and of ever
 decides the numbers (encoder with its weights and front-end constants, pooling, length policy). An
 entry is one safetensors file, written under a temporary name and then renamed, so that a run
 killed at any moment leaves whole entries only, and two processes can share a store: at worst both
-compute the same entry and the later rename wins with the same content.
+compute the same entry and the later rename wins with the same content. Its header holds its key and
+the digest of its arrays; an entry that is not what was written is set aside and computed anew.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.cache_folder import cache_folder
+from firstshot.caches import ASIDE, pack_arrays, set_aside, unpack_arrays, warn_of_damage
 from firstshot.errors import OutputError, ParameterError
 from firstshot.files import write_atomically
 from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
-SCHEMA = 1
+SCHEMA = 2
+"""Entries of 1 had no digest; they are not found any more, and `prune` deletes them."""
 LEFTOVER_SECONDS = 86400.0
 MOST_DAYS = 36525.0
 """A century: no entry is older."""
@@ -76,6 +79,7 @@ class EmbeddingStore:
 
     folder: Path
     precision: str = "float32"
+    _damaged: set[Path] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -84,14 +88,18 @@ class EmbeddingStore:
             )
 
     def load(self, key: str) -> dict[str, NDArray[np.float32]] | None:
-        """Return the arrays of an entry as float32, or None where it is absent or damaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        """Return the arrays of an entry as float32, or None where it is absent or damaged.
 
+        A damaged one is set aside: one whose content is not what was written, that is another
+        key's, or that is not of this precision. The first one of a store is warned of.
+        """
         path = self._path(key)
         try:
-            arrays = load_file(path)
-        except (FileNotFoundError, SafetensorError):
+            arrays = self._unpack(key, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            self._set_aside(path, error)
             return None
         except OSError as error:
             raise OutputError(
@@ -104,8 +112,6 @@ class EmbeddingStore:
         self, key: str, arrays: Mapping[str, NDArray[np.float32]]
     ) -> dict[str, NDArray[np.float32]]:
         """Write an entry; return its arrays as `load` would, so a first run equals a second."""
-        from safetensors.numpy import save
-
         with np.errstate(over="ignore"):
             kept = {
                 name: np.ascontiguousarray(array, dtype=PRECISIONS[self.precision])
@@ -120,7 +126,7 @@ class EmbeddingStore:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, save(kept))
+            write_atomically(path, pack_arrays(key, kept))
         except OSError as error:
             raise OutputError(
                 f"{self.folder}: cannot write to the embedding store ({error.strerror or error}); "
@@ -136,18 +142,35 @@ class EmbeddingStore:
     def prune(self, older_than_days: float = 0.0) -> StoreSummary:
         """Delete entries last written more than that many days ago; return what was deleted.
 
-        What killed runs left half-written is deleted too, a day after it was last written to.
+        What killed runs left half-written, and damaged entries, are deleted too, a day after they
+        were last written to.
         Raises ParameterError for days below 0 or not finite, before anything is deleted.
         """
         check_number("older_than_days", older_than_days, 0.0, MOST_DAYS)
         now = time.time()
         limit = now - older_than_days * 86400.0
         deleted = [(path, stat) for path, stat in self._entries() if stat.st_mtime <= limit]
-        leftovers = self._entries(".*.part")
+        leftovers = [*self._entries(".*.part"), *self._entries(f"*{ASIDE}")]
         left = [path for path, stat in leftovers if stat.st_mtime <= now - LEFTOVER_SECONDS]
         for path in (*left, *(path for path, _ in deleted)):
             path.unlink(missing_ok=True)
         return StoreSummary(len(deleted), sum(stat.st_size for _, stat in deleted))
+
+    def _unpack(self, key: str, content: bytes) -> dict[str, NDArray[np.float32]]:
+        arrays = unpack_arrays(key, content)
+        wanted = np.dtype(PRECISIONS[self.precision])
+        for array in arrays.values():
+            if array.dtype != wanted:
+                raise ValueError(f"it holds {array.dtype} where {wanted} is kept")
+        return arrays
+
+    def _set_aside(self, path: Path, reason: ValueError) -> None:
+        if self._damaged:
+            set_aside(path)  # said of the first one: a bad disk has thousands of them
+        else:
+            then = "the clip is embedded anew, as are others whose entries are damaged"
+            warn_of_damage(path, reason, then)
+        self._damaged.add(path)
 
     def _path(self, key: str) -> Path:
         return self.folder / self.precision / key[:2] / f"{key}.safetensors"

@@ -25,6 +25,7 @@ from firstshot.autoencoder.training import (  # noqa: E402
     train,
 )
 from firstshot.autoencoder.trials import one_thread, train_trials  # noqa: E402
+from firstshot.caches import pack_arrays, unpack_arrays  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     FirstshotWarning,
     OutputError,
@@ -195,6 +196,56 @@ def test_a_damaged_checkpoint_is_told_of_and_training_begins_anew(tmp_path):
     with pytest.warns(FirstshotWarning, match="not readable as a checkpoint"):
         second = train(data, 11, QUICK, checkpoint=path)
     assert_same(first, second)
+
+
+def _flipped(content, arrays, name):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def _of_another(content, arrays, name):
+    return pack_arrays("another", arrays)
+
+
+def _without_moments(content, arrays, name):
+    left = {k: v for k, v in arrays.items() if not k.startswith("adam.0.")}
+    return pack_arrays(name, left)
+
+
+def _of_another_shape(content, arrays, name):
+    return pack_arrays(name, {**arrays, "network.encoder.0.bias": np.zeros(3, np.float32)})
+
+
+def _not_finite(content, arrays, name):
+    return pack_arrays(name, {**arrays, "losses": arrays["losses"] * np.nan})
+
+
+def _too_long(content, arrays, name):
+    return pack_arrays(name, {**arrays, "losses": np.ones((9, 2))})
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_flipped, "the digest differs"),
+        (_of_another, "the entry of another key"),
+        (_without_moments, "does not hold the arrays of one training"),
+        (_of_another_shape, r"network.encoder.0.bias is not finite or not of shape"),
+        (_not_finite, "losses is not finite"),
+        (_too_long, "the losses of 9 epochs of 4"),
+    ],
+)
+def test_a_checkpoint_that_is_not_what_was_written_is_set_aside_and_training_begins_anew(
+    tmp_path, damage, reason
+):
+    data, path, kept = some_frames(), tmp_path / "a.safetensors", []
+    whole = train(
+        data, 11, QUICK, checkpoint=path, on_epoch=lambda _: kept.append(path.read_bytes())
+    )
+    path.write_bytes(damage(kept[1], unpack_arrays("a", kept[1]), "a"))
+    with pytest.warns(FirstshotWarning, match=f"{reason}.*set aside .* training begins anew"):
+        again = train(data, 11, QUICK, checkpoint=path)
+    assert_same(again, whole)
+    assert (tmp_path / "a.safetensors.damaged").is_file()
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_the_training(tmp_path):

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from firstshot.cli.submit import submit
 from firstshot.complexity import complexity
+from firstshot.dcase import submit as submitting
 from firstshot.dcase.evaluate import evaluate_scores
 from firstshot.dcase.submission import write_decisions, write_scores
 from firstshot.dcase.submission_meta import Note, system_complexity, write_yaml
@@ -304,6 +305,14 @@ def test_an_edited_zip_is_read_strictly(tmp_path, change, message):
 def test_what_is_no_zip_is_refused(tmp_path):
     (tmp_path / "out.zip").write_text("hello")
     with pytest.raises(DatasetError, match="is no zip that can be read"):
+        check_submission(tmp_path / "out.zip")
+
+
+def test_a_zip_that_unpacks_to_more_than_a_submission_has_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(submitting, "MOST_BYTES", 1_000_000)
+    with zipfile.ZipFile(tmp_path / "out.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("teams/A/A_1/A_1.meta.yaml", bytes(2_000_000))
+    with pytest.raises(DatasetError, match="unpacks to 2 MB, expected 1 at most"):
         check_submission(tmp_path / "out.zip")
 
 

@@ -20,7 +20,7 @@ from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_table import Row, Sweep, sweep_csv, sweep_rows, warning_lines
 from firstshot.detector import Detector
 from firstshot.encoders.logmel import LogMel
-from firstshot.errors import DatasetError, OutputError, ParameterError
+from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
 from firstshot.locks import hold_folder
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean, section_metrics
 from firstshot.sound.synth_set import write_dataset
@@ -93,7 +93,14 @@ def heard(monkeypatch):
         calls.append((len(list(waveforms)), tuple(layers or ())))
         return embed(self, waveforms, sample_rate, layers, pooling)
 
+    measure = LogMel.measure
+
+    def measured(self, waveforms, sample_rate=16000):
+        calls.append((len(list(waveforms)), ()))
+        return measure(self, waveforms, sample_rate)
+
     monkeypatch.setattr(LogMel, "embed", counted)
+    monkeypatch.setattr(LogMel, "measure", measured)
     return calls
 
 
@@ -142,7 +149,7 @@ def test_a_finished_sweep_reads_no_clip_and_a_wider_one_only_what_is_new(data, t
     with pytest.raises(OutputError, match="another grid; choose another folder, or add --over"):
         run_sweep(data, wider, tmp_path)
     assert len(run_sweep(data, wider, tmp_path, overwrite=True).rows) == 2
-    assert {layers for _, layers in heard} == {(2,), ()}
+    assert {layers for _, layers in heard} == {(2,)}
 
 
 def test_a_changed_clip_or_length_is_scored_anew(data, tmp_path, heard):
@@ -279,6 +286,17 @@ def test_damaged_scores_are_made_again(data, tmp_path):
     for path in (tmp_path / "scored").iterdir():
         path.write_text("[1, 2")
     assert sweep_csv(run_sweep(data, SMALL, tmp_path)) == first
+
+
+def test_one_digit_that_changed_in_kept_scores_is_told_of_and_made_again(data, tmp_path):
+    whole = run_sweep(data, SMALL, tmp_path)
+    path = next((tmp_path / "scored").iterdir())
+    content = path.read_text()
+    place = content.index('"auc_source": ') + len('"auc_source": ')
+    path.write_text(content[:place] + str(1 - int(content[place])) + content[place + 1 :])
+    with pytest.warns(FirstshotWarning, match=r"the digest differs.*scored anew"):
+        assert run_sweep(data, SMALL, tmp_path).rows == whole.rows
+    assert path.read_text() == content
 
 
 def test_the_csv_warns_before_its_first_row_and_marks_what_looks_at_test_clips(data, tmp_path):

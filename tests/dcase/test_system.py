@@ -110,3 +110,31 @@ def test_every_fault_of_a_file_names_the_file(tmp_path, old, new, told):
     assert str(error.value).startswith(f"{path}: ")
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a = " + "[" * 100_000, r"not valid TOML \(it is nested more than 32 deep\)"),
+        ("name = 'x'\nfalse_alarm_rate = nan", "the number nan is not finite"),
+        (
+            "name = 'x'\n[[encoders]]\nname = 'logmel'\nlayers = [1.5]",
+            r"field 'encoders\.0\.layers",
+        ),
+        ("name = 'x'\nmemmixup = 1\n[[encoders]]\nname = 'logmel'", "field 'memmixup'"),
+        ("name = 1979-05-27", "holds 1979-05-27, which is no text"),
+        ("autoencoder = 'mse'\nname = 'x'\nseeds = []", "field 'seeds'"),
+        ("autoencoder = 'mse'\nname = 'x'\n[training]\nepochs = '5'", r"field 'training\.epochs'"),
+        (
+            "name = 'x'\n[[encoders]]\nname = 'logmel'\n[normalizer_settings]\nmetric = 1",
+            "normalizer_settings has 'metric', which is no parameter",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_not_converted_but_refused(tmp_path, text, told):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=told) as caught:
+        load_system(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)

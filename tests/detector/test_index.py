@@ -73,7 +73,7 @@ def test_a_loaded_detector_has_the_same_index(coarse, tmp_path, recwarn):
 def test_the_self_check_does_not_rest_on_what_the_index_finds(coarse):
     with pytest.warns(FirstshotWarning, match="has a recall of"):
         detector = fitted("faiss")
-    assert saving._self_check(detector) == saving._self_check(fitted("exact"))
+    assert saving.self_check(detector) == saving.self_check(fitted("exact"))
 
 
 def test_a_small_bank_scores_exactly_with_any_index():

@@ -262,14 +262,42 @@ def test_a_detector_may_replace_the_file_it_is_mapped_from(copy, monkeypatch, sm
     assert again.threshold_ == loaded.threshold_
 
 
-def test_a_file_that_was_zipped_anew_and_deflated_loads(copy):
+def test_a_file_that_was_zipped_anew_and_stored_loads(copy):
     expected = Detector.load(copy).score(sounds(2, 90))
     members = contents(copy)
-    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        with zipfile.ZipFile(copy, "w", kind) as archive:
-            for name in reversed(MEMBERS):
-                archive.writestr(name, members[name])
-        assert np.array_equal(Detector.load(copy).score(sounds(2, 90)), expected)
+    with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as archive:
+        for name in reversed(MEMBERS):
+            archive.writestr(name, members[name])
+    assert np.array_equal(Detector.load(copy).score(sounds(2, 90)), expected)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("mapped_from", [0, 1 << 26])
+def test_a_compressed_member_is_refused_before_it_is_read(copy, monkeypatch, member, mapped_from):
+    """20 MB of zeros take 20 kB of a zip file: reading them would take a thousand times more."""
+    monkeypatch.setattr(file, "MAPPED_FROM", mapped_from)
+    members = {**contents(copy), member: bytes(20_000_000)}
+    with zipfile.ZipFile(copy, "w") as archive:
+        for name, content in members.items():
+            kind = zipfile.ZIP_DEFLATED if name == member else zipfile.ZIP_STORED
+            archive.writestr(name, content, kind)
+    tracemalloc.start()
+    try:
+        refused(copy, f"{member} is compressed or encrypted")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1_000_000
+
+
+def test_members_that_are_there_twice_or_longer_than_they_may_be_are_refused(copy):
+    members = contents(copy)
+    with zipfile.ZipFile(copy, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("manifest.json", members["manifest.json"])
+    refused(copy, "manifest.json is in it twice")
+    rezip(copy, {**members, "manifest.json": b" " * file.MOST_MANIFEST + b"{}"})
+    refused(copy, "manifest.json has more than 1048576 bytes")
 
 
 @pytest.mark.parametrize("memmixup", [False, True])

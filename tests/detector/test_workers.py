@@ -362,8 +362,8 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
 def test_scores_make_no_spectra_that_nobody_looks_at(monkeypatch):
     detector = Detector(Shared()).fit([noise(i) for i in range(20)])
     made = []
-    monkeypatch.setattr(listening, "_LOGMEL", type("Deaf", (), {"embed": made.append}))
-    monkeypatch.setattr(listening._LOGMEL, "fingerprint", "", raising=False)
+    monkeypatch.setattr(listening, "LOGMEL", type("Deaf", (), {"embed": made.append}))
+    monkeypatch.setattr(listening.LOGMEL, "fingerprint", "", raising=False)
     detector.score([noise(100)])
     detector.predict([noise(100)])
     assert not made

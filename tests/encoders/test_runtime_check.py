@@ -85,9 +85,11 @@ def test_what_exceeds_its_bound_is_refused_with_the_numbers(
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused(encoder: TorchEncoder, value: float) -> None:
-    with pytest.raises(ParameterError, match="relative error inf"):
+    with pytest.raises(ParameterError, match=r"relative error 1e\+09"):
         check_runtime(encoder, (1,), "openvino", "bf16", Wrong(encoder, (1,), scaled(value)).run)
-    with pytest.raises(ParameterError, match="relative error inf"):  # as it is kept in the cache
+    with pytest.raises(
+        ParameterError, match=r"relative error 1e\+09"
+    ):  # as it is kept in the cache
         check_runtime(encoder, (1,), "openvino", "bf16", Wrong(encoder, (1,), scaled(1)).run)
 
 

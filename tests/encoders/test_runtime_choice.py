@@ -23,7 +23,7 @@ from firstshot.encoders.runtime_choice import (  # noqa: E402
     list_candidates,
     pick,
 )
-from firstshot.errors import ParameterError  # noqa: E402
+from firstshot.errors import FirstshotWarning, ParameterError  # noqa: E402
 
 LIBRARIES = ("openvino", "onnxruntime", "onnx")
 
@@ -99,6 +99,41 @@ def test_the_probe_is_made_once(encoder: Any, monkeypatch: pytest.MonkeyPatch) -
         assert len(probes) == before + 1
     picked = with_runtime(encoder, threads=1)
     assert getattr(picked, "runtime", "torch") in first.reason
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {("torch", "fp32"): 1.0, ("onnx", "fp32"): 2.0}
+    monkeypatch.setattr(runtime_choice, "list_candidates", lambda *_: list(taken))
+    monkeypatch.setattr(runtime_choice, "probe", lambda *_: taken)
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(
+    "content", ["{", "[1]", "3", {"runtime": "abacus", "precision": "fp32", "reason": "fast"}]
+)
+def test_choices_that_are_damaged_are_set_aside_and_the_probe_is_made_again(
+    encoder: Any, content: Any
+) -> None:
+    choice = runtime_choice.choose(encoder)
+    path = measured_file(CHOICES)
+    whole = path.read_text()
+    path.write_text(
+        content
+        if isinstance(content, str)
+        else json.dumps(dict.fromkeys(json.loads(whole), content))
+    )
+    with pytest.warns(FirstshotWarning, match=r"set aside .* measured again"):
+        assert runtime_choice.choose(encoder) == choice
+    assert path.read_text() == whole
+
+
+@pytest.mark.usefixtures("two")
+def test_a_choice_that_is_no_candidate_is_not_taken(encoder: Any) -> None:
+    choice = runtime_choice.choose(encoder)
+    path = measured_file(CHOICES)
+    path.write_text(path.read_text().replace('"torch"', '"openvino"'))
+    assert runtime_choice.choose(encoder) == choice
 
 
 def test_one_candidate_needs_no_probe(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:

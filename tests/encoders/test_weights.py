@@ -363,6 +363,54 @@ def test_a_damaged_entry_is_made_again(damage: str, reads: list[str], tmp_path: 
     assert len(reads) == 2
 
 
+def test_a_damaged_entry_is_set_aside_and_said(tmp_path: Path) -> None:
+    file = official.write("ced_tiny", tmp_path, "zenodo.pt")
+    load_encoder("ced_tiny", weights=file)
+    (entry,) = entries()
+    content = bytearray(entry.read_bytes())
+    content[-1] ^= 1
+    entry.write_bytes(content)
+    with pytest.warns(FirstshotWarning, match=r"set aside as .*\.damaged, and they are looked for"):
+        load_encoder("ced_tiny", weights=file)
+    assert entry.with_name(f"{entry.name}.damaged").read_bytes() == content
+
+
+def test_the_entry_of_another_file_is_told_from_its_own(reads: list[str], tmp_path: Path) -> None:
+    """Two networks of one geometry: only the entry's name inside it tells them apart."""
+    tensors, files = official.ced_hub(), []
+    for number in range(2):
+        changed = {k: v.clone() + 0.01 * number for k, v in tensors.items()}
+        files.append(official.write_content(changed, tmp_path / f"{number}.safetensors"))
+        keep_file(ENCODERS["ced_tiny"], files[-1])
+    expected = load_encoder("ced_tiny").fingerprint
+    first, second = entries()
+    own = {path: path.read_bytes() for path in (first, second)}
+    first.write_bytes(own[second])
+    second.write_bytes(own[first])
+    for path in files:
+        path.unlink()
+    with (
+        pytest.warns(FirstshotWarning, match="not the weights that were written there"),
+        pytest.raises(WeightsError, match="not on this machine"),
+    ):
+        load_encoder("ced_tiny", fetch_missing=False)
+    for path, content in own.items():
+        path.write_bytes(content)
+    assert load_encoder("ced_tiny").fingerprint == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"entry": 3}, {"entry": "../elsewhere.safetensors"}, {"source": None}, {"more": "x"}],
+)
+def test_a_pointer_that_is_not_one_is_told_of(tmp_path: Path, change: dict[str, Any]) -> None:
+    keep_file(ENCODERS["ced_tiny"], official.write("ced_tiny", tmp_path))
+    path = weights_folder() / "ced_tiny.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.warns(FirstshotWarning, match="looked for as if it were not there"):
+        assert read_pointer(ENCODERS["ced_tiny"]) is None
+
+
 def test_two_at_once_convert_to_one_whole_entry(tmp_path: Path) -> None:
     file = official.write("ced_tiny", tmp_path, "zenodo.pt")
     found: list[str] = []

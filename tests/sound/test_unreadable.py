@@ -71,3 +71,9 @@ def test_no_error_text_of_the_library_reaches_a_message(tmp_path):
             except SoundError as error:
                 said = str(error).removeprefix(str(path))
                 assert not any(word in said for word in inner), said
+
+
+def test_raw_samples_are_told_with_a_command(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(3200))
+    with pytest.raises(SoundError, match=r"samples without a header .*; convert it .*-f s16le"):
+        load_waveform(tmp_path / "a.raw", RATE)

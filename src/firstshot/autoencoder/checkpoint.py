@@ -2,27 +2,33 @@
 
 A checkpoint is one safetensors file of arrays, replaced as a whole after every epoch, so that a
 training killed at any moment finds the last whole epoch. Its name is the hash of all that decides
-the training's numbers: clips, domains, seed and settings. A changed clip gets another file.
+the training's numbers: clips, domains, seed and settings. A changed clip gets another file. Its
+header holds that hash and the digest of the arrays; one that is not what was written is set aside.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.autoencoder.features import MEL
+from firstshot.autoencoder.scores import DOMAINS
 from firstshot.autoencoder.settings import TrainingSettings
-from firstshot.errors import FirstshotWarning
+from firstshot.caches import pack_arrays, unpack_arrays, warn_of_damage
+from firstshot.errors import warn
 from firstshot.files import write_result
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-SCHEMA = 1
+Shape: TypeAlias = tuple[int, ...]
+SCHEMA = 2
+"""Files of 1 had no digest; their trainings begin anew."""
 
 
 def checkpoint_name(
@@ -42,7 +48,7 @@ def checkpoint_name(
     Examples
     --------
     >>> checkpoint_name(["a"], [False], 13711, TrainingSettings())[:8]
-    '89d133a3'
+    'a3830c11'
     """
     clips = [[digest, bool(target)] for digest, target in zip(digests, is_target, strict=True)]
     text = json.dumps([SCHEMA, clips, seed, asdict(settings)])
@@ -51,25 +57,61 @@ def checkpoint_name(
 
 def write_checkpoint(path: Path, arrays: Arrays) -> None:
     """Replace the checkpoint as a whole; raises `OutputError` where it cannot be written."""
-    from safetensors.numpy import save
-
-    write_result(path, save(arrays))
+    write_result(path, pack_arrays(path.stem, arrays))
 
 
 def read_checkpoint(path: Path) -> Arrays | None:
-    """Return a checkpoint's arrays, or None where there is none; warns of a damaged one."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+    """Return a checkpoint's arrays, or None where there is none; a damaged one is set aside."""
     try:
-        arrays: Arrays = load(path.read_bytes())
+        return unpack_arrays(path.stem, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (SafetensorError, OSError) as error:
-        warnings.warn(
-            f"{path}: not readable as a checkpoint ({error}); training begins anew",
-            FirstshotWarning,
-            stacklevel=2,
-        )
-        return None
-    return arrays
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        warn(f"{path}: not readable as a checkpoint ({reason}); training begins anew")
+    except ValueError as error:
+        refuse_checkpoint(path, error)
+    return None
+
+
+def check_arrays(
+    arrays: Arrays,
+    network: Mapping[str, Shape],
+    parameters: Sequence[Shape],
+    settings: TrainingSettings,
+) -> None:
+    """Raise ValueError where arrays are not all that a checkpoint of a training holds.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        As `read_checkpoint` gives them.
+    network, parameters
+        The shapes of the network's values by name, and of those that the optimiser moves.
+    settings : TrainingSettings
+        Those of the training.
+    """
+    finished = any(name.startswith("covariance.") for name in arrays)
+    shapes = {f"network.{name}": shape for name, shape in network.items()}
+    if finished:
+        shapes |= {f"covariance.{domain}": (MEL.mels, MEL.mels) for domain in DOMAINS}
+    else:
+        for index, shape in enumerate(parameters):
+            moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+            shapes |= {f"adam.{index}.{name}": of for name, of in moments.items()}
+    others = arrays.keys() - shapes.keys()
+    if others != {"losses", "batch_losses"} or shapes.keys() - arrays.keys():
+        raise ValueError("it does not hold the arrays of one training")
+    epochs = len(np.atleast_1d(arrays["losses"]))
+    shapes |= {"losses": (epochs, 2), "batch_losses": (arrays["batch_losses"].size,)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} is not finite or not of shape {shape}")
+    if not 1 <= epochs <= settings.epochs or (finished and epochs < settings.epochs):
+        raise ValueError(f"it has the losses of {epochs} epochs of {settings.epochs}")
+
+
+def refuse_checkpoint(path: Path, reason: Exception) -> None:
+    """Set a checkpoint aside that training cannot go on from, and warn of it."""
+    told = " ".join(str(reason).split())
+    warn_of_damage(path, f"not readable as a checkpoint ({told})", "training begins anew")

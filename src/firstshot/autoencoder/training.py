@@ -24,7 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from firstshot.autoencoder.checkpoint import Arrays, read_checkpoint, write_checkpoint
+from firstshot.autoencoder.checkpoint import (
+    Arrays,
+    check_arrays,
+    read_checkpoint,
+    refuse_checkpoint,
+    write_checkpoint,
+)
 from firstshot.autoencoder.features import VECTOR, TrainingFrames, stack_frames
 from firstshot.autoencoder.network import Autoencoder
 from firstshot.autoencoder.scores import DOMAINS, ScoreName, residual_covariances, score_residuals
@@ -132,7 +138,8 @@ def train(
     checkpoint : Path, optional
         Written after every epoch; a later call with the same data, seed and settings goes on from
         there, or returns at once what was finished. The caller sees to it that they are the same,
-        see `checkpoint.checkpoint_name`.
+        see `checkpoint.checkpoint_name`. One that is damaged is set aside with a warning, and the
+        training begins anew.
     on_epoch : callable, optional
         Called with the number of epochs done.
     stop : threading.Event, optional
@@ -146,9 +153,7 @@ def train(
         The checkpoint cannot be written.
     """
     settings = settings or TrainingSettings()
-    state = _begin(seed, settings)
-    arrays = read_checkpoint(checkpoint) if checkpoint else None
-    covariances = _restore(state, arrays) if arrays else None
+    state, covariances = _resume(seed, settings, checkpoint)
     vectors = _as_vectors(data)
     fitted, kept = split_vectors(len(data.starts), seed, settings.validation_share)
     while len(state.losses) < settings.epochs:
@@ -188,6 +193,23 @@ def _begin(seed: int, settings: TrainingSettings) -> _Progress:
     network = Autoencoder(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
     return _Progress(network, optimizer)
+
+
+def _resume(
+    seed: int, settings: TrainingSettings, checkpoint: Path | None
+) -> tuple[_Progress, dict[str, NDArray[np.float64]] | None]:
+    """Return the state to go on from, and the covariances of a finished training."""
+    arrays = read_checkpoint(checkpoint) if checkpoint else None
+    if checkpoint and arrays:
+        state = _begin(seed, settings)
+        try:
+            network = {k: tuple(v.shape) for k, v in state.network.state_dict().items()}
+            parameters = [tuple(values.shape) for values in state.network.parameters()]
+            check_arrays(arrays, network, parameters, settings)
+            return state, _restore(state, arrays)
+        except (KeyError, ValueError, RuntimeError) as error:
+            refuse_checkpoint(checkpoint, error)
+    return _begin(seed, settings), None
 
 
 def _as_vectors(data: TrainingFrames) -> _Vectors:

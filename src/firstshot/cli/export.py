@@ -26,15 +26,15 @@ def export(
     Example: firstshot export fan.firstshot --out fan_bundle
     """
     from firstshot.detector import Detector
-    from firstshot.detector.file import read_detector_file
+    from firstshot.detector.loading import read_detector
     from firstshot.encoders import load_encoder
     from firstshot.export import export_detector
 
     encoder = None
     if weights is not None:
-        manifest, _, _ = read_detector_file(detector_file)
-        told = {**(manifest["settings"].get("encoder_settings") or {}), "weights": weights}
-        encoder = load_encoder(manifest["encoder"]["name"], **told)
+        manifest, _, _ = read_detector(detector_file)
+        told = {**manifest.encoder_settings, "weights": weights}
+        encoder = load_encoder(manifest.encoder, **told)
     detector = Detector.load(detector_file, encoder=encoder)
     folder = export_detector(detector, out, overwrite)
     size = sum(path.stat().st_size for path in folder.iterdir())

@@ -18,6 +18,7 @@ from firstshot.dcase.fetch import Step, fetch
 from firstshot.dcase.record_api import Connection, RecordFile, Tell, choose_file, list_files
 from firstshot.dcase.records import Archive, select_archives
 from firstshot.dcase.unpack import unpack
+from firstshot.documents import Table, read_json
 from firstshot.errors import OutputError
 from firstshot.files import write_result
 from firstshot.locks import try_lock
@@ -152,18 +153,11 @@ def _marker(root: Path, archive: Archive) -> Path:
 def _is_whole(root: Path, archive: Archive, tell: Tell) -> bool:
     """Whether every file that the archive brought is there, in its size."""
     try:
-        marker = json.loads(_marker(root, archive).read_text(encoding="utf-8"))
-        known = marker["schema"] == _SCHEMA and marker["record"] == archive.record
-        sizes = {str(place): int(size) for place, size in marker["files"].items()}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ):
+        marker = Table.of(read_json(_marker(root, archive)))
+        known = (marker.whole("schema"), marker.values.get("record")) == (_SCHEMA, archive.record)
+        files = marker.table("files")
+        sizes = {place: files.whole(place) for place in files.values}
+    except (OSError, ValueError):
         return False  # none yet, or not one of ours: the archive is fetched
     folder = root / archive.folder
     missing = sum(_size(folder / place) != size for place, size in sizes.items())

@@ -8,7 +8,6 @@ neither ranges nor Retry-After.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urljoin
 
 from firstshot import web
+from firstshot.documents import parse_json
 from firstshot.errors import DatasetError
 from firstshot.messages import shown
 from firstshot.web import shown_address
@@ -194,8 +194,8 @@ def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dic
 
     what = "check --api and the proxy"
     try:
-        told = json.loads(persevere(read, url, connection, tell))
-    except (ValueError, RecursionError) as error:
+        told = parse_json(persevere(read, url, connection, tell), _LONGEST_LISTING)
+    except ValueError as error:
         raise DatasetError(f"{url}: the answer is not a record (no JSON); {what}") from error
     if not isinstance(told, dict) or str(told.get("id")) != str(record):
         given = told.get("id") if isinstance(told, dict) else None

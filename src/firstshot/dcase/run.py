@@ -15,12 +15,18 @@ from pathlib import Path
 from firstshot.dcase.layout import MachineSection, read_layout
 from firstshot.dcase.outcomes import Outcome, outcomes
 from firstshot.dcase.run_folder import RESULTS, TRIALS, Claim, claimed
-from firstshot.dcase.submission import write_decisions, write_scores
+from firstshot.dcase.submission import (
+    DECISIONS,
+    SCORES,
+    file_name,
+    write_decisions,
+    write_scores,
+)
 from firstshot.dcase.system import AnySystem
 from firstshot.detector.embedding import Progress
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError
-from firstshot.files import without_links
+from firstshot.files import sha256_of, without_links
 from firstshot.names import write_name
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
@@ -170,7 +176,13 @@ def _write_reports(
     fingerprints = results[0].fingerprints
     settings = {"data": str(root), **system.model_dump(mode="json"), "fingerprints": fingerprints}
     write_results_csv(out / "results.csv", results)
-    write_results_json(out / RESULTS, results, settings, failures)
+    names = [
+        file_name(kind, result.machine, result.section)
+        for result in results
+        for kind in (SCORES, DECISIONS)
+    ]
+    files = {name: sha256_of(out / name) for name in names}
+    write_results_json(out / RESULTS, results, settings, failures, files)
     # The intervals are over clips; where there are trials, their deviations are told instead.
     labelled = [
         LabelledScores(result.labels, result.scores, result.domains)

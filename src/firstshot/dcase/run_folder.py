@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.submission import SCORES, file_name
+from firstshot.documents import read_json
 from firstshot.drafts import remove_leftovers
 from firstshot.errors import FirstshotError, OutputError, cannot_write
 from firstshot.files import check_not_read_only, write_result
@@ -145,7 +146,7 @@ def _as_text(identity: dict[str, Any]) -> str:
 
 def _read_identity(path: Path) -> dict[str, Any] | None:
     try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
+        identity = read_json(path)
     except (OSError, ValueError):
         return None
     return identity if isinstance(identity, dict) and identity.keys() >= _MARKS else None

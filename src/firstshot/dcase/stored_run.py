@@ -6,12 +6,12 @@ Input: a folder that `firstshot dcase run` wrote, with `run.json` and `results.j
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from firstshot.caches import digest_of_json
 from firstshot.dcase.run_folder import IDENTITY, RESULTS
 from firstshot.dcase.submission import (
     DECISIONS,
@@ -21,7 +21,10 @@ from firstshot.dcase.submission import (
     read_decisions,
     read_scores,
 )
+from firstshot.dcase.system import make_system
+from firstshot.documents import Table, read_json, shown
 from firstshot.errors import DatasetError
+from firstshot.files import sha256_of
 from firstshot.report.table import METRIC_COLUMNS
 from firstshot.results import Interval
 
@@ -44,13 +47,17 @@ class StoredSection:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run: `asked` names every section that it was to run, `sections` those it did."""
+    """A finished run: `asked` names every section that it was to run, `sections` those it did.
+
+    `files` holds the SHA-256 of the score and decision files, by name, where the run tells them.
+    """
 
     folder: Path
     system: dict[str, Any]
     data: str
     asked: tuple[str, ...]
     sections: tuple[StoredSection, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -74,6 +81,10 @@ class StoredRun:
                 raise DatasetError(
                     f"{path}: is missing; start the same `firstshot dcase run` again"
                 )
+            if self.files.get(path.name, "") not in ("", sha256_of(path)):
+                raise DatasetError(
+                    f"{path}: was altered after the run; start the same `firstshot dcase run` again"
+                )
         return read_scores(paths[0]), read_decisions(paths[1])
 
 
@@ -89,50 +100,71 @@ def read_run(folder: Path) -> StoredRun:
         raise DatasetError(f"{folder}: no such folder; name one that `firstshot dcase run` wrote")
     identity, results = _read_json(folder / IDENTITY), _read_json(folder / RESULTS)
     try:
-        sections = tuple(_section(name, entry) for name, entry in results["machines"].items())
-        settings = dict(results["settings"])
-        data = str(settings.pop("data", identity.get("data", "")))
-        asked = tuple(str(name) for name in identity.get("machines", ()))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        _check_digest(results)
+        sections = tuple(
+            _section(name, entry) for name, entry in results.table("machines").tables().items()
+        )
+        system = _system(results.table("settings"))
+        data = str(system.pop("data", identity.values.get("data", "")))
+        asked = tuple(map(str, identity.items("machines") if "machines" in identity else ()))
+        told = results.table("files") if "files" in results else Table({})
+        files = {name: told.line(name) for name in told.values}
+    except ValueError as error:
         raise DatasetError(
-            f"{folder / RESULTS}: not as a run writes it ({type(error).__name__}: {error}); start "
-            "the same `firstshot dcase run` again"
+            f"{folder / RESULTS}: not as a run writes it ({error}); start the same "
+            "`firstshot dcase run` again"
         ) from error
     if not sections:
         raise DatasetError(f"{folder / RESULTS}: no machine has a result; start the run again")
-    return StoredRun(folder, settings, data, asked or tuple(s.name for s in sections), sections)
+    asked = asked or tuple(s.name for s in sections)
+    return StoredRun(folder, system, data, asked, sections, files)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> Table:
     if not path.is_file():
         raise DatasetError(
             f"{path}: is missing; name a folder that `firstshot dcase run` wrote, and let the run "
             "end first"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return Table.of(read_json(path))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); start the run again") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: not as a run writes it; start the run again")
-    return content
 
 
-def _section(name: str, entry: Mapping[str, Any]) -> StoredSection:
+def _check_digest(results: Table) -> None:
+    """Raise ValueError where the file is not what was written; older ones do not tell."""
+    others = {name: value for name, value in results.values.items() if name != "sha256"}
+    if "sha256" in results and results.values["sha256"] != digest_of_json(others):
+        raise ValueError("it was altered after the run: its digest differs")
+
+
+def _section(name: str, entry: Table) -> StoredSection:
     machine, _, section = name.rpartition("_section_")
-    if not machine:
-        raise ValueError(f"{name!r} names no section")
+    if not machine or not name.isprintable() or {"/", "\\"} & set(name):
+        raise ValueError(f"{shown(name)} names no section")
+    intervals = entry.table("intervals").tables() if "intervals" in entry else {}
     return StoredSection(
         machine=machine,
         section=section,
-        clips=int(entry["clips"]),
+        clips=entry.whole("clips"),
         metrics={
-            metric: float(entry[metric])
+            metric: entry.number(metric, 0.0, 1.0)
             for metric in METRIC_COLUMNS.values()
-            if entry.get(metric) is not None
+            if metric in entry
         },
         intervals={
-            metric: Interval(float(i["low"]), float(i["high"]), float(i["level"]))
-            for metric, i in entry.get("intervals", {}).items()
+            metric: Interval(*(i.number(end, 0.0, 1.0) for end in ("low", "high", "level")))
+            for metric, i in intervals.items()
         },
     )
+
+
+def _system(table: Table) -> dict[str, Any]:
+    """Return the settings of a system, checked as those of a system file are."""
+    settings = dict(table.values)
+    if {"encoders", "autoencoder"} & settings.keys():
+        make_system({k: v for k, v in settings.items() if k not in ("data", "fingerprints")})
+    elif "name" in table:
+        table.line("name")
+    return settings

@@ -13,6 +13,7 @@ import re
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,8 @@ from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
 from firstshot.files import check_replaceable, write_result
 
 MOST_SYSTEMS = 4
+MOST_BYTES = 1 << 28
+"""Of a submission, unpacked: its tables have some MB."""
 _CSV = re.compile(rf"(?P<kind>{SCORES}|{DECISIONS})_(?P<section>.+_section_\d{{2}})_test\.csv")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same runs give the same bytes
 
@@ -219,6 +222,12 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
     teams, folders = set(), dict[str, Path]()
     try:
         with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > MOST_BYTES:
+                raise DatasetError(
+                    f"{path}: unpacks to {size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} at "
+                    "most; submit again"
+                )
             for entry in archive.infolist():
                 parts = PurePosixPath(entry.filename).parts
                 if entry.is_dir():
@@ -234,7 +243,7 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
                 if (folder / parts[3]).exists():
                     raise DatasetError(f"{path}: {entry.filename} is there twice; keep one")
                 (folder / parts[3]).write_bytes(archive.read(entry))
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:
         raise DatasetError(f"{path}: is no zip that can be read ({error}); submit again") from error
     if len(teams) > 1:
         raise DatasetError(f"{path}: holds {len(teams)} teams; submit one")

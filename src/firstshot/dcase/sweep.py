@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from firstshot.caches import pack_json, unpack_json, warn_of_damage
 from firstshot.dcase.layout import MachineSection, read_layout
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_section import Outcome, hear_section, score_combinations, section_key
 from firstshot.dcase.sweep_table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
 from firstshot.detector.embedding import Progress
 from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.documents import Table, read_json
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.files import check_not_read_only, without_links, write_result
@@ -161,7 +163,7 @@ def _claim(out: Path, identity: dict[str, Any], overwrite: bool) -> None:
         others = [p.name for p in out.iterdir() if not p.name.startswith(".")]
     except OSError as error:
         raise OutputError(f"{out}: is no folder for results ({error.strerror})") from error
-    found = _read_json(out / IDENTITY)
+    found = _read_identity(out / IDENTITY)
     if others and not (isinstance(found, dict) and found.keys() >= identity.keys()):
         raise OutputError(f"{out}: holds {min(others)}, not a sweep; choose another folder")
     if others and not overwrite and found != json.loads(json.dumps(identity)):
@@ -189,11 +191,32 @@ def _as_text(identity: dict[str, Any]) -> str:
     return json.dumps(identity, indent=2) + "\n"
 
 
-def _read_json(path: Path) -> Any:
+def _read_identity(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return None
+
+
+def _read_outcomes(path: Path, key: str) -> dict[str, Outcome]:
+    """Return what is scored already, by combination; a damaged file is set aside."""
+    try:
+        table = Table.of(unpack_json(key, path.read_bytes()), "content")
+        return {name: _as_outcome(table, name) for name in table.values}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    except ValueError as error:
+        warn_of_damage(path, error, "its combinations are scored anew")
+        return {}
+
+
+def _as_outcome(table: Table, name: str) -> Outcome:
+    if isinstance(table.values[name], str):
+        return table.text(name)
+    metrics = table.table(name).only(OFFICIAL_METRICS)
+    return {metric: metrics.number(metric, 0.0, 1.0) for metric in OFFICIAL_METRICS}
 
 
 @dataclass(frozen=True)
@@ -214,8 +237,7 @@ class _Task:
         key = section_key(self.section, self.hearing, transform)
         path = self.folder / f"{self.section.name}-{encoder.name}-{key[:12]}.json"
         wanted = self.grid.combinations(encoder.name, encoder.depth)
-        stored = _read_json(path)
-        known: dict[str, Outcome] = stored if isinstance(stored, dict) else {}
+        known = _read_outcomes(path, key)
         missing = [c for c in wanted if str(c) not in known]
         if missing:
             layers = tuple(sorted({layer for c in missing for layer in c.layers}))
@@ -226,7 +248,7 @@ class _Task:
             found = score_combinations(self.section, heard, missing, transform, notes.append)
             for done, outcomes in enumerate(found, start=1):
                 known |= {str(c): outcome for c, outcome in outcomes.items()}
-                write_result(path, json.dumps(known, indent=1) + "\n")
+                write_result(path, pack_json(key, known))
                 if step is not None:
                     step(done, len(layers))
         return {c: known[str(c)] for c in wanted}

@@ -72,7 +72,9 @@ def hear_section(
     clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
     columns: list[list[NDArray[np.float32]]] = [[] for _ in hearing.layers]
     names: list[tuple[str, ...]] = []
-    for clip in embed_clips(clips, hearing, store=store, progress=progress, workers=workers):
+    for clip in embed_clips(
+        clips, hearing, store=store, progress=progress, workers=workers, spectra=False
+    ):
         names.append(clip.window_names)
         for column, rows in zip(columns, clip.layers, strict=True):
             column.append(rows)

@@ -7,7 +7,7 @@ encoders' scores.
 
 from __future__ import annotations
 
-import tomllib
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias, get_args
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.settings import settled
+from firstshot.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
@@ -27,15 +28,18 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+MOST_BYTES = 1 << 18
+"""Of a system file, which has a few lines."""
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=80)]
-ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0)]
+ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0, le=1024)]
+LayerNumber: TypeAlias = Annotated[StrictInt, Field(ge=-1000, le=1000)]
 
 
 class EncoderChoice(_Strict):
     """An encoder, its layers (None: its own choice) and its constructor's settings."""
 
-    name: str
-    layers: tuple[int, ...] | None = None
+    name: str = Field(min_length=1, max_length=200)
+    layers: tuple[LayerNumber, ...] | None = Field(default=None, min_length=1)
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -70,6 +74,9 @@ class System(_Judging):
 
     def check(self) -> None:
         """Refuse a normaliser, metric, transform or length policy that there is not."""
+        for name in ("name", "metric"):
+            if name in self.normalizer_settings:
+                raise ParameterError(f"normalizer_settings has {name!r}, which is no parameter")
         make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
@@ -121,7 +128,7 @@ class BaselineSystem(_Judging):
     name: Name
     description: str = ""
     autoencoder: Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
-    seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = SEEDS
+    seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = Field(SEEDS, min_length=1)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     channel: ChannelNumber | Literal["mean"] = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
@@ -168,45 +175,56 @@ def load_system(name_or_path: str) -> AnySystem:
     >>> load_system("embedded").encoders[0].name
     'logmel'
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
-        text = _read(path)
-    elif name_or_path in list_systems():
-        folder = resources.files("firstshot.dcase") / "systems"
-        text = (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    else:
-        raise ParameterError(
-            f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name a "
-            ".toml file"
-        )
+    fields = _read_fields(name_or_path)
     try:
-        fields = tomllib.loads(text)
-        if "autoencoder" in fields:
-            return BaselineSystem.model_validate(fields)
-        system = System.model_validate(fields)
-        system.check()
-        return system
-    except tomllib.TOMLDecodeError as error:
-        raise ParameterError(f"{name_or_path}: not valid TOML ({error}); correct it") from error
+        system = make_system(fields)
+        if isinstance(system, System):
+            system.check()
     except ParameterError as error:
         raise ParameterError(f"{name_or_path}: {error}") from error
+    return system
+
+
+def make_system(fields: dict[str, Any]) -> AnySystem:
+    """Make a system of plain values, each of which must be of its field's type.
+
+    Raises
+    ------
+    ParameterError
+        A field is missing, unknown, of another type or out of range; the message names it.
+    """
+    kind: type[System] | type[BaselineSystem] = (
+        BaselineSystem if "autoencoder" in fields else System
+    )
+    try:
+        # As JSON, whose lists are the tuples of these models; nothing else is converted.
+        return kind.model_validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ParameterError(
-            f"{name_or_path}: field {field!r}: {first['msg'].lower()}; see the packaged systems"
+            f"field {field!r}: {first['msg'].lower()}; see the packaged systems"
         ) from error
 
 
-def _read(path: Path) -> str:
+def _read_fields(name_or_path: str) -> dict[str, Any]:
+    path = Path(name_or_path)
+    if not name_or_path.endswith(".toml"):
+        if name_or_path not in list_systems():
+            raise ParameterError(
+                f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name "
+                "a .toml file"
+            )
+        folder = resources.files("firstshot.dcase") / "systems"
+        return parse_toml((folder / f"{name_or_path}.toml").read_bytes())
+    if not path.is_file():
+        raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ParameterError(f"{path}: not a text file in UTF-8; save it as one") from error
+        return read_toml(path, MOST_BYTES)
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ParameterError(f"{path}: not valid TOML ({error}); correct it") from error
 
 
 def _packaged_names() -> str:

@@ -204,12 +204,15 @@ class Detector:
         self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
         self.recall_ = lowest_recall(self.parts_)
 
-    def hear(self) -> Hearing:
-        """Check the settings, load the encoder once, and return how clips are heard."""
+    def hear(self, fetch_missing: bool = True) -> Hearing:
+        """Check the settings, load the encoder once, and return how clips are heard.
+
+        Without `fetch_missing` it is loaded from what lies on this machine.
+        """
         if hasattr(self, "hearing_"):
             return self.hearing_
         self.settings_ = self._settings()
-        self.hearing_, self.recipe_ = read_settings(self.settings_)
+        self.hearing_, self.recipe_ = read_settings(self.settings_, fetch_missing)
         return self.hearing_
 
     def _settings(self) -> dict[str, Any]:
@@ -310,7 +313,7 @@ class Detector:
         DetectorFileError
             The file is truncated, altered or newer, or the encoder gives other numbers.
         """
-        from firstshot.detector.saving import load_detector
+        from firstshot.detector.loading import load_detector
 
         return load_detector(Path(path), cls, encoder)
 

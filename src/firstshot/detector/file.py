@@ -6,8 +6,9 @@
 - `manifest.json`: schema number, settings, encoder with its fingerprint, threshold, versions, a
   self-check score, and the SHA-256 of the two other members and of the manifest itself.
 
-Members are stored, not deflated, and every array begins at a multiple of 64 bytes of the file, so
-that reading a file of `MAPPED_FROM` bytes or more maps the arrays and loads none: they are
+Members are stored and never compressed, so that none takes more memory than the file has bytes; a
+compressed one is refused before it is read. Every array begins at a multiple of 64 bytes of the
+file, so that reading a file of `MAPPED_FROM` bytes or more maps the arrays and loads none: they are
 read-only, their pages come from the disk when they are asked for, and a file that is replaced (by a
 rename) leaves them as they were. One that is written to in place does not: `check_unwritten` tells
 of it before the arrays are used again. Verifying reads the file once, by blocks: about a second for
@@ -37,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.tensors import pack, unpack
+from firstshot.documents import parse_json, shown
 from firstshot.errors import DetectorFileError
 from firstshot.files import write_result
 from firstshot.names import csv_text, read_name, write_name
@@ -46,10 +48,12 @@ _BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"
 _PLAIN, _WRITTEN = "clip", "clip_written"
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
-    *(KeyError, ValueError, TypeError, RuntimeError),
+    *(KeyError, ValueError, TypeError, RuntimeError, csv.Error, StopIteration),
 )
 """What reading something else than a whole zip with a manifest raises."""
 
+MOST_MANIFEST = 1 << 20
+"""Bytes of a manifest, which has some thousand."""
 MAPPED_FROM = 1 << 26
 """Files from this size on are mapped; a smaller one is read, which takes no time to speak of."""
 _BLOCK = 1 << 20
@@ -170,7 +174,8 @@ def read_detector_file(
         )
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            manifest = json.loads(archive.read(_MANIFEST))
+            _check_members(path, archive)
+            manifest = parse_json(archive.read(_MANIFEST), MOST_MANIFEST)
             schema = manifest["schema"]
             _check_schema(path, schema)
             block, digest = _bank(file, archive)
@@ -188,11 +193,29 @@ def read_detector_file(
         ) from error
 
 
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse members that are missing, there twice, compressed, or longer than they may be."""
+    names = archive.namelist()
+    for name in (_BANK, _TABLE, _MANIFEST):
+        info = archive.getinfo(name)
+        if names.count(name) > 1:
+            raise zipfile.BadZipFile(f"{name} is in it twice")
+        if info.flag_bits & 1 or info.compress_type != zipfile.ZIP_STORED:
+            raise DetectorFileError(
+                f"{path}: {name} is compressed or encrypted, and may take far more memory than the "
+                "file; firstshot stores it as it is, copy the file that `firstshot fit` wrote"
+            )
+        if info.file_size != info.compress_size:
+            raise zipfile.BadZipFile(f"{name} says that it has two sizes")
+    if archive.getinfo(_MANIFEST).file_size > MOST_MANIFEST:
+        raise zipfile.BadZipFile(f"{_MANIFEST} has more than {MOST_MANIFEST} bytes")
+
+
 def _check_schema(path: Path, schema: Any) -> None:
-    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
+    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
         raise DetectorFileError(
-            f"{path}: schema {schema!r} is newer than this firstshot reads ({SCHEMA}) or none at "
-            "all; update firstshot or fit anew"
+            f"{path}: schema {shown(schema)} is newer than this firstshot reads ({SCHEMA}) or none "
+            "at all; update firstshot or fit anew"
         )
 
 
@@ -203,9 +226,7 @@ def _bank(file: BinaryIO, archive: zipfile.ZipFile) -> tuple[NDArray[np.uint8], 
     process's memory.
     """
     info = archive.getinfo(_BANK)
-    small = os.fstat(file.fileno()).st_size < MAPPED_FROM
-    stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
-    if small or not stored or os.name == "nt":
+    if os.fstat(file.fileno()).st_size < MAPPED_FROM or os.name == "nt":
         content = archive.read(info)
         return np.frombuffer(content, np.uint8), hashlib.sha256(content).hexdigest()
     file.seek(info.header_offset)

@@ -77,8 +77,11 @@ def make_hearing(
     pooling: str = "temporal",
     length: str | LengthPolicy = "native",
     channel: Channel = "mean",
+    fetch_missing: bool = True,
 ) -> Hearing:
     """Check the settings and load the encoder; `settings` are its constructor's.
+
+    Without `fetch_missing`, an encoder whose weights are not on this machine is a WeightsError.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def make_hearing(
         raise ParameterError(f"pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
     policy = LengthPolicy.parse(length) if isinstance(length, str) else length
     if isinstance(encoder, str):
-        encoder = load_encoder(encoder, **(settings or {}))
+        encoder = load_encoder(encoder, fetch_missing=fetch_missing, **(settings or {}))
     asked = encoder.default_layers if layers is None else layers
     return Hearing(
         encoder, resolve_layers(asked, encoder.depth, encoder.name), pooling, policy, channel

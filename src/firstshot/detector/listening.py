@@ -6,7 +6,6 @@ it. Several threads may call this at once: how many, and what they share, is the
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +24,7 @@ from firstshot.encoders.pipeline import Room
 from firstshot.encoders.working_memory import working_bytes
 from firstshot.errors import FirstshotError, SoundError, keep_warnings
 from firstshot.memory import free_memory
+from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.recording import HELD_SECONDS, Recording
 from firstshot.store import EmbeddingStore, entry_key
 
@@ -38,7 +38,7 @@ CAREFUL_SECONDS = 60.0
 """Shorter pieces fit into any memory that a network does."""
 SHORTER = "cut it, or fit with --length windows:10, which takes little memory for any length"
 SPECTRUM, LEVEL = "spectrum", "level"
-_LOGMEL = LogMel()
+LOGMEL = LogMel()
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Listener:
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
-        return {**self.hearing.recipe(), "spectrum": _LOGMEL.fingerprint}
+        return {**self.hearing.recipe(), "spectrum": LOGMEL.fingerprint}
 
     def _embed(self, batch: Sequence[tuple[Clip, Recording]]) -> list[EmbeddedClip]:
         keys = [entry_key(recording.digest, self._recipe) for _, recording in batch]
@@ -195,7 +195,7 @@ class Listener:
     ) -> Iterator[list[NDArray[np.float32]]]:
         """Yield what is wanted of a few windows at a time: (windows, values) each."""
         hearing, rate = self.hearing, self.hearing.encoder.sample_rate
-        same = hearing.encoder == _LOGMEL and hearing.pooling == "temporal"
+        same = hearing.encoder == LOGMEL and hearing.pooling == "temporal"
         measured = self.spectra and same and hearing.layers == (1,)
         windows = chain.from_iterable(recording.pieces() for recording in recordings)
         at_once = min(_windows_at_once(recording) for recording in recordings)
@@ -203,12 +203,12 @@ class Listener:
             if self.left.is_set():
                 raise FirstshotError("nobody waits for this clip any more")
             if measured:  # what explanations are worded from is the embedding itself
-                spectrum, levels = _LOGMEL.measure(few, rate)
+                spectrum, levels = LOGMEL.measure(few, rate)
                 yield [spectrum, spectrum, levels]
                 continue
             with self.turns:
                 layers = hearing.encoder.embed(few, rate, hearing.layers, hearing.pooling)
-            yield [*layers, *_LOGMEL.measure(few, rate)] if self.spectra else layers
+            yield [*layers, *LOGMEL.measure(few, rate)] if self.spectra else layers
 
 
 def seconds_of(clip: Clip, hearing: Hearing) -> float:
@@ -216,14 +216,10 @@ def seconds_of(clip: Clip, hearing: Hearing) -> float:
     if not isinstance(clip.source, Path):
         rate = clip.sample_rate or hearing.encoder.sample_rate
         return max(0.0, sum(clip.source.shape[:1]) / rate)
-    import soundfile
-
     try:
-        if not clip.source.is_file():
-            return 0.0
-        with soundfile.SoundFile(os.fsencode(clip.source)) as file:
-            return float(file.frames / file.samplerate)
-    except (OSError, RuntimeError):
+        with open_audio_file(clip.source) as file:
+            return file.frames / file.rate
+    except SoundError:
         return 0.0
 
 

@@ -15,8 +15,10 @@ from firstshot.errors import ParameterError
 from firstshot.scoring.threshold import METHODS
 
 
-def read_settings(settings: Mapping[str, Any]) -> tuple[Hearing, Recipe]:
-    """Check the settings and load the encoder.
+def read_settings(
+    settings: Mapping[str, Any], fetch_missing: bool = True
+) -> tuple[Hearing, Recipe]:
+    """Check the settings and load the encoder, its weights fetched where that is allowed.
 
     Raises
     ------
@@ -34,6 +36,7 @@ def read_settings(settings: Mapping[str, Any]) -> tuple[Hearing, Recipe]:
         settings["encoder"],
         settings["encoder_settings"],
         **{name: settings[name] for name in ("layers", "pooling", "length", "channel")},
+        fetch_missing=fetch_missing,
     )
     recipe = Recipe(
         settings["transform"] or getattr(hearing.encoder, "default_transform", "none"),

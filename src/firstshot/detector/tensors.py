@@ -16,7 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.documents import Table, parse_json
+
 ALIGNMENT = 64
+MOST_HEADER = 1 << 22
+"""Bytes of a header: a detector has some dozens of arrays, and each takes a line."""
 PIECE = 1 << 20
 """Bytes that are written at once."""
 
@@ -55,20 +59,23 @@ def pack(arrays: Mapping[str, NDArray[Any]], place: int) -> Iterator[memoryview]
 def unpack(block: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """Return the arrays of a block: read-only views of it, copies where they are not aligned.
 
-    Raises ValueError, KeyError or TypeError where the block is not in the layout.
+    Raises ValueError where the block is not in the layout.
     """
     length = int.from_bytes(block[:8].tobytes(), "little")
     if len(block) < 8 + length:
         raise ValueError(f"its header of {length} bytes is longer than the {len(block)} there are")
-    header = json.loads(block[8 : 8 + length].tobytes())
+    text = block[8 : 8 + min(length, MOST_HEADER + 1)].tobytes()
+    header = Table.of(parse_json(text, MOST_HEADER))
     content = block[8 + length :]
     arrays = {}
-    for name, entry in header.items():
+    for name in header.values:
         if name.startswith(_PADDING) or name == "__metadata__":
             continue
-        kind, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
-        start, stop = entry["data_offsets"]
-        if min(start, stop, *shape, 0) < 0 or stop > len(content):
+        entry = header.table(name)
+        kind = np.dtype(_TYPES[entry.choice("dtype", _TYPES)])
+        shape = entry.wholes("shape") if entry.items("shape") else ()
+        start, stop = entry.wholes("data_offsets")
+        if stop > len(content):
             raise ValueError(f"{name}: bytes {start} to {stop} of {len(content)}")
         if stop - start != math.prod(shape) * kind.itemsize:
             raise ValueError(f"{name}: {stop - start} bytes for shape {shape}")

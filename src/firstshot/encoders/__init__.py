@@ -37,6 +37,7 @@ def load_encoder(
     weights: str | Path | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    fetch_missing: bool = True,
     **settings: Any,
 ) -> Encoder:
     """Return the encoder of that name, ready to encode.
@@ -51,6 +52,8 @@ def load_encoder(
         Where a pre-trained encoder runs: `cpu`, `cuda`, `cuda:1`, `mps`.
     dtype : str
         What it computes in: `float32`, `float64`, `float16` or `bfloat16`; outputs are float32.
+    fetch_missing : bool
+        Whether published weights that are not on this machine are fetched from the hub.
     **settings
         What else the encoder takes, see docs/encoders.md: `keep_level` (logmel); `last_layer`,
         `micro_batch`, `fixed_samples`, `variant`, `pooled`, `output`, `least_frames`.
@@ -83,7 +86,7 @@ def load_encoder(
         )
     from firstshot.encoders.pretrained import load_pretrained
 
-    return load_pretrained(record, weights, device, dtype, **settings)
+    return load_pretrained(record, weights, device, dtype, fetch_missing, **settings)
 
 
 def registered() -> dict[str, tuple[EntryPoint, ...]]:

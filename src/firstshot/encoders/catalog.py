@@ -116,9 +116,10 @@ class EncoderRecord:
             raise ParameterError(f"{self.name}: variant {variant!r} is not known; known: {known}")
         return self.hub[variant]
 
-    def advice(self) -> str:
+    def advice(self, variant: str | None = None) -> str:
         """Say in a few words how to come by the weights, as the end of a sentence."""
-        fetch = f"run `firstshot encoders fetch {self.name}`, or " if self.hub else ""
+        chosen = f" --variant {variant}" if variant else ""
+        fetch = f"run `firstshot encoders fetch {self.name}{chosen}`, or " if self.hub else ""
         return fetch + self.by_hand()
 
     def by_hand(self) -> str:

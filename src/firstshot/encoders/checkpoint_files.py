@@ -8,7 +8,6 @@ looks like no such file (a web page, an archive, a pointer) is named for what it
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firstshot.archives import DAMAGED
+from firstshot.documents import Table, parse_json
 from firstshot.encoders.pickled_code import find_code, is_pickle_with_code
 from firstshot.errors import WeightsError
 from firstshot.messages import shown
@@ -135,7 +135,7 @@ def _read_safetensors(path: Path, advice: str) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        cfg = json.loads(header[CFG]) if CFG in header else None
+        cfg = Table.of(parse_json(header[CFG]), CFG).values if CFG in header else None
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: truncated or damaged ({shown(error)}); {advice}") from error
     return Checkpoint(tensors, cfg)

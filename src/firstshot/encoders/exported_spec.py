@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.documents import Table
 from firstshot.encoders.geometry import (
     PATCH,
     BeatsGeometry,
@@ -33,6 +34,11 @@ FAMILIES: dict[str, type[Geometry]] = {
     "eat": EatGeometry,
     "m2d": M2dGeometry,
 }
+_LARGEST = 1 << 20
+_LONGEST = 16000 * 3600
+"""Samples: what a clip may be made as long as, an hour."""
+_MOST_VALUES = 1 << 29
+"""Of a spectrogram before its mel bank; an hour at the usual constants has a third of them."""
 _FIXED: dict[str, dict[str, Any]] = {
     "ced": {
         **asdict(mel.CED_MEL),
@@ -179,25 +185,12 @@ def read_spec(values: Mapping[str, Any]) -> ExportedSpec:
         A value is missing or unknown, or a front-end constant is not what this firstshot has.
     """
     try:
-        family = values["family"]
-        geometry: Any = FAMILIES[family]
-        spec = ExportedSpec(
-            name=values["name"],
-            family=family,
-            geometry=geometry(**values["geometry"]),
-            front_end_constants=dict(values["front_end"]),
-            fixed_samples=values["fixed_samples"],
-            pooled=values["pooled"],
-            default_layers=tuple(values["default_layers"]),
-            minimum_samples=values["minimum_samples"],
-            bands=tuple((low, high) for low, high in values["frequency_bands"]),
-        )
-        if family not in _FIXED:
-            spec.kaldi_constants()
-    except (KeyError, TypeError, ValueError) as error:
+        spec = _checked_spec(Table.of(values, "encoder"))
+    except (TypeError, ValueError) as error:
         raise WeightsError(
-            f"the encoder's description cannot be used ({error!r}); export the detector anew"
+            f"the encoder's description cannot be used ({error}); export the detector anew"
         ) from error
+    family = spec.family
     for name, known in _FIXED.get(family, {}).items():
         if spec.front_end_constants.get(name) != known:
             raise WeightsError(
@@ -205,3 +198,62 @@ def read_spec(values: Mapping[str, Any]) -> ExportedSpec:
                 f"this firstshot {known!r}; export the detector anew with this firstshot"
             )
     return spec
+
+
+def _checked_spec(table: Table) -> ExportedSpec:
+    family = table.choice("family", FAMILIES)
+    geometry = _geometry(family, table.table("geometry"))
+    bands = tuple(_band(table.place, band) for band in table.items("frequency_bands"))
+    if len(bands) != geometry.rows:
+        raise ValueError(f"it has {len(bands)} frequency bands for {geometry.rows} rows")
+    spec = ExportedSpec(
+        name=table.line("name"),
+        family=family,
+        geometry=geometry,
+        front_end_constants=dict(table.table("front_end").values),
+        fixed_samples=table.whole("fixed_samples", 0, _LONGEST),
+        pooled=table.choice("pooled", ("all", "real")),
+        default_layers=table.wholes("default_layers", 1, geometry.depth),
+        minimum_samples=table.whole("minimum_samples", 1, _LONGEST),
+        bands=bands,
+    )
+    if family not in _FIXED:
+        _check_kaldi(table.table("front_end"), max(spec.fixed_samples, spec.minimum_samples))
+    return spec
+
+
+def _geometry(family: str, table: Table) -> Geometry:
+    kind: Any = FAMILIES[family]
+    known = table.only(kind.__dataclass_fields__)
+    geometry: Geometry = kind(**{name: known.whole(name, 0, _LARGEST) for name in known.values})
+    if min(geometry.dim, geometry.depth, geometry.mels // PATCH) < 1:
+        raise ValueError("encoder.geometry has no layers, rows or values")
+    return geometry
+
+
+def _band(place: str, band: Any) -> tuple[float, float]:
+    if not isinstance(band, list) or len(band) != 2:
+        raise ValueError(f"{place}.frequency_bands: expected pairs of numbers in Hz")
+    pair = Table(dict(zip(("low", "high"), band, strict=True)), f"{place}.frequency_bands")
+    return pair.number("low", 0.0, _LARGEST), pair.number("high", 0.0, _LARGEST)
+
+
+def _check_kaldi(table: Table, samples: int) -> None:
+    """Raise ValueError for constants that no log-mel of that many samples can be made with."""
+    table.only(("mean", "factor", *KaldiMel.__dataclass_fields__))
+    table.choice("window", ("povey", "hanning"))
+    highest = {
+        "mels": 1024,
+        "frame": 1 << 15,
+        "hop": 1 << 15,
+        "fft": 1 << 15,
+        "sample_rate": 192000,
+    }
+    for name, high in highest.items():
+        table.whole(name, 1, high)
+    for name in ("scale", "mean", "factor"):
+        table.number(name, -_LARGEST, _LARGEST)
+    if not 0 <= table.number("low") < table.number("high"):
+        raise ValueError(f"{table.place}: expected low below high, in Hz")
+    if samples // table.whole("hop") * table.whole("fft") > _MOST_VALUES:
+        raise ValueError(f"{table.place}: the spectrogram of one clip would fill the memory")

@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.cache_folder import cache_folder
+from firstshot.caches import warn_of_damage
+from firstshot.documents import Table, read_json
 from firstshot.errors import OutputError
 from firstshot.files import write_atomically
+
+AGAIN = "it is measured again"
+"""What happens to what a damaged file held."""
 
 
 def measured_file(name: str) -> Path:
@@ -23,12 +28,15 @@ def measured_file(name: str) -> Path:
 
 
 def read_measured(name: str) -> dict[str, Any]:
-    """Return the values by key; empty where the file is absent or damaged."""
+    """Return the values by key; empty where the file is absent, or damaged and then set aside."""
     try:
-        kept = json.loads(measured_file(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, OutputError):
+        path = measured_file(name)
+        return dict(Table.of(read_json(path)).values)
+    except (OSError, OutputError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    except ValueError as error:
+        warn_of_damage(path, error, AGAIN)
+        return {}
 
 
 def keep_measured(name: str, key: str, value: object) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
-from firstshot.encoders.fetch import Progress, fetch_file
+from firstshot.encoders.fetch import Progress, fetch_file, find_in_hub_cache
 from firstshot.encoders.runtime import TORCH_DTYPES, check_names, with_runtime
 from firstshot.encoders.weight_cache import (
     Pointer,
@@ -44,6 +44,7 @@ def load_pretrained(
     weights: str | Path | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    fetch_missing: bool = True,
     **settings: Any,
 ) -> Encoder:
     """Return a pre-trained encoder; see `firstshot.encoders.load_encoder`."""
@@ -67,7 +68,10 @@ def load_pretrained(
             f"encoder {record.name!r}: weights and variant were both given; the file says what it "
             "is, leave variant out"
         )
-    found = _find(record, None if weights is None else Path(weights), variant, settings)
+    if weights is None:
+        found = _find(record, variant, settings, fetch_missing)
+    else:
+        found = _from_file(record, _expanded(Path(weights)), settings)
     if record.terms:
         warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
     common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
@@ -98,7 +102,7 @@ def fetch(
         raise WeightsError(f"{record.name}: its weights cannot be fetched; {record.advice()}")
     with _one_at_a_time(record):
         pointer = read_pointer(record, variant)
-        if pointer and load_entry(record, weights_folder() / pointer.entry, {}) is not None:
+        if pointer is not None and _load_pointed(record, pointer, {}) is not None:
             return pointer
         downloads = weights_folder() / "downloads"
         fetched = fetch_file(file, downloads, record.by_hand(), progress)
@@ -135,27 +139,35 @@ def _keep(record: EncoderRecord, variant: str | None, path: Path, source: str) -
 
 
 def _find(
-    record: EncoderRecord, path: Path | None, variant: str | None, settings: Mapping[str, Any]
+    record: EncoderRecord, variant: str | None, settings: Mapping[str, Any], fetch_missing: bool
 ) -> Weights:
-    if path is not None:
-        return _from_file(record, _expanded(path), settings)
     pointer = read_pointer(record, variant)
     if pointer is not None:
-        found = load_entry(record, weights_folder() / pointer.entry, settings)
+        found = _load_pointed(record, pointer, settings)
         if found is not None:
             return found
         if not record.hub:
             # Damaged, and nothing to fetch: made again from the file it came from, if that stays.
             return _from_file(record, Path(pointer.source), settings)
-    if record.hub_file(variant) is None:
-        raise WeightsError(f"{record.name}: its weights are not on this machine; {record.advice()}")
+    file = record.hub_file(variant)
+    if file is None or not (fetch_missing or find_in_hub_cache(file)):
+        raise WeightsError(
+            f"{record.name}: its weights are not on this machine; {record.advice(variant)}"
+        )
     pointer = fetch(record, variant, progress_bar(record.name))
-    found = load_entry(record, weights_folder() / pointer.entry, settings)
+    found = _load_pointed(record, pointer, settings)
     if found is None:
         raise WeightsError(
             f"{weights_folder() / pointer.entry}: damaged as soon as it was written; check the disk"
         )
     return found
+
+
+def _load_pointed(
+    record: EncoderRecord, pointer: Pointer, settings: Mapping[str, Any]
+) -> Weights | None:
+    entry = weights_folder() / pointer.entry
+    return load_entry(record, entry, settings, pointer.weights_sha256)
 
 
 def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -> Weights:

@@ -31,6 +31,8 @@ BOUNDS = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-2}
 """The largest relative L2 error of a clip's embedding; what exceeds it is not run."""
 
 ERRORS = "runtime_errors"
+NOT_FINITE = 1e9
+"""The error of an output with NaN or infinity, as a number that JSON can hold."""
 SECONDS = 10
 
 Run = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
@@ -54,7 +56,7 @@ def runtime_error(
 ) -> float:
     """Return the largest relative L2 error of one clip's pooled layers, against torch in fp32.
 
-    Infinite where the runtime's output is not finite. Measured where it is not yet known.
+    `NOT_FINITE` where the runtime's output is not. Measured where it is not yet known.
     """
     wanted = tuple(sorted(set(layers)))
     key = _key(encoder, wanted, runtime, precision)
@@ -85,7 +87,7 @@ def check_runtime(
 def _relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     embedding, reference = (pool(x).astype(np.float64) for x in (found, expected))
     error = float(np.linalg.norm(embedding - reference) / np.linalg.norm(reference))
-    return error if np.isfinite(error) else np.inf
+    return error if np.isfinite(error) else NOT_FINITE
 
 
 def _key(encoder: TorchEncoder, layers: tuple[int, ...], runtime: str, precision: str) -> str:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.measured import keep_measured, read_measured
+from firstshot.caches import warn_of_damage
+from firstshot.encoders.measured import AGAIN, keep_measured, measured_file, read_measured
 from firstshot.encoders.precision import (
     PACKAGES,
     describe_processor,
@@ -83,9 +84,11 @@ def choose(
 def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> Choice:
     key = _key(encoder, candidates, threads)
     kept = read_measured(CHOICES).get(key)
-    for candidate in candidates:  # anything else that the file may hold is damage
+    for candidate in candidates:
         if isinstance(kept, dict) and (kept.get("runtime"), kept.get("precision")) == candidate:
             return Choice(*candidate, str(kept.get("reason", "")))
+    if kept is not None:
+        warn_of_damage(measured_file(CHOICES), "it names a runtime that it cannot mean", AGAIN)
     choice = pick(probe(encoder, candidates, threads))
     keep_measured(CHOICES, key, asdict(choice))
     return choice

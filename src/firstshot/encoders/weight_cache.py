@@ -4,11 +4,13 @@ Input: weights that were read, and the SHA-256 of the file they came from. Outpu
 from a safetensors file. The folder is `weights` in the cache folder, and holds
 
 - ``NAME-DIGEST.safetensors``: float32 tensors under the network's names; DIGEST is that of the
-  published file, the header holds a hash of the content and BEATs' configuration;
+  published file, the header holds the entry's own name, a hash of the content and BEATs'
+  configuration;
 - ``NAME.json``: which of them serves a name alone, and where it came from (`Pointer`).
 
 Entries are written under another name and then renamed, so that two processes may convert the same
-file at once. An entry whose content is not what its header says counts as absent.
+file at once. An entry that is not what its name, its header or its pointer says is set aside with
+a warning.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.cache_folder import cache_folder
+from firstshot.caches import warn_of_damage
+from firstshot.documents import Table, read_json
 from firstshot.encoders.catalog import EncoderRecord
-from firstshot.encoders.checkpoint_files import CFG
-from firstshot.encoders.weights import Weights, read_weights
-from firstshot.errors import OutputError, WeightsError
+from firstshot.encoders.checkpoint_files import CFG, read_checkpoint
+from firstshot.encoders.weights import Weights, hash_tensors, read_weights
+from firstshot.errors import OutputError, WeightsError, warn
 from firstshot.files import replacing, write_atomically
 from firstshot.resumable import refuse_link
 
-HASH = "sha256"
+HASH, ENTRY = "sha256", "entry"
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,16 @@ def pointer_path(record: EncoderRecord, variant: str | None = None) -> Path:
 def read_pointer(record: EncoderRecord, variant: str | None = None) -> Pointer | None:
     """Return what serves a name, or None where nothing does; needs no torch, reads no weights."""
     try:
-        pointer = Pointer(**json.loads(pointer_path(record, variant).read_text("utf-8")))
+        path = pointer_path(record, variant)
+        table = Table.of(read_json(path)).only(Pointer.__dataclass_fields__)
+        pointer = Pointer(**{name: table.text(name) for name in Pointer.__dataclass_fields__})
+        if Path(pointer.entry).name != pointer.entry:
+            raise ValueError(f"entry is {pointer.entry!r}, expected the name of a file beside it")
         return pointer if (weights_folder() / pointer.entry).is_file() else None
-    except (OSError, ValueError, TypeError, OutputError):
+    except (OSError, OutputError):
+        return None
+    except ValueError as error:
+        warn(f"{path}: {error}; the weights are looked for as if it were not there")
         return None
 
 
@@ -96,29 +107,58 @@ def write_pointer(record: EncoderRecord, variant: str | None, pointer: Pointer) 
         raise cannot_write(path.parent, error) from error
 
 
-def load_entry(record: EncoderRecord, entry: Path, settings: Mapping[str, Any]) -> Weights | None:
-    """Load an entry; None where it is absent, damaged, or not what its header says.
+def load_entry(
+    record: EncoderRecord,
+    entry: Path,
+    settings: Mapping[str, Any],
+    weights_sha256: str | None = None,
+) -> Weights | None:
+    """Load an entry; None where it is absent, or, with a warning, where it is damaged.
+
+    `weights_sha256` is what a pointer says of its content.
 
     Raises
     ------
     WeightsError
         The entry is whole, but its tensors do not fit the network under these settings.
     """
+    if not entry.is_file():
+        return None
+    header = _read_header(entry)
+    try:
+        weights = read_weights(record, entry, settings)
+    except WeightsError:
+        if _is_whole(record, entry, header):
+            if settings:
+                raise
+            return None  # it was converted under other settings
+    else:
+        # Entries of before have no name inside; there the pointer alone tells one from another.
+        names = (entry.name,) if weights_sha256 is None else (entry.name, None)
+        told = header.get(HASH) == _hash(weights.digest, weights.cfg)
+        if told and header.get(ENTRY) in names and weights_sha256 in (None, weights.digest):
+            return weights
+    warn_of_damage(entry, "not the weights that were written there", "they are looked for anew")
+    return None
+
+
+def _read_header(entry: Path) -> Mapping[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(entry, framework="numpy") as file:
-            promised = (file.metadata() or {}).get(HASH)
+            return file.metadata() or {}
     except (OSError, SafetensorError):
-        return None
+        return {}
+
+
+def _is_whole(record: EncoderRecord, entry: Path, header: Mapping[str, str]) -> bool:
+    """Tell whether an entry holds what was written, whatever network that is of."""
     try:
-        weights = read_weights(record, entry, settings)
+        found = read_checkpoint(entry, record.advice())
     except WeightsError:
-        # A damaged header looks like another network; a whole entry fitted the usual settings.
-        if not settings or load_entry(record, entry, {}) is None:
-            return None
-        raise
-    return weights if promised == _hash(weights) else None
+        return False
+    return header.get(HASH) == _hash(hash_tensors(found.tensors), found.cfg)
 
 
 def write_entry(entry: Path, weights: Weights) -> None:
@@ -132,7 +172,7 @@ def write_entry(entry: Path, weights: Weights) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    header = {HASH: _hash(weights), "format": "pt"}
+    header = {ENTRY: entry.name, HASH: _hash(weights.digest, weights.cfg), "format": "pt"}
     if weights.cfg is not None:
         header[CFG] = json.dumps(weights.cfg, sort_keys=True, default=str)
     try:
@@ -152,6 +192,6 @@ def cannot_write(folder: Path, error: Exception) -> OutputError:
     )
 
 
-def _hash(weights: Weights) -> str:
-    text = json.dumps([weights.digest, weights.cfg], sort_keys=True, default=str)
+def _hash(digest: str, cfg: Mapping[str, Any] | None) -> str:
+    text = json.dumps([digest, cfg], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

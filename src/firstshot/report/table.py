@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from firstshot.caches import digest_of_json
 from firstshot.files import write_result
 from firstshot.names import cell_name, csv_text, write_name
 from firstshot.results import Interval, SectionResult
@@ -153,16 +154,21 @@ def write_results_json(
     sections: Sequence[SectionResult],
     settings: Mapping[str, Any] | None = None,
     failures: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `results_json` as an indented JSON file, in one step.
+
+    `files` are the SHA-256 of the files beside it, by name; `sha256` is that of all the rest, so
+    that whoever reads the file later knows it for what was written.
 
     Raises
     ------
     OutputError
         When the file cannot be written.
     """
-    text = json.dumps(results_json(sections, settings, failures), indent=2, allow_nan=False)
-    return write_result(Path(path), text + "\n")
+    results = results_json(sections, settings, failures) | {"files": dict(files or {})}
+    results["sha256"] = digest_of_json(results)
+    return write_result(Path(path), json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def shown_metrics(sections: Sequence[SectionResult]) -> tuple[tuple[str, str], ...]:

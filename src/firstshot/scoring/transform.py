@@ -211,9 +211,24 @@ def transform_from_arrays(name: str, arrays: Mapping[str, NDArray[Any]]) -> Tran
         raise ParameterError(
             f"transform {name} is made from the arrays {sorted(wanted)}, got {sorted(arrays)}"
         )
+    _check_saved(name, arrays)
     for key, values in arrays.items():
         setattr(transform, f"{key}_", np.array(values, dtype=np.float64, order="C"))
     return transform
+
+
+def _check_saved(name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse arrays that are not finite numbers in the shapes that the fitted transform has."""
+    dim, kept = (len(np.atleast_1d(arrays.get(key, 0.0))) for key in ("mean", "directions"))
+    shapes: dict[str, tuple[int, ...]] = {"directions": (kept, dim), "gains": (kept,)}
+    shapes |= {"mean": (dim,), "scale": (dim,), "rest": (1,)}
+    for key, values in arrays.items():
+        whole = values.shape == shapes[key] and np.isfinite(values).all()
+        if not whole or (key in ("scale", "gains", "rest") and not (values > 0).all()):
+            raise ParameterError(
+                f"the saved transform {name}, {key}: expected finite numbers of shape "
+                f"{shapes[key]}, those that it multiplies or divides by above zero"
+            )
 
 
 def ledoit_wolf(variances: NDArray[np.float64], norms: NDArray[np.float64], dim: int) -> float:

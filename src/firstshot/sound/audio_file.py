@@ -169,6 +169,6 @@ def _faults_told(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
         reason, advice = explain_unreadable(path, error)
         raise SoundError(f"{path}: not readable as audio ({reason}); {advice}") from error

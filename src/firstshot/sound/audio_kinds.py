@@ -74,6 +74,8 @@ UNREAD_SUFFIXES = frozenset(
         ".qcp",
         ".dss",
         ".ds2",
+        ".raw",
+        ".pcm",
     }
 )
 """Sound and video that a folder's reader leaves out, and says so."""

@@ -15,6 +15,7 @@ from firstshot.sound.promise import ByteOrder, chunks, read_promise
 
 AGAIN = "expected WAV, FLAC, OGG or MP3, record or convert it again"
 CONVERT = "convert it to WAV (ffmpeg -i FILE -c:a pcm_s16le NEW.wav)"
+FROM_RAW = "convert it to WAV (ffmpeg -f s16le -ar RATE -ac CHANNELS -i FILE NEW.wav)"
 
 _KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     ((b"<!doctype", b"<html", b"<?xml"), "it is a web page", "download the recording again"),
@@ -49,6 +50,8 @@ def explain_unreadable(path: Path, error: Exception) -> tuple[str, str]:
     error : Exception
         What soundfile raised; its `code` is libsndfile's.
     """
+    if isinstance(error, TypeError):  # of a name that ends in .raw soundfile wants to be told more
+        return "samples without a header that tells rate and format", FROM_RAW
     try:
         with path.open("rb") as raw:
             head = raw.read(64)

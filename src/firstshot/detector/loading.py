@@ -1,0 +1,244 @@
+"""A file becomes the detector that was saved.
+
+Nothing is fitted, except a normaliser without a `state()` and those of files of schema 1, which
+gives the same numbers. Whoever wrote the file is not trusted: its fields and arrays are checked,
+and nothing is fetched. Weights come from the cache, or from a plain file of this machine, whose
+reader runs no code. A detector that scores the self-check clip differently than where it was made
+would score everything differently, and is refused.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector.file import MappedFile, MemberRow, read_detector_file
+from firstshot.detector.listening import LOGMEL
+from firstshot.detector.manifest import Manifest, read_manifest
+from firstshot.detector.parts import SavedPart
+from firstshot.detector.saving import self_check
+from firstshot.encoders import list_encoders
+from firstshot.encoders.protocol import Encoder
+from firstshot.errors import DatasetError, DetectorFileError, FirstshotWarning, WeightsError
+from firstshot.scoring.threshold import Threshold
+from firstshot.scoring.transform import transform_from_arrays
+
+if TYPE_CHECKING:
+    from firstshot.detector.detector import Detector
+
+SELF_CHECK_TOLERANCE = 1e-4
+"""Relative; other processors and thread counts round differently, other weights do far more."""
+
+LONGEST_REASON = 300
+"""Characters: what a message quotes of a file may be of any length."""
+LEVELS = "levels"
+SPECTRUM_VALUES = 3 * len(LOGMEL.frequency_bands)
+"""Of the spectra kept for explanations: the first layer of the embedded encoder."""
+
+
+def read_detector(path: Path) -> tuple[Manifest, dict[str, NDArray[Any]], list[MemberRow]]:
+    """Read and check a file; return (manifest, arrays, members), from which nothing is made yet.
+
+    Raises
+    ------
+    DetectorFileError
+        The file is not what was written, or a field or an array is not what a detector has.
+    """
+    values, arrays, rows = read_detector_file(path)
+    try:
+        manifest = read_manifest(values)
+        _check_arrays(manifest, arrays, len(rows))
+    except ValueError as error:
+        raise _not_a_detector(path, error) from error
+    return manifest, arrays, rows
+
+
+def load_detector(
+    path: Path, kind: type[Detector], encoder: Encoder | None = None, *, check: bool = True
+) -> Detector:
+    """Read a detector; `kind` is the class to make, `encoder` replaces finding it by name.
+
+    Without `check` no self-check clip is scored: a bundle has one of its own.
+    """
+    mapped = MappedFile.of(path)
+    manifest, arrays, rows = read_detector(path)
+    try:
+        detector = _empty_detector(path, kind, manifest, encoder)
+        parts = _count_parts(manifest)
+        saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in range(parts)]
+        banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
+        with warnings.catch_warnings():
+            # What is said of a bank (too few clips for K, say) was said when it was fitted.
+            warnings.simplefilter("ignore", FirstshotWarning)
+            detector.restore(rows, banks, arrays["spectra"], saved)
+        detector.training_scores_ = arrays["training_scores"]
+        detector.calibration_scores_ = arrays["calibration_scores"]
+        detector.calibration_windows_ = manifest.calibration_windows
+        detector.heard_seconds_ = manifest.heard_seconds
+        if LEVELS in arrays:
+            detector.levels_ = arrays[LEVELS]
+        detector.threshold_ = manifest.threshold
+        detector.mapped_ = mapped
+        if check:
+            _compare_self_check(path, detector, manifest.self_check_score)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except (*_MISFITS, DatasetError) as error:
+        # Its digests hold, so it was written so: by a plug-in, an older firstshot, or on purpose.
+        raise _not_a_detector(path, error) from error
+    return detector
+
+
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
+"""What making a detector raises of settings and arrays that do not go together."""
+
+
+def _not_a_detector(path: Path, error: Exception) -> DetectorFileError:
+    told = " ".join(str(error).split()) or type(error).__name__
+    told = told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}..."
+    return DetectorFileError(
+        f"{path}: not a detector that this firstshot can make again ({told}); fit anew"
+    )
+
+
+def _empty_detector(
+    path: Path, kind: type[Detector], manifest: Manifest, encoder: Encoder | None
+) -> Detector:
+    """Make the unfitted detector of a manifest, and check that its encoder is the one it was.
+
+    Nothing is fetched for it: a detector file may come from anyone.
+    """
+    name = manifest.encoder
+    if encoder is None and name not in list_encoders():
+        raise DetectorFileError(
+            f"{path}: made with the encoder {name!r}, which is not known here; install it, or give "
+            "the object: Detector.load(path, encoder=...)"
+        )
+    told = manifest.encoder_settings
+    if not _is_local_file(told.get("weights")):
+        # The path is of the machine that fitted it; the cache may have the same weights, which the
+        # fingerprint tells.
+        told.pop("weights", None)
+    detector = kind(
+        encoder or name,
+        layers=manifest.layers,
+        length=manifest.length,
+        transform=manifest.transform,
+        **{**manifest.settings, "encoder_settings": told or None},
+    )
+    found = detector.hear(fetch_missing=False).encoder
+    if found.fingerprint != manifest.fingerprint:
+        raise DetectorFileError(
+            f"{path}: made with {name} of other weights or settings "
+            f"({ascii(manifest.fingerprint[:12])[1:-1]}) "
+            f"than {found.name} here ({found.fingerprint[:12]}); give that encoder with "
+            "Detector.load(path, encoder=...), or fit anew"
+        )
+    return detector
+
+
+def _is_local_file(weights: Any) -> bool:
+    """Tell whether a path of weights leads to a plain file, and not to another computer's."""
+    local = isinstance(weights, str) and not weights.startswith(("//", "\\\\"))
+    return local and Path(weights).is_file()
+
+
+def _count_parts(manifest: Manifest) -> int:
+    return 1 if manifest.settings.get("combine") == "concat" else len(manifest.layers)
+
+
+def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: int) -> None:
+    """Raise ValueError where arrays are not those of the manifest's parts and members.
+
+    Those of a transform and of a normaliser are checked where they are used, and the bank's values
+    where it is indexed.
+    """
+    parts = range(_count_parts(manifest))
+    kinds = {"spectra": 2, "training_scores": 1, "calibration_scores": 1}
+    kinds |= {f"part_{i}.bank": 2 for i in parts}
+    kinds |= {LEVELS: 1} if LEVELS in arrays else {}  # older files lack them
+    inner = tuple(f"part_{i}.{what}." for i in parts for what in ("transform", "normalizer"))
+    for name, dimensions in kinds.items():
+        if name not in arrays:
+            raise ValueError(f"the array {name} is missing")
+        array = arrays[name]
+        if array.dtype.kind != "f" or array.ndim != dimensions or not array.size:
+            raise ValueError(f"the array {name} is {array.dtype} of shape {array.shape}")
+        if dimensions == 2 and len(array) != members:
+            raise ValueError(f"the array {name} has {len(array)} rows for {members} members")
+        if not name.endswith(".bank") and not np.isfinite(array).all():
+            raise ValueError(f"the array {name} has a value that is not finite")
+    for name in arrays:
+        if name not in kinds and not name.startswith(inner):
+            raise ValueError(f"the array {name[:80]!r} belongs to none of its {len(parts)} parts")
+    if arrays["spectra"].shape[1] != SPECTRUM_VALUES:
+        raise ValueError(f"a spectrum has {arrays['spectra'].shape[1]} values")
+    if len(arrays.get(LEVELS, arrays["spectra"])) != members:
+        raise ValueError(f"it has {len(arrays[LEVELS])} levels for {members} members")
+    if len(arrays["training_scores"]) > members:
+        raise ValueError(f"it has more held-out scores than its {members} members")
+    _check_threshold(manifest.threshold, arrays["calibration_scores"])
+
+
+def _check_threshold(threshold: Threshold, scores: NDArray[np.float64]) -> None:
+    """Raise ValueError for a threshold that its calibration scores cannot have given."""
+    if threshold.clips != len(scores):
+        raise ValueError(
+            f"its threshold rests on {threshold.clips} scores, and {len(scores)} are there"
+        )
+    low, high = float(scores.min()), float(scores.max())
+    if threshold.method == "gamma":
+        low, high = _bounds_of_law(threshold, scores)
+    room = 1e-9 * max(abs(low), abs(high))
+    if not low - room <= threshold.value <= high + room:
+        raise ValueError(
+            f"its threshold {threshold.value:g} lies outside of {low:g} to {high:g}, where the "
+            "scores that it was set on put it"
+        )
+
+
+def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Return between what the quantile of a gamma law lies, by Cantelli's inequality.
+
+    The law's mean is that of the scores it was fitted to; any law with that mean and deviation has
+    its quantile 1 - r within sqrt((1 - r) / r) deviations of the mean.
+    """
+    law, rate = threshold.parameters, threshold.false_alarm_rate
+    if law.keys() != {"shape", "location", "scale"} or min(law["shape"], law["scale"]) <= 0:
+        raise ValueError(f"its gamma law has the parameters {sorted(law)}, two of them above zero")
+    mean, deviation = (
+        law["location"] + law["shape"] * law["scale"],
+        law["scale"] * law["shape"] ** 0.5,
+    )
+    if not abs(mean - scores.mean()) <= 1e-6 * max(abs(mean), np.abs(scores).max()):
+        raise ValueError(f"its gamma law has the mean {mean:g}, and its scores {scores.mean():g}")
+    return (
+        mean - deviation * (rate / (1 - rate)) ** 0.5,
+        mean + deviation * ((1 - rate) / rate) ** 0.5,
+    )
+
+
+def _saved_part(manifest: Manifest, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:
+    transform = transform_from_arrays(manifest.transform, _named(arrays, f"{part}transform."))
+    if manifest.schema == 1:
+        return SavedPart(transform)
+    return SavedPart(transform, _named(arrays, f"{part}normalizer."))
+
+
+def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name[len(prefix) :]: x for name, x in arrays.items() if name.startswith(prefix)}
+
+
+def _compare_self_check(path: Path, detector: Detector, saved: float | None) -> None:
+    found = self_check(detector)
+    if saved is None or found is None:
+        return
+    if not abs(found - saved) <= SELF_CHECK_TOLERANCE * max(abs(saved), 1e-12):  # NaN is no match
+        raise DetectorFileError(
+            f"{path}: its self-check clip scores {found:.9g} here and {saved:.9g} where made; "
+            "this installation computes other numbers, fit anew here"
+        )
