@@ -189,10 +189,9 @@ def run_command(case: Case) -> None:
     with answering(case, []), redirect_stdout(output), redirect_stderr(output):
         try:
             app(words)
-        except SystemExit as leave:
-            if leave.code == 1 and "--fail-on-anomaly" in words:
-                return
-            raise
+        except Leave as leave:
+            if leave.status == 1 and "--fail-on-anomaly" not in words:
+                raise
         except OSError as error:
             if error.filename is None:  # else `firstshot.cli.main` names the file and the reason
                 raise

@@ -23,13 +23,16 @@ from firstshot import __version__
 from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
 from firstshot.cli.tables import say
 from firstshot.errors import FirstshotError, FirstshotWarning, advice_on
+from firstshot.numbers import read_whole
 
 PIPE_CLOSED = 128 + 13
 WARNINGS_OF_A_KIND = 3
+WIDEST = 9999
+"""Columns of a terminal; what claims more is no terminal."""
 _told: Counter[str] = Counter()
 
 
-class _Leave(BaseException):
+class Leave(BaseException):
     """A command's own status, which typer must not mix with those that it leaves with by itself."""
 
     def __init__(self, status: int) -> None:
@@ -39,11 +42,18 @@ class _Leave(BaseException):
 class _Commands(TyperGroup):
     """The commands; a subclass because typer itself would leave with 1, which means an anomaly."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for name in ("COLUMNS", "LINES"):
+            # rich takes every text for a number here that Python calls digits.
+            if not 0 < (read_whole(os.environ.get(name, "80")) or 0) <= WIDEST:
+                del os.environ[name]
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except typer.Exit as leave:
-            raise _Leave(leave.exit_code) from None
+            raise Leave(leave.exit_code) from None
         except EOFError as error:
             raise RuntimeError(f"an unexpected end of a file ({error})") from error
         except KeyboardInterrupt:
@@ -125,7 +135,7 @@ def _status_of_command() -> int:
     """Run the command and return its status; 1 is the command's own word, never typer's."""
     try:
         app()
-    except _Leave as leave:
+    except Leave as leave:
         return leave.status
     except SystemExit as leave:
         # typer and rich leave with 1 where nobody reads their help, or a prompt gets no answer.

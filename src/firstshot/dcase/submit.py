@@ -230,7 +230,7 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
                 )
             for entry in archive.infolist():
                 parts = PurePosixPath(entry.filename).parts
-                if entry.is_dir():
+                if entry.filename.endswith("/"):  # is_dir() fails on an empty name
                     continue
                 if len(parts) != 4 or parts[0] != "teams" or ".." in parts:
                     raise DatasetError(

@@ -217,10 +217,12 @@ def _read_fields(name_or_path: str) -> dict[str, Any]:
             )
         folder = resources.files("firstshot.dcase") / "systems"
         return parse_toml((folder / f"{name_or_path}.toml").read_bytes())
-    if not path.is_file():
-        raise ParameterError(f"{path}: no such system file; copy one of {_packaged_names()}")
     try:
         return read_toml(path, MOST_BYTES)
+    except FileNotFoundError:
+        raise ParameterError(
+            f"{path}: no such system file; copy one of {_packaged_names()}"
+        ) from None
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -41,6 +41,7 @@ from firstshot.detector.tensors import pack, unpack
 from firstshot.documents import parse_json, shown
 from firstshot.errors import DetectorFileError
 from firstshot.files import write_result
+from firstshot.listing import MISSING, why_no_file
 from firstshot.names import csv_text, read_name, write_name
 
 SCHEMA = 2
@@ -167,10 +168,11 @@ def read_detector_file(
     DetectorFileError
         The file is missing, truncated, altered, not a detector, or of a newer schema.
     """
-    if path.is_dir():
+    why = why_no_file(path)
+    if why not in (None, MISSING):  # a pipe would be waited for without end
         raise DetectorFileError(
-            f"{path}: is a folder; name a file that `firstshot fit` wrote (of a bundle, the one "
-            "that it was exported from)"
+            f"{path}: {why}; name a file that `firstshot fit` wrote (of a bundle, the one that it "
+            "was exported from)"
         )
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:

@@ -175,6 +175,8 @@ False; other BEATs variants are not supported, give BEATs_iter3_plus_AS2M_finetu
             buckets=int(cfg["num_buckets"]),
             classes=int(cfg.get("predictor_class", geometry.CLASSES)),
         )
+        if min(vars(read).values()) < 1 or read.dim % read.groups or read.dim % read.heads:
+            raise ValueError(f"{read} is no geometry")
         return BeatsSpec(name, read, max_distance=int(cfg["max_distance"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(

@@ -13,18 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import SoundError
+from firstshot.numbers import check_number
 from firstshot.sound.audio_file import Channel, Waveform
 from firstshot.sound.levels import LevelCheck, integer_scale
 
 SHORTEST_SECONDS = 0.1
 LOUDEST_SAMPLE = 1e6
 """Samples are about +-1; 16-bit integers given as floats still pass, powers of 1e28 overflow."""
+HIGHEST_RATE = 1e9
+"""Hz that samples may be asked at."""
 LARGEST_RATIO = 1000
 """Rates further from the encoder's than this are of a damaged header, or of no sound."""
 
 
 def check_rate(rate: int, sample_rate: int, label: str) -> None:
     """Raise `SoundError` for a rate in Hz that no sound is recorded at."""
+    check_number("sample_rate", sample_rate, 1.0, HIGHEST_RATE)
     if not rate > 0:
         raise SoundError(f"{label}: a sample rate of {rate} Hz; expected a positive one")
     lowest, highest = ceil(sample_rate / LARGEST_RATIO), sample_rate * LARGEST_RATIO
