@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import firstshot
 from firstshot import listing
+from firstshot.dcase.clip_names import read_attributes
+from firstshot.dcase.submission import read_rows
+from firstshot.dcase.submit import check_submission
+from firstshot.dcase.system import load_system
+from firstshot.errors import FirstshotError
 from firstshot.listing import Unlisted, is_folder, list_files, why_closed, why_no_file
 
 
@@ -108,3 +114,22 @@ def test_what_is_no_plain_file_is_told_apart(tmp_path):
     assert why_no_file(tmp_path / ("n" * 5000)) == "cannot be opened (File name too long)"
     assert why_no_file(Path("nul\0")) == "cannot be opened (embedded null byte)"
     assert not is_folder(tmp_path / ("n" * 5000))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        firstshot.Detector.load,
+        lambda path: firstshot.load_encoder("ced_tiny", weights=path),
+        read_rows,
+        read_attributes,
+        check_submission,
+        load_system,
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, read):
+    pytest.importorskip("torch")
+    os.mkfifo(tmp_path / "pipe.toml")
+    argument = str(tmp_path / "pipe.toml") if read is load_system else tmp_path / "pipe.toml"
+    with pytest.raises(FirstshotError, match=r"FIFO|not a plain file"):
+        read(argument)

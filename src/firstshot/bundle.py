@@ -93,7 +93,7 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
 def is_bundle(folder: Path) -> bool:
     """Tell whether a folder says of itself that `firstshot export` wrote it; nothing is checked."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
         return False
     return isinstance(description, dict) and {"schema", "encoder", "sha256"} <= description.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ def why_no_file(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return f"cannot be opened ({reason(error)})"
     return None if kind == stat.S_IFREG else _KINDS.get(kind, "is no plain file")
+
+
+def check_file(path: Path) -> None:
+    """Raise `OSError` for what exists and is no plain file: a pipe would be waited for forever."""
+    why = why_no_file(path)
+    if why not in (None, MISSING):
+        raise OSError(errno.EINVAL, why, str(path))
 
 
 def why_closed(folder: Path) -> str | None:

@@ -179,7 +179,7 @@ def prepare_folder(case: Case) -> None:
 @target("command line", 60)
 def run_command(case: Case) -> None:
     """Run a command in this process."""
-    from firstshot.cli import app
+    from firstshot.cli import Leave, app
 
     prepare_folder(case)
     words, environment = odd_words(case), odd_environment(case, 0.2)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from firstshot.errors import DatasetError
+from firstshot.listing import check_file
 
 GRAMMAR = (
     "section_<SS>_<source|target>_<train|test>_<normal|anomaly>_<NNNN>[_<attributes>], "
@@ -118,6 +119,7 @@ def read_attributes(path: Path) -> dict[str, str]:
         The file cannot be read as a table with a column file_name.
     """
     try:
+        check_file(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if "file_name" not in (reader.fieldnames or ()):

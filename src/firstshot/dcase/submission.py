@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.dcase.clip_names import why_not_scored
 from firstshot.errors import DatasetError, ParameterError
 from firstshot.files import write_result
+from firstshot.listing import check_file
 from firstshot.names import csv_text
 
 SCORES = "anomaly_score"
@@ -129,6 +130,7 @@ def _write(path: Path, clips: Sequence[str], texts: Sequence[str]) -> Path:
 def read_rows(path: Path) -> list[list[str]]:
     """Read the rows of a CSV file; unreadable ones raise DatasetError with the fault."""
     try:
+        check_file(path)
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.reader(file, strict=True))
     except UnicodeDecodeError as error:

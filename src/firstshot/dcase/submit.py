@@ -32,6 +32,7 @@ from firstshot.dcase.submission import (
 from firstshot.dcase.submission_meta import Label, check_team, meta_text
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
 from firstshot.files import check_replaceable, write_result
+from firstshot.listing import check_file
 
 MOST_SYSTEMS = 4
 MOST_BYTES = 1 << 28
@@ -221,6 +222,7 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
     """Unpack a submission's systems, one folder each, refusing every name that has no place."""
     teams, folders = set(), dict[str, Path]()
     try:
+        check_file(path)
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > MOST_BYTES:

@@ -19,6 +19,7 @@ from firstshot.archives import DAMAGED
 from firstshot.documents import Table, parse_json
 from firstshot.encoders.pickled_code import find_code, is_pickle_with_code
 from firstshot.errors import WeightsError
+from firstshot.listing import check_file
 from firstshot.messages import shown
 
 Kind = Literal["safetensors", "zip pickle", "old pickle"]
@@ -59,9 +60,8 @@ def kind_of(path: Path, advice: str) -> Kind:
     WeightsError
         There is no such file, it cannot be read, or it is something else than weights.
     """
-    if path.is_dir():
-        raise WeightsError(f"{path}: a folder, expected a weights file; {advice}")
     try:
+        check_file(path)
         with path.open("rb") as file:
             start = file.read(512)
     except FileNotFoundError as error:
