@@ -21,6 +21,7 @@ from firstshot.dcase.clip_names import (
 )
 from firstshot.dcase.submission import SCORES, file_name
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.files import without_links
 from firstshot.listing import (
     MISSING,
     is_folder,
@@ -208,7 +209,7 @@ def _find_folders(root: Path) -> tuple[list[Path], list[Stranger]]:
         kind = "no such folder" if kind == MISSING else kind
         raise DatasetError(f"{root}: {kind}; give the root of a data set")
     if _is_machine(root):
-        return [root if root.name not in ("", "..") else root.resolve()], []
+        return [root if root.name not in ("", "..") else without_links(root)], []
     found: dict[tuple[int, int], Path] = {}
     unused: list[Stranger] = []
     for part in _PARTS:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from firstshot.dcase.submission import read_decisions, read_rows
 from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.files import without_links
 from firstshot.listing import is_folder, list_files, why_closed, why_no_file
 
 _FILE = re.compile(
@@ -70,8 +71,8 @@ def _truth_root(folder: Path) -> Path:
         raise DatasetError(f"truth folder {folder} {why}")
     if (folder / "ground_truth_data").is_dir():
         return folder
-    if folder.resolve().name == "ground_truth_data":
-        return folder.resolve().parent
+    if without_links(folder).name == "ground_truth_data":
+        return without_links(folder).parent
     found = sorted(path.parent for path in folder.rglob("ground_truth_data") if path.is_dir())
     if len(found) > 1:
         raise DatasetError(

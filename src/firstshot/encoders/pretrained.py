@@ -32,6 +32,7 @@ from firstshot.encoders.weight_cache import (
 )
 from firstshot.encoders.weights import Weights, check_torch, read_weights
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
+from firstshot.files import without_links
 from firstshot.resumable import open_resumable
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> 
     """
     check_torch(record.name)
     record.hub_file(variant)
-    return _keep(record, variant, path, str(path.resolve()))
+    return _keep(record, variant, path, str(without_links(path)))
 
 
 def _keep(record: EncoderRecord, variant: str | None, path: Path, source: str) -> Pointer:
