@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,16 @@ def test_torch_in_reduced_precision_is_checked_too(tmp_path: Path, encoder: Torc
     for settings in ({"dtype": "bfloat16"}, {"runtime": "torch", "precision": "bf16"}):
         with pytest.raises(ParameterError, match=r"runtime torch in bf16: .*error 0\.5 "):
             load_encoder("ced_tiny", official.write("ced_tiny", tmp_path), **settings)
+
+
+def test_a_network_that_lacks_the_default_layers_is_checked_at_its_last(
+    encoder: TorchEncoder,
+) -> None:
+    encoder.spec = replace(encoder.spec, default_layers=(7, 10))  # type: ignore[type-var]
+    other = with_runtime(encoder, "torch", "bf16")
+    assert len(other.embed(np.zeros((1, 16000), np.float32), layers=(1, 2))) == 2
+    ((key, _),) = read_measured(ERRORS).items()
+    assert json.loads(key)[-1] == [2]
 
 
 def test_an_encoder_that_takes_pieces_is_checked_on_one(

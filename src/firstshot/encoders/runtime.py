@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.precision import PRECISIONS, count_threads
-from firstshot.encoders.runtime_check import check_runtime
+from firstshot.encoders.runtime_check import check_runtime, layers_to_compare
 from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -71,16 +71,17 @@ def with_runtime(
     _check(encoder, runtime, precision)
     count = count_threads(threads)
     asked = None if layers is None else resolve_layers(layers, encoder.depth, encoder.name)
+    compared = asked or layers_to_compare(encoder)
     reason = ""
     if "auto" in (runtime, precision) and encoder.device.type == "cpu":
         from firstshot.encoders.runtime_choice import choose
 
-        choice = choose(encoder, runtime, precision, count, asked)
+        choice = choose(encoder, runtime, precision, count, compared)
         runtime, precision, reason = choice.runtime, choice.precision, choice.reason
     elif runtime in ("auto", "torch"):
         runtime, precision = "torch", _own_precision(encoder, precision)
     if runtime == "torch":
-        return _by_torch(encoder, precision, micro_batch, asked or encoder.default_layers)
+        return _by_torch(encoder, precision, micro_batch, compared)
     from firstshot.encoders.runtime_encoder import RuntimeEncoder
 
     def compile_layers(wanted: Layers, runs: int) -> Network:

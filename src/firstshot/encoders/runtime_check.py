@@ -51,6 +51,11 @@ def probe_spectrogram(encoder: TorchEncoder) -> NDArray[np.float32]:
     return np.ascontiguousarray(spectrogram[None, :longest])
 
 
+def layers_to_compare(encoder: TorchEncoder) -> tuple[int, ...]:
+    """Return the default layers; of a network that is not so deep, its last one."""
+    return tuple(n for n in encoder.default_layers if n <= encoder.depth) or (encoder.depth,)
+
+
 def runtime_error(
     encoder: TorchEncoder, layers: Sequence[int], runtime: str, precision: str, run: Run
 ) -> float:

@@ -29,7 +29,12 @@ from firstshot.encoders.precision import (
     native_precisions,
     runtime_versions,
 )
-from firstshot.encoders.runtime_check import BOUNDS, probe_spectrogram, runtime_error
+from firstshot.encoders.runtime_check import (
+    BOUNDS,
+    layers_to_compare,
+    probe_spectrogram,
+    runtime_error,
+)
 from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ def choose(
         No runtime that is installed computes in that precision here.
     """
     candidates = list_candidates(runtime, precision)
-    layers = encoder.default_layers if layers is None else layers
+    layers = layers or layers_to_compare(encoder)
     while len(candidates) > 1:
         choice = _fastest(encoder, candidates, threads)
         picked = choice.runtime, choice.precision
