@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstshot.errors import ParameterError
+from firstshot.messages import shown_value
 from firstshot.numbers import (
     MOST_AT_ONCE,
     check_at_once,
     check_number,
     check_whole,
     read_whole,
-    shown,
 )
 
 ANYTHING = st.one_of(
@@ -68,8 +68,8 @@ def test_a_message_stays_a_line_whatever_the_value(value):
 
 
 def test_a_value_is_shown_as_it_is_where_it_is_short():
-    assert shown(0.1) == "0.1"
-    assert shown("a") == "'a'"
+    assert shown_value(0.1) == "0.1"
+    assert shown_value("a") == "'a'"
 
 
 @pytest.mark.parametrize("value", [0, -1, MOST_AT_ONCE + 1, 2**70, 1.5, float("nan"), True])

@@ -31,7 +31,8 @@ from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.precision import count_threads, describe_processor, installed_versions
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import ParameterError
-from firstshot.numbers import MOST_AT_ONCE, is_whole, shown
+from firstshot.messages import shown_value
+from firstshot.numbers import MOST_AT_ONCE, is_whole
 from firstshot.timing import GIGA, matrix_peak_of, peak_memory, run_fresh, seconds, waits
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
@@ -136,8 +137,9 @@ def bench(
     whole = is_whole(clips, 1, 10_000) and is_whole(workers, 1, MOST_AT_ONCE)
     if not whole or not 0 < clip_seconds <= 3600:
         raise ParameterError(
-            f"{shown(clips)} clips of {shown(clip_seconds)} s by {shown(workers)} workers: "
-            "expected 1 to 10000 clips of up to an hour, and at least one worker"
+            f"{shown_value(clips)} clips of {shown_value(clip_seconds)} s by "
+            f"{shown_value(workers)} workers: expected 1 to 10000 clips of up to an hour, "
+            "and at least one worker"
         )
     count_threads(threads)
     if is_bundle(name) and layers is None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firstshot.messages import shown_value
+
 MOST_BYTES = 1 << 24
 DEEPEST = 32
 MOST_DIGITS = 20
@@ -283,11 +285,10 @@ def _is_finite(value: float) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Return the beginning of a value, on one line.
+    """Return the beginning of a value, or its kind where it holds others, on one line.
 
-    >>> shown("x" * 1000)
-    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    >>> shown("x" * 1000), shown([1, 2])
+    ("'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...", 'a list')
     """
     kinds = {dict: "a table", list: "a list", type(None): "null", bool: str(value).lower()}
-    told = kinds.get(type(value)) or repr(value)
-    return told if len(told) <= SHOWN else f"{told[:SHOWN]}..."
+    return kinds.get(type(value)) or shown_value(value)

@@ -13,7 +13,7 @@ HF_TOKEN = "HF_TOKEN"
 """The environment variable of the hub's token."""
 _SECRETS = (HF_TOKEN,)
 _SHORTEST_SECRET = 6  # less is in ordinary words too
-_LONGEST = 200
+_LONGEST, _LONGEST_VALUE = 200, 40
 
 
 def shown(told: object) -> str:
@@ -29,6 +29,19 @@ def shown(told: object) -> str:
     text = re.sub(r"//[^/\s]*@", "//***@", text)
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def shown_value(value: object) -> str:
+    """Write a value that a user or a file gave: its beginning, on one line.
+
+    >>> shown_value("9" * 5000), shown_value(10**5000)
+    ("'999999999999999999999999999999999999...", 'a number of more than 4300 digits')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no longer ones
+        return "a number of more than 4300 digits"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 def read_token(variable: str) -> str:

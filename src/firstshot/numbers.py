@@ -12,13 +12,13 @@ import operator
 from typing import Any
 
 from firstshot.errors import ParameterError
+from firstshot.messages import shown_value
 
 MOST_DIGITS = 18
 """Of a whole number in a text: any of them fits into 64 bits."""
 LARGEST_SEED = 2**63 - 1
 MOST_AT_ONCE = 4096
 """More threads than any machine has cores; the libraries that compute fail at far more."""
-SHOWN = 40
 
 
 def read_whole(text: str) -> int | None:
@@ -94,19 +94,6 @@ def check_number(name: str, value: Any, least: float, most: float, advice: str =
     return number
 
 
-def shown(value: Any) -> str:
-    """Return a value as a message shows it: a line, not a page.
-
-    >>> shown("9" * 5000), shown(10**5000)
-    ("'999999999999999999999999999999999999...", 'a number of more than 4300 digits')
-    """
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes out no longer ones
-        return "a number of more than 4300 digits"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
 def _refused(name: str, value: Any, expected: str, advice: str) -> ParameterError:
     end = f"; {advice}" if advice else ""
-    return ParameterError(f"{name} {shown(value)}: expected {expected}{end}")
+    return ParameterError(f"{name} {shown_value(value)}: expected {expected}{end}")

@@ -184,7 +184,7 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
 
 def _parse_layers(text: str | None) -> tuple[int, ...] | None:
     from firstshot.errors import ParameterError
-    from firstshot.numbers import shown
+    from firstshot.messages import shown_value
 
     if text is None:
         return None
@@ -192,5 +192,5 @@ def _parse_layers(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ParameterError(
-            f"layers {shown(text)}: expected numbers such as 7,10 or -2,-1"
+            f"layers {shown_value(text)}: expected numbers such as 7,10 or -2,-1"
         ) from error

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstshot.errors import OutputError, ParameterError
-from firstshot.numbers import read_whole, shown
+from firstshot.messages import shown_value
+from firstshot.numbers import read_whole
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -96,5 +97,5 @@ def parse_channel(text: str) -> Any:
     """Turn `mean` or a number into a channel, or raise ParameterError."""
     number = text if text == "mean" else read_whole(text)
     if number is None:
-        raise ParameterError(f"channel {shown(text)}: expected a number from 0 on, or 'mean'")
+        raise ParameterError(f"channel {shown_value(text)}: expected a number from 0 on, or 'mean'")
     return number

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.numbers import is_whole, shown
+from firstshot.messages import shown_value
+from firstshot.numbers import is_whole
 
 DOMAINS = ("source", "target")
 _MIXED_NAME = re.compile(r"(?P<target>.+) \* [0-9.e-]+ \+ (?P<source>.+) \* [0-9.e-]+")
@@ -225,8 +226,8 @@ def memmixup(bank: MemoryBank, n: int | None = None, alpha: float = 0.9) -> Memo
     n = len(names["source"]) if n is None else n
     if not is_whole(n, 1, len(names["source"])):
         raise ParameterError(
-            f"n is {shown(n)}; MemMixup takes 1 to {len(names['source'])} source members, or None "
-            "for all"
+            f"n is {shown_value(n)}; MemMixup takes 1 to {len(names['source'])} source members, or "
+            "None for all"
         )
     parts, clips = [], []
     for target, clip in zip(arrays["target"], names["target"], strict=True):

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.numbers import LARGEST_SEED, check_whole, is_whole, shown
+from firstshot.messages import shown_value
+from firstshot.numbers import LARGEST_SEED, check_whole, is_whole
 from firstshot.scoring.metrics import (
     DOMAINS,
     EPSILON,
@@ -92,10 +93,10 @@ def bootstrap_official_interval(
 
 def _check(level: float, resamples: int, seed: int) -> None:
     if not 0 < level < 1:
-        raise ParameterError(f"level is {shown(level)}; it must lie between 0 and 1, as 0.95")
+        raise ParameterError(f"level is {shown_value(level)}; it must lie between 0 and 1, as 0.95")
     if not is_whole(resamples, 1, MOST_RESAMPLES):
         raise ParameterError(
-            f"resamples is {shown(resamples)}; at least 1 is needed, 1000 is usual, "
+            f"resamples is {shown_value(resamples)}; at least 1 is needed, 1000 is usual, "
             f"{MOST_RESAMPLES} is the most"
         )
     check_whole("seed", seed, 0, LARGEST_SEED)

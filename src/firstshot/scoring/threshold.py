@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import FirstshotWarning, ParameterError
-from firstshot.numbers import shown
+from firstshot.messages import shown_value
 
 METHODS = ("gamma", "quantile", "conformal")
 CHALLENGE_RATE = 0.1
@@ -239,7 +239,7 @@ def _refusal(clips: int, rate: float) -> str:
 def _check_rate(rate: float) -> None:
     if not SMALLEST_RATE <= rate < 1:
         raise ParameterError(
-            f"false-alarm rate is {shown(rate)}; it must lie between 0 and 1, as 0.05"
+            f"false-alarm rate is {shown_value(rate)}; it must lie between 0 and 1, as 0.05"
         )
 
 

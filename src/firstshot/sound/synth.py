@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.numbers import LARGEST_SEED, check_whole, shown
+from firstshot.messages import shown_value
+from firstshot.numbers import LARGEST_SEED, check_whole
 from firstshot.sound.synth_machines import SOUNDS, Run
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice, Signal, angle, band_noise, harmonics
 
@@ -176,9 +177,9 @@ def make_clip(
     if domain not in DOMAINS:
         raise ParameterError(f"domain {domain!r} is not known; choose one of {DOMAINS}")
     if not 0.0 <= severity <= 1.0:
-        raise ParameterError(f"severity is {shown(severity)}; give a number from 0 to 1")
+        raise ParameterError(f"severity is {shown_value(severity)}; give a number from 0 to 1")
     if not 0.1 <= seconds <= 3600.0:
-        raise ParameterError(f"a clip cannot be {shown(seconds)} s long; give 0.1 to 3600 s")
+        raise ParameterError(f"a clip cannot be {shown_value(seconds)} s long; give 0.1 to 3600 s")
     around = known.source if domain == "source" else known.target
     speed, load = dice.choice(around.speeds), dice.choice(around.loads)
     noise = dice.choice(around.noises)

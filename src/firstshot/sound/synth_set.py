@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from firstshot.errors import OutputError, ParameterError
 from firstshot.files import write_result
-from firstshot.numbers import check_whole, shown
+from firstshot.messages import shown_value
+from firstshot.numbers import check_whole
 from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, check_seed, make_clip
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice
 
@@ -138,7 +139,9 @@ def _check_settings(
         check_whole(f"{name} clips", count, int(name == "source"), MOST_CLIPS)
     check_seed(seed)
     if not 0.0 <= severity[0] <= severity[1] <= 1.0:
-        raise ParameterError(f"severity is {shown(severity)}; give a low and a high of 0 to 1")
+        raise ParameterError(
+            f"severity is {shown_value(severity)}; give a low and a high of 0 to 1"
+        )
 
 
 def _plan(machine: str, counts: dict[str, int]) -> Iterator[PlannedClip]:
