@@ -22,6 +22,7 @@ from tests.mutations import mutations, without_one  # noqa: E402
 
 from firstshot.bundle import load_bundle, with_digest  # noqa: E402
 from firstshot.detector import Detector  # noqa: E402
+from firstshot.disk.files import sha256_of  # noqa: E402
 from firstshot.encoders import list_encoders, load_encoder  # noqa: E402
 from firstshot.encoders.exported_spec import read_spec, write_spec  # noqa: E402
 from firstshot.encoders.logmel import LogMel  # noqa: E402
@@ -34,7 +35,6 @@ from firstshot.errors import (  # noqa: E402
     WeightsError,
 )
 from firstshot.export import export_detector  # noqa: E402
-from firstshot.files import sha256_of  # noqa: E402
 
 NAMES = tuple(official.MINI)
 _TOGETHER = {"normalizer": "test_zscore"}  # its clips are scored together, so it has no self-check

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from firstshot.caches import pack_arrays, unpack_arrays
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.disk.caches import pack_arrays, unpack_arrays
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError
 from firstshot.store import EmbeddingStore, default_store_folder, entry_key, hash_samples

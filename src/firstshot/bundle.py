@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.caches import digest_of_json
 from firstshot.detector import Detector
 from firstshot.detector.loading import load_detector
-from firstshot.documents import Table, read_json
+from firstshot.disk.caches import digest_of_json
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import sha256_of
 from firstshot.encoders.exported_spec import read_spec
 from firstshot.encoders.precision import count_threads
 from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
 from firstshot.encoders.runtime_onnx import OnnxNetwork, first_line
 from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
-from firstshot.files import sha256_of
 from firstshot.scoring.approximate import exactly
 
 SCHEMA = 1

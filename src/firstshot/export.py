@@ -32,13 +32,13 @@ from firstshot.bundle import (
 )
 from firstshot.detector import Detector
 from firstshot.detector.parts import saved_parts
+from firstshot.disk.files import sha256_of, write_result
+from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
 from firstshot.encoders.exported_spec import write_spec
 from firstshot.encoders.precision import installed_versions
 from firstshot.encoders.runtime import encoder_graph
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
 from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
-from firstshot.files import sha256_of, write_result
-from firstshot.folders import check_folder_replaceable, folder_written, recover
 
 if TYPE_CHECKING:
     from firstshot.encoders.torch_encoder import TorchEncoder

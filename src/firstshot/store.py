@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.cache_folder import cache_folder
-from firstshot.caches import ASIDE, pack_arrays, set_aside, unpack_arrays, warn_of_damage
+from firstshot.disk.cache_folder import cache_folder
+from firstshot.disk.caches import ASIDE, pack_arrays, set_aside, unpack_arrays, warn_of_damage
+from firstshot.disk.files import write_atomically
 from firstshot.errors import OutputError, ParameterError
-from firstshot.files import write_atomically
 from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}

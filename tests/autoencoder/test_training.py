@@ -25,7 +25,7 @@ from firstshot.autoencoder.training import (  # noqa: E402
     train,
 )
 from firstshot.autoencoder.trials import one_thread, train_trials  # noqa: E402
-from firstshot.caches import pack_arrays, unpack_arrays  # noqa: E402
+from firstshot.disk.caches import pack_arrays, unpack_arrays  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     FirstshotWarning,
     OutputError,

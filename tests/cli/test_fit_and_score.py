@@ -21,7 +21,7 @@ import pytest
 import soundfile
 
 from firstshot.cli import main
-from firstshot.names import read_name
+from firstshot.disk.names import read_name
 
 PROGRAM = [sys.executable, "-m", "firstshot"]
 

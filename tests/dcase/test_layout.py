@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from firstshot import listing
 from firstshot.dcase.clip_names import parse_clip_name, parse_supplemental_name, read_attributes
 from firstshot.dcase.layout import find_machines, read_layout, scan_layout
+from firstshot.disk import listing
 from firstshot.errors import DatasetError, FirstshotWarning
 from firstshot.sound.synth_set import write_dataset
 

@@ -19,9 +19,9 @@ from firstshot.dcase.sweep import run_sweep
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_table import Row, Sweep, sweep_csv, sweep_rows, warning_lines
 from firstshot.detector import Detector
+from firstshot.disk.locks import hold_folder
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
-from firstshot.locks import hold_folder
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean, section_metrics
 from firstshot.sound.synth_set import write_dataset
 from firstshot.store import EmbeddingStore

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from firstshot import listing
 from firstshot.detector import Detector
 from firstshot.detector.sources import find_clips, list_clips
+from firstshot.disk import listing
 from firstshot.errors import DatasetError, FirstshotWarning
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firstshot.disk.names import read_name, show_name
 from firstshot.errors import ParameterError
-from firstshot.names import read_name, show_name
 from firstshot.report.page import render_page, write_page
 from firstshot.report.table import overall_metrics
 from firstshot.results import Example, Interval, SectionResult

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firstshot.disk.names import read_name
 from firstshot.errors import OutputError
-from firstshot.names import read_name
 from firstshot.report.table import (
     overall_metrics,
     results_json,

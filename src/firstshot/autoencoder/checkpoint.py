@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from firstshot.autoencoder.features import MEL
 from firstshot.autoencoder.scores import DOMAINS
 from firstshot.autoencoder.settings import TrainingSettings
-from firstshot.caches import pack_arrays, unpack_arrays, warn_of_damage
+from firstshot.disk.caches import pack_arrays, unpack_arrays, warn_of_damage
+from firstshot.disk.files import write_result
 from firstshot.errors import warn
-from firstshot.files import write_result
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Shape: TypeAlias = tuple[int, ...]

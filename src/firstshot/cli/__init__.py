@@ -152,7 +152,7 @@ def _complain(message: str) -> int:
 def _prepare_streams() -> None:
     """Give every stream a place, and let none of them stop the work or change the status by itself.
 
-    Names are printed as `firstshot.names` writes them; what an encoding lacks is escaped.
+    Names are printed as `firstshot.disk.names` writes them; what an encoding lacks is escaped.
     """
     _open_closed_descriptors()
     for name in ("stdout", "stderr"):

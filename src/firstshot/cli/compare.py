@@ -34,7 +34,7 @@ def compare(
     Example: firstshot dcase compare runs/dev-system4 --csv compare.csv --page compare.html
     """
     from firstshot.dcase.compare import compare_runs
-    from firstshot.files import check_replaceable, write_result
+    from firstshot.disk.files import check_replaceable, write_result
 
     if csv is not None:
         from firstshot.dcase.comparison_table import is_comparison_csv

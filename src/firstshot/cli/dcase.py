@@ -76,7 +76,7 @@ def run(
     """
     from firstshot.dcase.run import run_system
     from firstshot.dcase.system import load_system
-    from firstshot.files import without_links
+    from firstshot.disk.files import without_links
 
     chosen = load_system(system)
     if normalizer is not None:

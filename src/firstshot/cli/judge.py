@@ -21,7 +21,7 @@ from firstshot.cli.windows import (
     print_windows,
     print_windows_csv,
 )
-from firstshot.names import csv_text, show_name
+from firstshot.disk.names import csv_text, show_name
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -231,8 +231,8 @@ def explain(
 
     Example: firstshot explain fan.firstshot today/0007.wav
     """
+    from firstshot.disk.listing import is_folder
     from firstshot.errors import SoundError
-    from firstshot.listing import is_folder
 
     if is_folder(clip):
         raise SoundError(f"{clip}: is a folder; name one clip")

@@ -145,7 +145,7 @@ def calibrate(
     Example: firstshot calibrate fan.firstshot --false-alarm-rate 0.05 --method conformal
     """
     from firstshot.detector import Detector
-    from firstshot.files import check_not_read_only
+    from firstshot.disk.files import check_not_read_only
 
     if out is not None:
         _refuse_existing(out, overwrite)
@@ -177,7 +177,7 @@ def _encoder_settings(
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     from firstshot.detector.file import is_detector_file
-    from firstshot.files import check_replaceable
+    from firstshot.disk.files import check_replaceable
 
     check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)
 

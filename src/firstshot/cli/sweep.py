@@ -73,7 +73,7 @@ def sweep(
     """
     from firstshot.dcase.sweep import run_sweep
     from firstshot.dcase.sweep_grid import NORMALIZERS, Grid
-    from firstshot.files import without_links
+    from firstshot.disk.files import without_links
     from firstshot.scoring.points import METRICS
 
     grid = Grid(

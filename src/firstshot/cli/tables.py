@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firstshot.names import show_text, write_names
+from firstshot.disk.names import show_text, write_names
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from firstshot.cli.tables import print_rows
-from firstshot.names import cell_name, csv_text, show_name
+from firstshot.disk.names import cell_name, csv_text, show_name
 
 if TYPE_CHECKING:
     from firstshot.results import Result, Window

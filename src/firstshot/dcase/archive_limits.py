@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from firstshot.archives import size_of_directory
+from firstshot.disk.archives import size_of_directory
 from firstshot.errors import DatasetError
 from firstshot.messages import shown
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from firstshot.disk.listing import check_file
 from firstshot.errors import DatasetError
-from firstshot.listing import check_file
 
 GRAMMAR = (
     "section_<SS>_<source|target>_<train|test>_<normal|anomaly>_<NNNN>[_<attributes>], "

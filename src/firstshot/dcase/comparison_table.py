@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firstshot.dcase.compare import METRICS, Cell, Comparison, Line
-from firstshot.names import cell_name, csv_text
+from firstshot.disk.names import cell_name, csv_text
 
 CSV_COLUMNS = (
     "run",

@@ -18,11 +18,11 @@ from firstshot.dcase.fetch import Step, fetch
 from firstshot.dcase.record_api import Connection, RecordFile, Tell, choose_file, list_files
 from firstshot.dcase.records import Archive, select_archives
 from firstshot.dcase.unpack import unpack
-from firstshot.documents import Table, read_json
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import write_result
+from firstshot.disk.locks import try_lock
+from firstshot.disk.resumable import open_resumable, refuse_link
 from firstshot.errors import OutputError
-from firstshot.files import write_result
-from firstshot.locks import try_lock
-from firstshot.resumable import open_resumable, refuse_link
 
 _SCHEMA = 1
 # Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size; what an

@@ -22,8 +22,8 @@ from firstshot.dcase.record_api import (
     persevere,
     request,
 )
+from firstshot.disk.resumable import open_resumable
 from firstshot.errors import DatasetError, OutputError
-from firstshot.resumable import open_resumable
 
 _CHUNK = 1 << 16
 _ADVANCE = 1 << 20  # bytes after which a cut does not count as one more failure in a row

@@ -20,9 +20,8 @@ from firstshot.dcase.clip_names import (
     why_not_scored,
 )
 from firstshot.dcase.submission import SCORES, file_name
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
-from firstshot.files import without_links
-from firstshot.listing import (
+from firstshot.disk.files import without_links
+from firstshot.disk.listing import (
     MISSING,
     is_folder,
     is_private,
@@ -30,6 +29,7 @@ from firstshot.listing import (
     why_closed,
     why_no_file,
 )
+from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES as SOUND_SUFFIXES
 from firstshot.sound.audio_kinds import UNREAD_SUFFIXES, skipped_kinds
 

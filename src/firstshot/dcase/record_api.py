@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urljoin
 
 from firstshot import web
-from firstshot.documents import parse_json
+from firstshot.disk.documents import parse_json
 from firstshot.errors import DatasetError
 from firstshot.messages import shown
 from firstshot.web import shown_address

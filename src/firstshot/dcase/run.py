@@ -24,10 +24,10 @@ from firstshot.dcase.submission import (
 )
 from firstshot.dcase.system import AnySystem
 from firstshot.detector.embedding import Progress
+from firstshot.disk.files import sha256_of, without_links
+from firstshot.disk.names import write_name
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError
-from firstshot.files import sha256_of, without_links
-from firstshot.names import write_name
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult

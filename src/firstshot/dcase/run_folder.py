@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.submission import SCORES, file_name
-from firstshot.documents import read_json
-from firstshot.drafts import remove_leftovers
+from firstshot.disk.documents import read_json
+from firstshot.disk.drafts import remove_leftovers
+from firstshot.disk.files import check_not_read_only, write_result
+from firstshot.disk.locks import hold_folder
 from firstshot.errors import FirstshotError, OutputError, cannot_write
-from firstshot.files import check_not_read_only, write_result
-from firstshot.locks import hold_folder
 
 IDENTITY = "run.json"
 RESULTS = "results.json"

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firstshot.caches import digest_of_json
 from firstshot.dcase.run_folder import IDENTITY, RESULTS
 from firstshot.dcase.submission import (
     DECISIONS,
@@ -22,9 +21,10 @@ from firstshot.dcase.submission import (
     read_scores,
 )
 from firstshot.dcase.system import make_system
-from firstshot.documents import Table, read_json, shown
+from firstshot.disk.caches import digest_of_json
+from firstshot.disk.documents import Table, read_json, shown
+from firstshot.disk.files import sha256_of
 from firstshot.errors import DatasetError
-from firstshot.files import sha256_of
 from firstshot.report.table import METRIC_COLUMNS
 from firstshot.results import Interval
 

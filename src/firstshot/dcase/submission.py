@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.dcase.clip_names import why_not_scored
+from firstshot.disk.files import write_result
+from firstshot.disk.listing import check_file
+from firstshot.disk.names import csv_text
 from firstshot.errors import DatasetError, ParameterError
-from firstshot.files import write_result
-from firstshot.listing import check_file
-from firstshot.names import csv_text
 
 SCORES = "anomaly_score"
 DECISIONS = "decision_result"

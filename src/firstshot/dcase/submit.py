@@ -30,9 +30,9 @@ from firstshot.dcase.submission import (
     read_scores,
 )
 from firstshot.dcase.submission_meta import Label, check_team, meta_text
+from firstshot.disk.files import check_replaceable, write_result
+from firstshot.disk.listing import check_file
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
-from firstshot.files import check_replaceable, write_result
-from firstshot.listing import check_file
 
 MOST_SYSTEMS = 4
 MOST_BYTES = 1 << 28

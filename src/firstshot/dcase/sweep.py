@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firstshot.caches import pack_json, unpack_json, warn_of_damage
 from firstshot.dcase.layout import MachineSection, read_layout
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
 from firstshot.dcase.sweep_section import Outcome, hear_section, score_combinations, section_key
 from firstshot.dcase.sweep_table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
 from firstshot.detector.embedding import Progress
 from firstshot.detector.hearing import Hearing, make_hearing
-from firstshot.documents import Table, read_json
+from firstshot.disk.caches import pack_json, unpack_json, warn_of_damage
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import check_not_read_only, without_links, write_result
+from firstshot.disk.locks import hold_folder
 from firstshot.encoders.pipeline import count_workers
 from firstshot.errors import DatasetError, FirstshotError, OutputError
-from firstshot.files import check_not_read_only, without_links, write_result
-from firstshot.locks import hold_folder
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstshot.dcase.sweep_grid import Combination, show_layers, weights_of
-from firstshot.files import write_result
-from firstshot.names import Cell, cell_name, csv_text
+from firstshot.disk.files import write_result
+from firstshot.disk.names import Cell, cell_name, csv_text
 
 TABLE = "sweep.csv"
 _SECTION_COLUMN = "official score "

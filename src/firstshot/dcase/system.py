@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.settings import settled
-from firstshot.documents import parse_toml, read_toml
+from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.dcase.submission import read_decisions, read_rows
+from firstshot.disk.files import without_links
+from firstshot.disk.listing import is_folder, list_files, why_closed, why_no_file
 from firstshot.errors import DatasetError, FirstshotWarning
-from firstshot.files import without_links
-from firstshot.listing import is_folder, list_files, why_closed, why_no_file
 
 _FILE = re.compile(
     r"ground_truth_(?P<machine>.+)_section_(?P<section>\d{2})"

@@ -18,12 +18,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from firstshot.archives import DAMAGED
 from firstshot.dcase.archive_limits import check_directory, check_sizes
 from firstshot.dcase.layout import AUDIO_SUFFIXES
+from firstshot.disk.archives import DAMAGED
+from firstshot.disk.resumable import refuse_link
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError
 from firstshot.messages import shown
-from firstshot.resumable import refuse_link
 
 SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
 _OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")

@@ -38,11 +38,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.tensors import pack, unpack
-from firstshot.documents import parse_json, shown
+from firstshot.disk.documents import parse_json, shown
+from firstshot.disk.files import write_result
+from firstshot.disk.listing import MISSING, why_no_file
+from firstshot.disk.names import csv_text, read_name, write_name
 from firstshot.errors import DetectorFileError
-from firstshot.files import write_result
-from firstshot.listing import MISSING, why_no_file
-from firstshot.names import csv_text, read_name, write_name
 
 SCHEMA = 2
 _BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from firstshot.documents import Table
+from firstshot.disk.documents import Table
 from firstshot.scoring.threshold import METHODS, Threshold
 
 SETTINGS = (

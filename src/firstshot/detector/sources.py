@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.hearing import Clip
+from firstshot.disk.listing import MISSING, Listing, is_folder, list_files, why_no_file
 from firstshot.errors import DatasetError, warn
-from firstshot.listing import MISSING, Listing, is_folder, list_files, why_no_file
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES, skipped_kinds
 
 

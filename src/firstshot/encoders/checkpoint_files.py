@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from firstshot.archives import DAMAGED
-from firstshot.documents import Table, parse_json
+from firstshot.disk.archives import DAMAGED
+from firstshot.disk.documents import Table, parse_json
+from firstshot.disk.listing import check_file
 from firstshot.encoders.pickled_code import find_code, is_pickle_with_code
 from firstshot.errors import WeightsError
-from firstshot.listing import check_file
 from firstshot.messages import shown
 
 Kind = Literal["safetensors", "zip pickle", "old pickle"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.documents import Table
+from firstshot.disk.documents import Table
 from firstshot.encoders.geometry import (
     PATCH,
     BeatsGeometry,

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from firstshot import web
-from firstshot.cache_folder import user_cache_folder
+from firstshot.disk.cache_folder import user_cache_folder
+from firstshot.disk.resumable import open_resumable
 from firstshot.encoders.catalog import HubFile
 from firstshot.encoders.checkpoint_files import sha256_of_file
 from firstshot.encoders.weight_cache import cannot_write
 from firstshot.errors import OutputError, WeightsError
 from firstshot.messages import HF_TOKEN, shown
-from firstshot.resumable import open_resumable
 
 ENDPOINT = "https://huggingface.co"
 TIMEOUT_SECONDS = 30.0

@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from firstshot.cache_folder import cache_folder
-from firstshot.caches import warn_of_damage
-from firstshot.documents import Table, read_json
+from firstshot.disk.cache_folder import cache_folder
+from firstshot.disk.caches import warn_of_damage
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import write_atomically
 from firstshot.errors import OutputError
-from firstshot.files import write_atomically
 
 AGAIN = "it is measured again"
 """What happens to what a damaged file held."""

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from firstshot.archives import DAMAGED
+from firstshot.disk.archives import DAMAGED
 
 _MOST_BYTES = 1 << 22  # the tensors' names and shapes; their values lie behind or beside them
 _MOST_PICKLES = 8  # the older format is a few pickles, one after the other

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstshot.disk.files import without_links
+from firstshot.disk.resumable import open_resumable
 from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
 from firstshot.encoders.fetch import Progress, fetch_file, find_in_hub_cache
@@ -32,8 +34,6 @@ from firstshot.encoders.weight_cache import (
 )
 from firstshot.encoders.weights import Weights, check_torch, read_weights
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
-from firstshot.files import without_links
-from firstshot.resumable import open_resumable
 
 if TYPE_CHECKING:
     from firstshot.encoders.protocol import Encoder

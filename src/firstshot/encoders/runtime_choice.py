@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.caches import warn_of_damage
+from firstshot.disk.caches import warn_of_damage
 from firstshot.encoders.measured import AGAIN, keep_measured, measured_file, read_measured
 from firstshot.encoders.precision import (
     PACKAGES,

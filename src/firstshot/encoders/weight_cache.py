@@ -22,15 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firstshot.cache_folder import cache_folder
-from firstshot.caches import warn_of_damage
-from firstshot.documents import Table, read_json
+from firstshot.disk.cache_folder import cache_folder
+from firstshot.disk.caches import warn_of_damage
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import replacing, write_atomically
+from firstshot.disk.resumable import refuse_link
 from firstshot.encoders.catalog import EncoderRecord
 from firstshot.encoders.checkpoint_files import CFG, read_checkpoint
 from firstshot.encoders.weights import Weights, hash_tensors, read_weights
 from firstshot.errors import OutputError, WeightsError, warn
-from firstshot.files import replacing, write_atomically
-from firstshot.resumable import refuse_link
 
 HASH, ENTRY = "sha256", "entry"
 

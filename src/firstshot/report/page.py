@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from firstshot.disk.files import write_result
+from firstshot.disk.names import show_name, show_text
 from firstshot.errors import ParameterError
-from firstshot.files import write_result
-from firstshot.names import show_name, show_text
 from firstshot.report import example_plots
 from firstshot.report.table import (
     called_anomalous,

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from firstshot.caches import digest_of_json
-from firstshot.files import write_result
-from firstshot.names import cell_name, csv_text, write_name
+from firstshot.disk.caches import digest_of_json
+from firstshot.disk.files import write_result
+from firstshot.disk.names import cell_name, csv_text, write_name
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.metrics import EPSILON, OFFICIAL_METRICS, harmonic_mean
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from firstshot.names import show_name
+from firstshot.disk.names import show_name
 from firstshot.report.table import called_anomalous, overall_metrics, percent, shown_metrics
 from firstshot.results import SectionResult
 

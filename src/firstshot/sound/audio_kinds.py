@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from firstshot.listing import MISSING, reason, why_no_file
+from firstshot.disk.listing import MISSING, reason, why_no_file
 
 AUDIO_SUFFIXES = frozenset(
     {

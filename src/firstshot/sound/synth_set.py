@@ -19,8 +19,8 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.disk.files import write_result
 from firstshot.errors import OutputError, ParameterError
-from firstshot.files import write_result
 from firstshot.messages import shown_value
 from firstshot.numbers import check_whole
 from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, check_seed, make_clip

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from firstshot.locks import is_at, try_lock
+from firstshot.disk.locks import is_at, try_lock
 
 DRAFT, ASIDE = ".part", ".old"
 """Ends of the hidden names of what is being written, and of a folder about to be replaced."""

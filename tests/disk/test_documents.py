@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstshot.documents import DEEPEST, Table, parse_json, parse_toml, read_json, read_toml
+from firstshot.disk.documents import DEEPEST, Table, parse_json, parse_toml, read_json, read_toml
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(),

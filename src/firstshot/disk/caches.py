@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.documents import Table, parse_json
+from firstshot.disk.documents import Table, parse_json
 from firstshot.errors import warn
 
 ASIDE = ".damaged"

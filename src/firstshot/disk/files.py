@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from firstshot.drafts import draft_of
+from firstshot.disk.drafts import draft_of
 from firstshot.errors import OutputError, cannot_write
 
 Content: TypeAlias = bytes | str | Callable[[BinaryIO], object]

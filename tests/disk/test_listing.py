@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import firstshot
-from firstshot import listing
 from firstshot.dcase.clip_names import read_attributes
 from firstshot.dcase.submission import read_rows
 from firstshot.dcase.submit import check_submission
 from firstshot.dcase.system import load_system
+from firstshot.disk import listing
+from firstshot.disk.listing import Unlisted, is_folder, list_files, why_closed, why_no_file
 from firstshot.errors import FirstshotError
-from firstshot.listing import Unlisted, is_folder, list_files, why_closed, why_no_file
 
 
 def lay(root: Path, *names: str) -> None:

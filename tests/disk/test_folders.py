@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.drafts import held
+from firstshot.disk.drafts import held
+from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
 from firstshot.errors import OutputError
-from firstshot.folders import check_folder_replaceable, folder_written, recover
 
 MARKER = "marker"
 
@@ -41,7 +41,7 @@ OLD, NEW = ({MARKER: text, "data": text} for text in ("old", "new"))
 REPLACE = """
 import os, shutil, signal, sys
 from pathlib import Path
-from firstshot.folders import folder_written
+from firstshot.disk.folders import folder_written
 
 place, step, real = Path(sys.argv[1]), int(sys.argv[2]), Path.rename
 done = 0
@@ -141,7 +141,7 @@ def test_a_folder_is_replaced_where_the_file_system_has_no_locks(tmp_path, monke
     def unsupported(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("firstshot.drafts.try_lock", unsupported)
+    monkeypatch.setattr("firstshot.disk.drafts.try_lock", unsupported)
     place = made(tmp_path / "bundle", "old")
     with folder_written(place) as draft:
         (draft / "data").write_text("new")

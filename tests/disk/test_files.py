@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.errors import OutputError, advice_on
-from firstshot.files import (
+from firstshot.disk.files import (
     check_replaceable,
     replacing,
     write_atomically,
     write_result,
 )
+from firstshot.errors import OutputError, advice_on
 
 
 def full(*_):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from firstshot.disk.resumable import open_resumable, refuse_link
 from firstshot.errors import OutputError
-from firstshot.resumable import open_resumable, refuse_link
 
 
 def test_a_file_is_made_and_added_to_at_its_end(tmp_path: Path) -> None:

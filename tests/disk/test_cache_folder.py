@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.cache_folder import cache_folder, user_cache_folder
 from firstshot.cli.options import open_store
+from firstshot.disk.cache_folder import cache_folder, user_cache_folder
 from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.fetch import find_in_hub_cache
 from firstshot.encoders.measured import keep_measured, read_measured

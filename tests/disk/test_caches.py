@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from firstshot.caches import (
+from firstshot.disk.caches import (
     pack_arrays,
     pack_json,
     set_aside,

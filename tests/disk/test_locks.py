@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from firstshot.disk.locks import LOCK, hold_folder
 from firstshot.errors import FirstshotWarning, OutputError
-from firstshot.locks import LOCK, hold_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from firstshot.locks import hold_folder
+from firstshot.disk.locks import hold_folder
 
 with hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
@@ -72,7 +72,7 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch):
     def unsupported(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("firstshot.locks.try_lock", unsupported)
+    monkeypatch.setattr("firstshot.disk.locks.try_lock", unsupported)
     with (
         pytest.warns(FirstshotWarning, match="has no locks .*; start no second run into this"),
         hold_folder(tmp_path),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from firstshot.drafts import (
+from firstshot.disk.drafts import (
     ASIDE,
     abandoned,
     draft_of,
@@ -20,8 +20,8 @@ from firstshot.drafts import (
     hidden_of,
     remove_leftovers,
 )
+from firstshot.disk.files import check_not_read_only, without_links
 from firstshot.errors import OutputError, cannot_write
-from firstshot.files import check_not_read_only, without_links
 
 CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers put into every folder that somebody looks at."""

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 
-from firstshot.files import write_result
+from firstshot.disk.files import write_result
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from firstshot.files import write_result
+from firstshot.disk.files import write_result
 
 def die(file):
     file.write(b"half")
@@ -46,7 +46,7 @@ def test_what_earlier_versions_left_is_removed_and_what_is_somebody_elses_stays(
 
 
 def test_a_large_folder_is_searched_for_leftovers_at_the_first_write(tmp_path, monkeypatch):
-    monkeypatch.setattr("firstshot.drafts.LARGE_FOLDER", 2)
+    monkeypatch.setattr("firstshot.disk.drafts.LARGE_FOLDER", 2)
     for name in ("a", "b", ".note.txt.0123abcd.part"):
         (tmp_path / name).touch()
     write_result(tmp_path / "note.txt", "new")
@@ -72,7 +72,7 @@ def test_without_locks_only_what_is_a_day_old_is_removed(tmp_path, monkeypatch):
     def unsupported(*_):
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
-    monkeypatch.setattr("firstshot.drafts.try_lock", unsupported)
+    monkeypatch.setattr("firstshot.disk.drafts.try_lock", unsupported)
     old, young = (tmp_path / f".note.txt.{name}.part" for name in ("aaaaaaaa", "bbbbbbbb"))
     for path in (old, young):
         path.write_text("half")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from firstshot.names import (
+from firstshot.disk.names import (
     cell_name,
     csv_text,
     read_name,
