@@ -17,7 +17,14 @@ from firstshot.dcase import sweep_section
 from firstshot.dcase.layout import read_layout
 from firstshot.dcase.sweep import run_sweep
 from firstshot.dcase.sweep_grid import Combination, Grid, weights_of
-from firstshot.dcase.sweep_table import Row, Sweep, sweep_csv, sweep_rows, warning_lines
+from firstshot.dcase.sweep_table import (
+    Row,
+    Sweep,
+    ranked_sections,
+    sweep_csv,
+    sweep_rows,
+    warning_lines,
+)
 from firstshot.detector import Detector
 from firstshot.disk.locks import hold_folder
 from firstshot.encoders.logmel import LogMel
@@ -345,3 +352,9 @@ def test_the_terminal_names_weights_only_where_the_encoders_name_is_not_enough()
     found = Sweep(tuple(Row(name, way, 0.9, 0.8, 0.7, 0.8, {}) for name in encoders), ())
     shown = [row[0] for row in sweep_rows(found, 3)]
     assert shown == ["ced_tiny=a.pt", "ced_tiny=b.pt", "ced_base"]
+
+
+@pytest.mark.parametrize("content", ["a\rb,c", "", "# only a remark", "\0", "x" * 200_000])
+def test_a_table_that_is_none_ranks_nothing(tmp_path, content):
+    (tmp_path / "sweep.csv").write_text(content)
+    assert ranked_sections(tmp_path) == []

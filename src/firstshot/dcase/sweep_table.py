@@ -87,9 +87,9 @@ def ranked_sections(folder: Path) -> list[str]:
     """Return the sections that the table in a sweep's folder ranks; none where there is none."""
     try:
         lines = (folder / TABLE).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        header = next(csv.reader(line for line in lines if not line.startswith("#")), [])
+    except (OSError, ValueError, csv.Error):
         return []
-    header = next(csv.reader(line for line in lines if not line.startswith("#")), [])
     return [c.removeprefix(_SECTION_COLUMN) for c in header if c.startswith(_SECTION_COLUMN)]
 
 
