@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from firstshot.cli import main
 from firstshot.disk.names import read_name
 
 PROGRAM = [sys.executable, "-m", "firstshot"]
@@ -53,23 +52,6 @@ def test_fit_never_overwrites_a_detector_unasked(firstshot, normal, detector):
     assert detector.read_bytes() == before
 
 
-def test_fit_tells_the_recall_of_an_approximate_index(normal, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("faiss")
-    words = ["fit", normal["source"], "--index", "faiss", "--no-store", "-q", "-o"]
-    notes = {
-        50_000: "banks of fewer than 50000 clips are searched exactly",
-        10: "recall 1.000 on 256 normal clips, each left out in turn",
-    }
-    for least, note in notes.items():
-        monkeypatch.setattr("firstshot.scoring.approximate.LEAST_MEMBERS", least)
-        out = tmp_path / f"{least}.firstshot"
-        monkeypatch.setattr(sys, "argv", list(map(str, ["firstshot", *words, out])))
-        with pytest.raises(SystemExit) as left:
-            main()
-        assert left.value.code == 0
-        assert f"index faiss: {note}" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -81,7 +63,6 @@ def test_fit_tells_the_recall_of_an_approximate_index(normal, tmp_path, monkeypa
         (["{source}", "--layers", "9"], "layer 9 does not exist"),
         (["{source}", "--channel", "3"], "channel 3"),
         (["{source}", "--length", "windows"], "length policy windows"),
-        (["{source}", "--index", "hnsw"], "index 'hnsw' is not known"),
         (["{source}", "--normalizer", "zscore"], "normaliser 'zscore' is not known"),
         (["{source}", "--false-alarm-rate", "7"], "7.0: it must lie between 0 and 1"),
     ],

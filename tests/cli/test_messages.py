@@ -15,7 +15,6 @@ import firstshot
 from firstshot.cli import app
 from firstshot.dcase.system import System
 from firstshot.encoders.pooling import POOLINGS
-from firstshot.scoring.approximate import INDEXES
 from firstshot.scoring.normalizers import NORMALIZERS
 from firstshot.scoring.points import METRICS
 from firstshot.scoring.threshold import METHODS
@@ -141,7 +140,6 @@ def test_every_command_that_a_text_gives_exists_and_takes_the_options_beside_it(
 
 VALUES = {
     "normaliser": ("--normalizer", NORMALIZERS),
-    "index": ("--index", INDEXES),
     "threshold method": ("--threshold", METHODS),
     "metric": ("--metric", METRICS),
     "pooling": ("--pooling", POOLINGS),

@@ -55,6 +55,18 @@ def write(path, members, manifest):
             archive.writestr(name, content)
 
 
+@pytest.mark.parametrize("index", ["exact", "faiss"])
+def test_a_file_that_names_the_removed_approximate_index_is_searched_exactly(
+    saved, tmp_path, index
+):
+    members = contents(saved)
+    manifest = json.loads(members.pop("manifest.json"))
+    manifest["settings"]["index"] = index
+    write(tmp_path / "older.firstshot", members, manifest)
+    older, newer = Detector.load(tmp_path / "older.firstshot"), Detector.load(saved)
+    assert older.score([CLIP], sample_rate=16000) == newer.score([CLIP], sample_rate=16000)
+
+
 def refused_or_sound(path, what):
     """Load and score; anything but an error in one line or finite numbers is a fault."""
     try:

@@ -23,10 +23,6 @@ from firstshot.cli.options import (
 from firstshot.cli.progress import progress_bars
 
 RATE_HELP = "Share of normal clips that may be called anomalous."
-INDEX_HELP = (
-    "What finds the best normal clips: exact, or faiss, which misses some of them (its recall is "
-    "printed) and is worth it for hundreds of thousands of clips, scored by a program that stays."
-)
 METHOD_HELP = (
     "conformal (promises the rate), quantile (of the normal scores) or gamma (the challenge's way)."
 )
@@ -66,7 +62,6 @@ def fit(
             "searched where it lies there; for hundreds of thousands of members."
         ),
     ] = "float32",
-    index: Annotated[str, typer.Option(help=INDEX_HELP)] = "exact",
     length: Length = "native",
     channel: Channel = "mean",
     false_alarm_rate: Annotated[float, typer.Option(help=RATE_HELP)] = 0.1,
@@ -96,7 +91,6 @@ def fit(
         false_alarm_rate=false_alarm_rate,
         bank_precision=bank_precision,
         encoder_settings=_encoder_settings(weights, runtime, precision),
-        index=index,
     )
     with progress_bars(quiet) as bars, telling(bars("comparing normal clips")):
         detector.fit(
@@ -110,8 +104,6 @@ def fit(
     reason = getattr(detector.hear().encoder, "reason", "")
     if reason:
         typer.echo(f"picked {reason}", err=True)
-    if index == "faiss":
-        typer.echo(_recall_note(detector.recall_), err=True)
     domains = [row.domain for row in detector.rows_]
     typer.echo(
         f"learned {domains.count('source')} source and {domains.count('target')} target clips "
@@ -155,17 +147,6 @@ def calibrate(
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
     detector.save(out or detector_file)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
-
-
-def _recall_note(recall: float | None) -> str:
-    from firstshot.scoring.approximate import LEAST_MEMBERS, SAMPLE
-
-    if recall is None:
-        return f"index faiss: banks of fewer than {LEAST_MEMBERS} clips are searched exactly"
-    return (
-        f"index faiss: recall {recall:.3f} on {SAMPLE} normal clips, each left out in turn "
-        "(the lowest over layers and domains)"
-    )
 
 
 def _encoder_settings(

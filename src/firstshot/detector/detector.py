@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, member_rows
 from firstshot.detector.file import MappedFile, MemberRow
 from firstshot.detector.hearing import Hearing
-from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts, lowest_recall
+from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.detector.prediction import (
     clip_scores,
     heard_seconds,
@@ -76,9 +76,7 @@ class Detector:
         What members are kept in; float16 halves the file and is searched where it lies in it.
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
-    index : "exact" or "faiss"
-        What answers queries. `faiss` is for hundreds of thousands of clips; `recall_` is the share
-        of normal clips that it scores exactly (None where all is exact).
+
 
     Examples
     --------
@@ -106,7 +104,6 @@ class Detector:
     memmixup: bool = False
     bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
-    index: str = "exact"
 
     settings_: dict[str, Any] = field(init=False, repr=False)
     hearing_: Hearing = field(init=False, repr=False)
@@ -120,7 +117,6 @@ class Detector:
     calibration_windows_: int | None = field(init=False, repr=False)
     heard_seconds_: tuple[float, float] | None = field(init=False, repr=False)
     threshold_: Threshold = field(init=False, repr=False)
-    recall_: float | None = field(init=False, repr=False)
     mapped_: MappedFile | None = field(init=False, repr=False)
 
     def fit(
@@ -202,7 +198,6 @@ class Detector:
         self.levels_ = np.full(len(rows), np.nan, dtype=np.float32)
         self.calibration_windows_, self.heard_seconds_ = None, None
         self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
-        self.recall_ = lowest_recall(self.parts_)
 
     def hear(self, fetch_missing: bool = True) -> Hearing:
         """Check the settings, load the encoder once, and return how clips are heard.

@@ -24,13 +24,14 @@ SETTINGS = (
     "memmixup",
     "bank_precision",
     "encoder_settings",
-    "index",
 )
 """The constructor's arguments that a manifest keeps."""
 
-_LATER = ("bank_precision", "index")
-"""Those that older files lack; their default is what was meant."""
-_WORDS = ("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision", "index")
+_ADDED = ("bank_precision",)
+"""Settings that older files lack; their default applies."""
+_REMOVED = ("index",)
+"""Settings of older files that changed no fitted value and no longer exist."""
+_WORDS = ("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision")
 HEARD = ("shortest", "longest")
 """How many seconds are heard of the normal clips."""
 _SECONDS = (1e-6, 1e9)
@@ -94,8 +95,8 @@ def _heard_seconds(table: Table) -> tuple[float, float]:
 
 
 def _settings(table: Table) -> dict[str, Any]:
-    given = table.only(SETTINGS).values
-    words = {n: table.line(n) for n in _WORDS if n in given or n not in _LATER}
+    given = table.only((*SETTINGS, *_REMOVED)).values
+    words = {n: table.line(n) for n in _WORDS if n in given or n not in _ADDED}
     channel = "mean" if given.get("channel") == "mean" else None
     return {
         **words,

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
-from firstshot.scoring.approximate import approximate, check_index, query, with_lists
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.half import narrow
-from firstshot.scoring.neighbors import Index
+from firstshot.scoring.neighbors import Index, search
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
 from firstshot.scoring.points import make_points
 from firstshot.scoring.states import State
@@ -37,8 +36,7 @@ class Recipe:
 
     The transform's name; the normaliser's name, metric and parameters; whether MemMixup widens the
     target bank that clips are scored against; whether layers are parts of their own (`score_mean`)
-    or joined into one (`concat`); what members are kept in; and what answers queries, the `exact`
-    search or `faiss`.
+    or joined into one (`concat`); and what members are kept in.
     """
 
     transform: str
@@ -48,7 +46,6 @@ class Recipe:
     memmixup: bool = False
     combine: str = "score_mean"
     bank_precision: str = "float32"
-    index: str = "exact"
 
     def check(self) -> None:
         """Raise ParameterError for names and values that no part can have."""
@@ -60,7 +57,6 @@ class Recipe:
             )
         make_transform(self.transform)
         self.unfitted_normalizer()
-        check_index(self.index)
 
     def join(self, layers: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Return one array per part: the layers as they are, or joined into one."""
@@ -85,8 +81,7 @@ class Part:
     """One nearest-neighbour system.
 
     `bank` holds the embeddings as the encoder gave them, `moved` the same after the transform; with
-    the transform `none` the two are one. `recall` is that of the approximate index, the lowest of
-    its banks; None where queries are answered exactly.
+    the transform `none` the two are one.
     """
 
     label: str
@@ -95,13 +90,11 @@ class Part:
     transform: Transform
     normalizer: Normalizer
     metric: str
-    recall: float | None = None
 
     @cached_property
     def index(self) -> Index:
         """All members, to be searched for the nearest; made when a clip's are first asked for."""
-        index = Index.of(make_points(self.moved.embeddings, self.metric, "member"))
-        return index if self.recall is None else with_lists(index, 1)[0]
+        return Index.of(make_points(self.moved.embeddings, self.metric, "member"))
 
 
 @dataclass(frozen=True)
@@ -148,8 +141,7 @@ def fit_part(
         normalizer = normalizer.restore(used.arrays(), saved.state)
     else:
         normalizer = normalizer.fit(used.arrays(), used.names())
-    recall = approximate(normalizer) if recipe.index == "faiss" else None
-    return Part(label, bank, moved, transform, normalizer, recipe.metric, recall)
+    return Part(label, bank, moved, transform, normalizer, recipe.metric)
 
 
 def fit_parts(
@@ -165,11 +157,6 @@ def fit_parts(
         fit_part(label, bank, rows, recipe, saved[i] if saved else None)
         for i, (label, bank) in enumerate(zip(labels, layers, strict=True))
     )
-
-
-def lowest_recall(parts: Sequence[Part]) -> float | None:
-    """Return the lowest recall of the parts, or None where all are searched exactly."""
-    return min((part.recall for part in parts if part.recall is not None), default=None)
 
 
 def saved_parts(parts: Sequence[Part]) -> list[SavedPart]:
@@ -217,7 +204,7 @@ def nearest_members(
     if count == 0:
         return tuple(() for _ in clips)
     queries = make_points(part.transform(clips), part.metric, "query")
-    distances, rows = query(queries, part.index, count)
+    distances, rows = search(queries, part.index, count)
     return tuple(
         tuple(
             Neighbor(members[row].clip, members[row].domain, float(distance))

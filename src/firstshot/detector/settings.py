@@ -46,7 +46,6 @@ def read_settings(
         settings["memmixup"],
         settings["combine"],
         settings["bank_precision"],
-        settings["index"],
     )
     recipe.check()
     return hearing, recipe

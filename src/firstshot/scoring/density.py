@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, FirstshotWarning
-from firstshot.scoring.approximate import query
 from firstshot.scoring.domains import (
     BankArrays,
     BankNames,
@@ -33,7 +32,7 @@ from firstshot.scoring.domains import (
     smallest,
     warn_few,
 )
-from firstshot.scoring.index import Index, Pairs, Remake
+from firstshot.scoring.index import Index, Pairs
 from firstshot.scoring.neighbors import search
 from firstshot.scoring.points import Points, first_copies, make_points
 from firstshot.scoring.rows import different_rows, gathered, joined, numbered, taken
@@ -167,15 +166,9 @@ class LocalDensity:
         check_fitted(self)
         queries = make_points(Q, self.metric, "query", names)
         return {
-            domain: query(queries, index, 1, scale=density)[0][:, 0]
+            domain: search(queries, index, 1, scale=density)[0][:, 0]
             for domain, (index, density) in self.indexes_.items()
         }
-
-    def replace_indexes(self, remake: Remake) -> None:
-        """Put `remake(domain, index, k, scale)` in the place of every index that queries meet."""
-        check_fitted(self)
-        for domain, (index, density) in self.indexes_.items():
-            self.indexes_[domain] = (remake(domain, index, 1, density), density)
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return every training clip's score had bank and densities been made without it."""
@@ -248,15 +241,9 @@ class DomainLocalDensity:
         check_fitted(self)
         queries = make_points(Q, self.metric, "query", names)
         return {
-            domain: query(queries, bank.index, 1, scale=bank.density)[0][:, 0]
+            domain: search(queries, bank.index, 1, scale=bank.density)[0][:, 0]
             for domain, bank in self.banks_.items()
         }
-
-    def replace_indexes(self, remake: Remake) -> None:
-        """Put `remake(domain, index, k, scale)` in the place of every index that queries meet."""
-        check_fitted(self)
-        for domain, bank in self.banks_.items():
-            bank.index = remake(domain, bank.index, 1, bank.density)
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return every training clip's score had bank and densities been made without it."""

@@ -29,10 +29,9 @@ from firstshot.scoring.domains import (
     indexes_of,
     left_out_distances,
     per_domain,
-    remade,
     smallest,
 )
-from firstshot.scoring.index import Index, Remake
+from firstshot.scoring.index import Index
 from firstshot.scoring.states import State, check_names
 
 
@@ -74,11 +73,6 @@ class NearestDistance:
         """Return each domain's term; `score` is their minimum."""
         check_fitted(self)
         return domain_distances(Q, names, self.indexes_, self.metric, self.k)
-
-    def replace_indexes(self, remake: Remake) -> None:
-        """Put `remake(domain, index, k, scale)` in the place of every index that queries meet."""
-        check_fitted(self)
-        self.indexes_ = remade(self.indexes_, self.k, remake)
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return every training clip's score had it not been in its bank."""
@@ -141,11 +135,6 @@ class TransductiveZScore:
             domain: (d - d.mean()) / deviation_of(d, f"the test clips' distances to the {domain}")
             for domain, d in terms.items()
         }
-
-    def replace_indexes(self, remake: Remake) -> None:
-        """Put `remake(domain, index, k, scale)` in the place of every index that queries meet."""
-        check_fitted(self)
-        self.indexes_ = remade(self.indexes_, self.k, remake)
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return the training clips' scores, standardised by their own left-out distances."""

@@ -30,10 +30,9 @@ from firstshot.scoring.domains import (
     indexes_of,
     left_out_distances,
     per_domain,
-    remade,
     smallest,
 )
-from firstshot.scoring.index import Index, Remake
+from firstshot.scoring.index import Index
 from firstshot.scoring.states import State, check_names, read_statistics
 
 
@@ -93,11 +92,6 @@ class DomainZScore:
         check_fitted(self)
         terms = domain_distances(Q, names, self.indexes_, self.metric, self.k)
         return {domain: _standardise(d, self.statistics_[domain]) for domain, d in terms.items()}
-
-    def replace_indexes(self, remake: Remake) -> None:
-        """Put `remake(domain, index, k, scale)` in the place of every index that queries meet."""
-        check_fitted(self)
-        self.indexes_ = remade(self.indexes_, self.k, remake)
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return every training clip's score had bank and statistics been made without it."""

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
-from firstshot.scoring.approximate import query
-from firstshot.scoring.index import Index, Pairs, Remake
+from firstshot.scoring.index import Index, Pairs
 from firstshot.scoring.neighbors import search
 from firstshot.scoring.points import Points, check_metric, make_points
 
@@ -141,17 +140,9 @@ def domain_distances(
     metric: str,
     k: int,
 ) -> dict[str, Scores]:
-    """Return d of the queries (q, values) for every domain that holds clips; by lists if any."""
+    """Return d of the queries (q, values) for every domain that holds clips."""
     queries = make_points(Q, metric, "query", names)
-    return {
-        domain: query(queries, index, min(k, len(index)))[0].mean(axis=1)
-        for domain, index in indexes.items()
-    }
-
-
-def remade(indexes: Mapping[str, Index], k: int, remake: Remake) -> dict[str, Index]:
-    """Return `remake` of every domain's index."""
-    return {domain: remake(domain, index, k, None) for domain, index in indexes.items()}
+    return {domain: mean_distance(queries, index, k) for domain, index in indexes.items()}
 
 
 def left_out_distances(indexes: Mapping[str, Index], k: int) -> dict[str, dict[str, Scores]]:

@@ -9,7 +9,7 @@ its rows stay where they are, on disk if they are mapped, and become operands a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -62,8 +62,7 @@ class Index:
     it from a row as float32 rounds once.
     `squares` (n,) are the squared norms; `unit` is a power of two: scaling rounds nothing.
     `centred` is float32 (n, values + 2), the centred values, their squared norm, and 1, or None for
-    a float16 bank; `sketch` is None where it would rule too little out. `lists` are None where
-    queries are answered exactly (`approximate`); `search` does not look at them.
+    a float16 bank; `sketch` is None where it would rule too little out.
     """
 
     points: Points
@@ -72,7 +71,6 @@ class Index:
     squares: NDArray[np.float64]
     centred: NDArray[np.float32] | None
     sketch: Sketch | None
-    lists: object = None
 
     @classmethod
     def of(cls, points: Points) -> Index:
@@ -144,10 +142,6 @@ class Index:
             room = operand[start - block.start : few.stop - block.start, :-2]
             np.multiply(values, unit, out=room)
         return operand
-
-
-Remake: TypeAlias = Callable[[str, Index, int, NDArray[np.float64] | None], Index]
-"""Called with (domain, index, k best that are asked for, scale or None)."""
 
 
 def with_norms(
