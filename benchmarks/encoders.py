@@ -30,11 +30,11 @@ import numpy as np
 import reference_style
 import torch
 
-from firstshot.bench import made_up_encoder
-from firstshot.encoders.precision import describe_processor
-from firstshot.encoders.runtime import compile_network, with_runtime
-from firstshot.encoders.runtime_openvino import openvino_precisions
-from firstshot.timing import matrix_peak
+from firstshot.deploy.benchmark import made_up_encoder
+from firstshot.deploy.timing import matrix_peak
+from firstshot.encoders.runtimes.openvino import openvino_precisions
+from firstshot.encoders.runtimes.processor import describe_processor
+from firstshot.encoders.runtimes.with_runtime import compile_network, with_runtime
 
 SAMPLES, RATE = 160000, 16000
 ENCODERS = ("ced_tiny", "eat", "beats_ft1")

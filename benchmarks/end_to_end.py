@@ -34,12 +34,12 @@ import torch
 from numpy.typing import NDArray
 
 from firstshot import Detector
-from firstshot.bench import made_up_encoder
+from firstshot.deploy.benchmark import made_up_encoder
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.encoders.logmel import LogMel
-from firstshot.encoders.precision import describe_processor
-from firstshot.encoders.runtime import with_runtime
-from firstshot.encoders.runtime_openvino import openvino_precisions
+from firstshot.encoders.runtimes.openvino import openvino_precisions
+from firstshot.encoders.runtimes.processor import describe_processor
+from firstshot.encoders.runtimes.with_runtime import with_runtime
 from firstshot.errors import FirstshotWarning
 
 LAYERS = (7, 10)

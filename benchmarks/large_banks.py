@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.precision import describe_processor
+from firstshot.encoders.runtimes.processor import describe_processor
 from firstshot.scoring import make_normalizer, telling
-from firstshot.scoring.neighbors import distances
+from firstshot.scoring.search.exact import distances
 
 BLOCK = 8192
 CHECKED = 2
@@ -179,7 +179,7 @@ def measure_fit(bank: NDArray[np.float16]) -> None:
 
 def print_shares(folder: Path, decays: list[float]) -> None:
     """Print the share of variance that leading directions hold, of real and of made-up banks."""
-    from firstshot.bench import made_up_encoder
+    from firstshot.deploy.benchmark import made_up_encoder
     from firstshot.sound.audio import load_waveform
 
     encoder, rate = made_up_encoder("ced_tiny"), 16000

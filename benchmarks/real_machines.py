@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.dcase.layout import MachineSection, read_layout
-from firstshot.dcase.section import join_section, score_section
-from firstshot.dcase.system import System, load_system
+from firstshot.dcase.data.layout import MachineSection, read_layout
+from firstshot.dcase.running.section import join_section, score_section
+from firstshot.dcase.running.system import System, load_system
 from firstshot.errors import FirstshotWarning
 from firstshot.scoring import make_normalizer
 from firstshot.scoring.metrics import official_score, section_metrics

@@ -37,8 +37,8 @@ def written_out_attention() -> Iterator[list[Tensor]]:
         return mixed
 
     with (
-        patch("firstshot.encoders.transformer.attend", attend),
-        patch("firstshot.encoders.beats_attention.attend", attend),
+        patch("firstshot.encoders.models.transformer.attend", attend),
+        patch("firstshot.encoders.models.beats_attention.attend", attend),
     ):
         yield maps
 

@@ -37,7 +37,7 @@ found = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())
 print("peak", int(found[1]) / 1024 if found else float("nan"), flush=True)
 """
 OURS = f"""{BLOCK}
-from firstshot.bundle import load_bundle
+from firstshot.deploy.bundle import load_bundle
 print("score", load_bundle(sys.argv[1]).score(sys.argv[2])[0], flush=True)
 {MEMORY}
 """
@@ -94,9 +94,9 @@ def parse_arguments() -> argparse.Namespace:
 def make_bundle(folder: Path, members: int) -> None:
     """Fit CED tiny with made-up weights on noise, and export it."""
     from firstshot import Detector
-    from firstshot.bench import made_up_encoder
+    from firstshot.deploy.benchmark import made_up_encoder
+    from firstshot.deploy.export import export_detector
     from firstshot.errors import FirstshotWarning
-    from firstshot.export import export_detector
 
     warnings.simplefilter("ignore", FirstshotWarning)
     draws = np.random.default_rng(1)

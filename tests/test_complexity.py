@@ -12,7 +12,7 @@ from firstshot.complexity import (
     complexity_table,
     total,
 )
-from firstshot.encoders.geometry import (
+from firstshot.encoders.specs.geometry import (
     BEATS,
     CED_TINY,
     EAT_BASE,

@@ -55,7 +55,7 @@ SHOW = f"\nimport sys\nprint(sorted(m for m in {HEAVY!r} if m in sys.modules))"
         "import firstshot",
         "import firstshot; firstshot.Detector, firstshot.Ensemble, firstshot.list_encoders()",
         "import firstshot; firstshot.load_encoder('logmel')",
-        "import firstshot.scoring, firstshot.dcase.evaluate, firstshot.complexity",
+        "import firstshot.scoring, firstshot.dcase.evaluation.evaluate, firstshot.complexity",
     ],
 )
 def test_importing_brings_in_nothing_heavy(code):

@@ -7,15 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from firstshot.autoencoder.settings import TrainingSettings
-from firstshot.bench import bench
 from firstshot.cli import app
 from firstshot.cli.options import parse_channel
 from firstshot.complexity import complexity
+from firstshot.deploy.benchmark import bench
 from firstshot.detector import Detector
 from firstshot.encoders import load_encoder
-from firstshot.encoders.pipeline import count_workers, in_order
-from firstshot.encoders.precision import count_threads
 from firstshot.errors import ParameterError
+from firstshot.ordered_threads import count_threads, count_workers, in_order
 from firstshot.scoring.bank import make_bank, memmixup, merge
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.threshold import fit_threshold

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.dcase.layout import read_layout
-from firstshot.dcase.run import run_system
-from firstshot.dcase.section import join_section, score_section
-from firstshot.dcase.system import load_system
+from firstshot.dcase.data.layout import read_layout
+from firstshot.dcase.running.run import run_system
+from firstshot.dcase.running.section import join_section, score_section
+from firstshot.dcase.running.system import load_system
 from firstshot.report.table import overall_metrics
 from firstshot.store import EmbeddingStore
 

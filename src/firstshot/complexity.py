@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firstshot.encoders.geometry import GEOMETRIES
+from firstshot.encoders.specs.geometry import GEOMETRIES
 from firstshot.errors import ParameterError
 from firstshot.numbers import check_whole
 

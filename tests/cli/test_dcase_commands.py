@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.dcase.layout import read_layout
+from firstshot.dcase.data.layout import read_layout
 
 
 def test_run_prints_a_row_per_machine_and_where_the_results_are(firstshot, dataset, finished):

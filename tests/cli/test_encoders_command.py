@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from firstshot.cli.encoders import app
 from firstshot.complexity import FIVE_ENCODERS, complexity
-from firstshot.encoders.catalog import ENCODERS
+from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import FirstshotError, ParameterError, WeightsError
 
 TABLE_4 = {

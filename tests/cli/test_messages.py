@@ -13,10 +13,10 @@ import typer.main
 
 import firstshot
 from firstshot.cli import app
-from firstshot.dcase.system import System
+from firstshot.dcase.running.system import System
 from firstshot.encoders.pooling import POOLINGS
 from firstshot.scoring.normalizers import NORMALIZERS
-from firstshot.scoring.points import METRICS
+from firstshot.scoring.search.vectors import METRICS
 from firstshot.scoring.threshold import METHODS
 from firstshot.sound.audio import LengthPolicy
 
@@ -25,17 +25,17 @@ DOCUMENTS = [SOURCE.parents[1] / "README.md", *sorted((SOURCE.parents[1] / "docs
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 COMMAND = re.compile(r"firstshot((?: [a-z]+)+)([^`]*)")
 READERS = {
-    "dcase/download.py": {"dcase download"},
-    "dcase/fetch.py": {"dcase download"},
-    "dcase/record_api.py": {"dcase download"},
-    "dcase/records.py": {"dcase download"},
-    "dcase/unpack.py": {"dcase download"},
-    "dcase/run.py": {"dcase run"},
-    "dcase/run_folder.py": {"dcase run", "dcase sweep"},
-    "dcase/sweep.py": {"dcase sweep"},
-    "dcase/submission_meta.py": {"dcase submit"},
-    "dcase/submit.py": {"dcase submit"},
-    "export.py": {"export"},
+    "dcase/data/download.py": {"dcase download"},
+    "dcase/data/resume.py": {"dcase download"},
+    "dcase/data/zenodo.py": {"dcase download"},
+    "dcase/data/archives.py": {"dcase download"},
+    "dcase/data/unpack.py": {"dcase download"},
+    "dcase/running/run.py": {"dcase run"},
+    "dcase/running/run_folder.py": {"dcase run", "dcase sweep"},
+    "dcase/sweeping/sweep.py": {"dcase sweep"},
+    "dcase/submitting/meta_yaml.py": {"dcase submit"},
+    "dcase/submitting/submit.py": {"dcase submit"},
+    "deploy/export.py": {"export"},
 }
 """Of modules that one command alone leads to; any other message may reach whoever fits."""
 FITTING = {"fit", "dcase run"}

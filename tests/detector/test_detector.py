@@ -27,7 +27,7 @@ from firstshot.errors import (
 )
 from firstshot.scoring import make_normalizer, make_transform
 from firstshot.scoring.normalizers import NORMALIZERS
-from firstshot.scoring.points import METRICS
+from firstshot.scoring.search.vectors import METRICS
 from firstshot.scoring.threshold import p_value
 from firstshot.scoring.transform import TRANSFORMS
 

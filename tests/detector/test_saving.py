@@ -17,8 +17,8 @@ from firstshot.detector import Detector, file
 from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write_detector_file
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
-from firstshot.scoring.domains import OwnNeighbors
 from firstshot.scoring.normalizers import NORMALIZERS
+from firstshot.scoring.normalizers.domains import OwnNeighbors
 from firstshot.scoring.transform import TRANSFORMS
 
 FILES = Path(__file__).parent / "files"

@@ -88,8 +88,8 @@ class Shared(Watched):
 
 def torch_encoder():
     torch = pytest.importorskip("torch")
-    from firstshot.encoders.eat import EatSpec
-    from firstshot.encoders.geometry import EatGeometry
+    from firstshot.encoders.models.eat import EatSpec
+    from firstshot.encoders.specs.geometry import EatGeometry
     from firstshot.encoders.torch_encoder import TorchEncoder
 
     geometry = EatGeometry(dim=48, heads=4, depth=2, least_frames=16)

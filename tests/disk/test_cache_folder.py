@@ -8,10 +8,10 @@ import pytest
 
 from firstshot.cli.options import open_store
 from firstshot.disk.cache_folder import cache_folder, user_cache_folder
-from firstshot.encoders.catalog import ENCODERS
-from firstshot.encoders.fetch import find_in_hub_cache
-from firstshot.encoders.measured import keep_measured, read_measured
-from firstshot.encoders.weight_cache import read_pointer
+from firstshot.encoders.runtimes.measured import keep_measured, read_measured
+from firstshot.encoders.weights.cache import read_pointer
+from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.hub import find_in_hub_cache
 from firstshot.errors import OutputError
 from firstshot.store import default_store_folder
 

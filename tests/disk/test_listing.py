@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import firstshot
-from firstshot.dcase.clip_names import read_attributes
-from firstshot.dcase.submission import read_rows
-from firstshot.dcase.submit import check_submission
-from firstshot.dcase.system import load_system
+from firstshot.dcase.data.clip_names import read_attributes
+from firstshot.dcase.evaluation.score_files import read_rows
+from firstshot.dcase.running.system import load_system
+from firstshot.dcase.submitting.submit import check_submission
 from firstshot.disk import listing
 from firstshot.disk.listing import Unlisted, is_folder, list_files, why_closed, why_no_file
 from firstshot.errors import FirstshotError

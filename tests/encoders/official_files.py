@@ -19,11 +19,11 @@ import torch
 from safetensors.torch import save_file
 from tests.encoders import beats_eat_recipe, ced_m2d_recipe
 
-from firstshot.encoders import geometry
-from firstshot.encoders.beats import spec_from_cfg
-from firstshot.encoders.catalog import ENCODERS, EncoderRecord
+from firstshot.encoders.models.beats import spec_from_cfg
+from firstshot.encoders.specs import geometry
 from firstshot.encoders.torch_encoder import TorchEncoder
-from firstshot.encoders.weights import build_spec
+from firstshot.encoders.weights.catalog import ENCODERS, EncoderRecord
+from firstshot.encoders.weights.read import build_spec
 
 _LOCAL = ced_m2d_recipe.LOCAL
 _EAT = geometry.EatGeometry(dim=48, heads=4, depth=2)

@@ -13,9 +13,9 @@ import soxr
 
 torch = pytest.importorskip("torch")
 
-from firstshot.encoders import beats, eat  # noqa: E402
-from firstshot.encoders.geometry import EatGeometry  # noqa: E402
+from firstshot.encoders.models import beats, eat  # noqa: E402
 from firstshot.encoders.protocol import Encoder  # noqa: E402
+from firstshot.encoders.specs.geometry import EatGeometry  # noqa: E402
 from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
 from firstshot.errors import ParameterError, SoundError  # noqa: E402
 

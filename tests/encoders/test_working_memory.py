@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from firstshot.encoders.geometry import BEATS, CED_TINY, M2D_CLAP
 from firstshot.encoders.logmel import LogMel
+from firstshot.encoders.specs.geometry import BEATS, CED_TINY, M2D_CLAP
 from firstshot.encoders.working_memory import working_bytes
 
 SECOND = 16000

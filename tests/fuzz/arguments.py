@@ -60,7 +60,7 @@ def _data_set(case: Case, **numbers: Any) -> None:
 
 
 def _evaluate(case: Case, **numbers: Any) -> None:
-    from firstshot.dcase.evaluate import evaluate_scores
+    from firstshot.dcase.evaluation.evaluate import evaluate_scores
 
     evaluate_scores(case.samples / "run", case.samples / "truth", **numbers)
 
@@ -97,8 +97,7 @@ def _complexity(case: Case, **numbers: Any) -> None:
 
 
 def _count(case: Case, **numbers: Any) -> None:
-    from firstshot.encoders.pipeline import count_workers
-    from firstshot.encoders.precision import count_threads
+    from firstshot.ordered_threads import count_threads, count_workers
 
     count_threads(numbers["threads"])
     count_workers(numbers["workers"])
@@ -166,10 +165,10 @@ def parse_text(case: Case) -> None:
     """Texts that are read as numbers, names or addresses."""
     from firstshot.cli.learn import _parse_layers
     from firstshot.cli.options import parse_channel
-    from firstshot.dcase.clip_names import parse_clip_name, parse_supplemental_name
-    from firstshot.dcase.record_api import Connection
-    from firstshot.dcase.submission import file_name
-    from firstshot.dcase.system import load_system
+    from firstshot.dcase.data.clip_names import parse_clip_name, parse_supplemental_name
+    from firstshot.dcase.data.zenodo import Connection
+    from firstshot.dcase.evaluation.score_files import file_name
+    from firstshot.dcase.running.system import load_system
     from firstshot.encoders import load_encoder
     from firstshot.sound.audio import LengthPolicy
 

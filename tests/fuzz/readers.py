@@ -52,7 +52,7 @@ def _change_one(case: Case, folder: Path) -> None:
 
 @target("audio", 40)
 def read_audio(case: Case) -> None:
-    from firstshot.dcase.clip_header import read_clip_header
+    from firstshot.dcase.data.clip_header import read_clip_header
     from firstshot.sound.audio import load_waveform
 
     sample = case.dice.choice(tree_of(case.samples / "audio"))
@@ -138,7 +138,7 @@ if has("torch") and has("onnx") and has("onnxruntime"):
 
     @target("bundle", 6)
     def read_bundle(case: Case) -> None:
-        from firstshot.bundle import sha256_of
+        from firstshot.deploy.bundle import sha256_of
 
         folder = _copy(case, "bundle")
         _change_one(case, folder)
@@ -169,7 +169,7 @@ def read_store(case: Case) -> None:
 
 @target("system file", 40)
 def read_system(case: Case) -> None:
-    from firstshot.dcase.system import System, list_systems, load_system
+    from firstshot.dcase.running.system import System, list_systems, load_system
 
     name = case.dice.choice([name for name in list_systems() if name != "system4"])
     text = (resources.files("firstshot.dcase") / "systems" / f"{name}.toml").read_text()
@@ -191,8 +191,8 @@ def read_system(case: Case) -> None:
 
 @target("run by a system file", 5)
 def run_system_file(case: Case) -> None:
-    from firstshot.dcase.run import run_system
-    from firstshot.dcase.system import load_system
+    from firstshot.dcase.running.run import run_system
+    from firstshot.dcase.running.system import load_system
 
     text = (resources.files("firstshot.dcase") / "systems" / "embedded.toml").read_text()
     tree = change.mutate_tree(case.dice, tomllib.loads(text))
@@ -207,7 +207,7 @@ def run_system_file(case: Case) -> None:
 
 @target("scores and truth", 30)
 def read_scores(case: Case) -> None:
-    from firstshot.dcase.evaluate import evaluate_scores
+    from firstshot.dcase.evaluation.evaluate import evaluate_scores
 
     scores, truth = _copy(case, "run"), _copy(case, "truth")
     _change_one(case, case.dice.choice((scores, truth)))
@@ -218,8 +218,8 @@ def read_scores(case: Case) -> None:
 @target("run folder", 30)
 def read_run_folder(case: Case) -> None:
     from firstshot.cli import app
-    from firstshot.dcase.compare import compare_runs
-    from firstshot.dcase.submit import write_submission
+    from firstshot.dcase.comparing.compare import compare_runs
+    from firstshot.dcase.submitting.submit import write_submission
 
     folder = _copy(case, "run")
     _change_one(case, folder)
@@ -246,7 +246,7 @@ def read_sweep_folder(case: Case) -> None:
 
 @target("submission", 20)
 def read_submission(case: Case) -> None:
-    from firstshot.dcase.submit import check_submission
+    from firstshot.dcase.submitting.submit import check_submission
 
     def inside(name: str, content: bytes) -> bytes:
         if name.endswith(".csv"):
@@ -261,7 +261,7 @@ def read_submission(case: Case) -> None:
 
 @target("archive", 20)
 def read_archive(case: Case) -> None:
-    from firstshot.dcase.unpack import unpack
+    from firstshot.dcase.data.unpack import unpack
 
     path = case.folder / "archive.zip"
     data = (case.samples / "archive.zip").read_bytes()
@@ -275,8 +275,8 @@ def read_archive(case: Case) -> None:
 
 @target("attributes and clip names", 25)
 def read_data_set(case: Case) -> None:
-    from firstshot.dcase.check import check
-    from firstshot.dcase.layout import read_layout
+    from firstshot.dcase.data.check import check
+    from firstshot.dcase.data.layout import read_layout
 
     root = case.folder / "data"
     for path in tree_of(case.samples / "data"):
@@ -308,8 +308,8 @@ def _rename(case: Case, path: Path) -> None:
 
 @target("record of an archive", 25)
 def read_record(case: Case) -> None:
-    from firstshot.dcase.fetch import fetch
-    from firstshot.dcase.record_api import Connection, choose_file, list_files
+    from firstshot.dcase.data.resume import fetch
+    from firstshot.dcase.data.zenodo import Connection, choose_file, list_files
 
     content = (case.samples / "archive.zip").read_bytes()
     url = "http://records.invalid/api"
@@ -334,9 +334,9 @@ def _silent(line: str) -> None:
 
 @target("what a download left", 10)
 def read_download_folder(case: Case) -> None:
-    from firstshot.dcase.download import download
-    from firstshot.dcase.record_api import Connection
-    from firstshot.dcase.records import select_archives
+    from firstshot.dcase.data.archives import select_archives
+    from firstshot.dcase.data.download import download
+    from firstshot.dcase.data.zenodo import Connection
 
     archive = select_archives(2020, ["dev"], ["fan"])[0]
     folder = case.folder / "data" / "dcase2020t2" / "downloads"
@@ -371,8 +371,8 @@ if has("torch"):
     @target("weights cache", 10)
     def read_weights_cache(case: Case) -> None:
         from firstshot.encoders import load_encoder
-        from firstshot.encoders.catalog import find_record
         from firstshot.encoders.pretrained import keep_file
+        from firstshot.encoders.weights.catalog import find_record
 
         os.environ["FIRSTSHOT_CACHE"] = str(case.folder / "cache")
         sample = next((case.samples / "weights").glob("eat*pretrained.safetensors"), None)
@@ -409,7 +409,7 @@ if has("torch"):
     @target("remembered runtimes", 3)
     def read_choices(case: Case) -> None:
         from firstshot.encoders import load_encoder
-        from firstshot.encoders.runtime_choice import Choice, choose
+        from firstshot.encoders.runtimes.auto import Choice, choose
 
         os.environ["FIRSTSHOT_CACHE"] = str(case.folder / "cache")
         sample = next((case.samples / "weights").glob("ced*hub.safetensors"))

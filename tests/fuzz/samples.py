@@ -105,11 +105,11 @@ def _write_detectors(folder: Path) -> None:
 
 
 def _write_runs(folder: Path) -> None:
-    from firstshot.dcase.run import run_system
-    from firstshot.dcase.submit import write_submission
-    from firstshot.dcase.sweep import run_sweep
-    from firstshot.dcase.sweep_grid import Grid
-    from firstshot.dcase.system import load_system
+    from firstshot.dcase.running.run import run_system
+    from firstshot.dcase.running.system import load_system
+    from firstshot.dcase.submitting.submit import write_submission
+    from firstshot.dcase.sweeping.grid import Grid
+    from firstshot.dcase.sweeping.sweep import run_sweep
     from firstshot.store import EmbeddingStore
 
     store = EmbeddingStore(folder / "store")
@@ -169,8 +169,8 @@ def training_settings(epochs: int) -> object:
 
 
 def _write_bundle(folder: Path) -> None:
+    from firstshot.deploy.export import export_detector
     from firstshot.detector import Detector
-    from firstshot.export import export_detector
 
     weights = next((folder / "weights").glob("ced*"))
     noise = 0.1 * np.random.default_rng(0).standard_normal((9, 2 * RATE)).astype(np.float32)
@@ -186,8 +186,8 @@ def small_defaults() -> None:
     if has("torch"):
         from tests.encoders import official_files as official
 
-        from firstshot.encoders import runtime_choice
-        from firstshot.encoders.catalog import ENCODERS
+        from firstshot.encoders.runtimes import auto as runtime_choice
+        from firstshot.encoders.weights.catalog import ENCODERS
 
         runtime_choice.PROBE_SECONDS = 0.0
         ENCODERS.update(official.MINI)

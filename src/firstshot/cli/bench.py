@@ -14,7 +14,7 @@ from firstshot.cli.options import Quiet
 from firstshot.cli.progress import progress_bars
 
 if TYPE_CHECKING:
-    from firstshot.bench import BenchReport
+    from firstshot.deploy.benchmark import BenchReport
 
 
 def bench(
@@ -47,7 +47,7 @@ def bench(
 
     Example: firstshot bench --encoder ced_tiny --runtime openvino
     """
-    from firstshot.bench import bench as measure
+    from firstshot.deploy.benchmark import bench as measure
 
     with progress_bars(quiet) as bars:
         report = measure(

@@ -11,7 +11,7 @@ from firstshot.cli.options import Overwrite
 from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
-    from firstshot.dcase.compare import Comparison
+    from firstshot.dcase.comparing.compare import Comparison
 
 
 def compare(
@@ -33,33 +33,33 @@ def compare(
 
     Example: firstshot dcase compare runs/dev-system4 --csv compare.csv --page compare.html
     """
-    from firstshot.dcase.compare import compare_runs
+    from firstshot.dcase.comparing.compare import compare_runs
     from firstshot.disk.files import check_replaceable, write_result
 
     if csv is not None:
-        from firstshot.dcase.comparison_table import is_comparison_csv
+        from firstshot.dcase.comparing.table import is_comparison_csv
 
         check_replaceable(csv, overwrite, "comparison", "compare.csv", is_comparison_csv)
     if page is not None:
-        from firstshot.dcase.comparison_page import is_comparison_page
+        from firstshot.dcase.comparing.page import is_comparison_page
 
         check_replaceable(page, overwrite, "comparison", "compare.html", is_comparison_page)
     comparisons = compare_runs(runs, against)
     for comparison in comparisons:
         _print(comparison)
     if csv is not None:
-        from firstshot.dcase.comparison_table import comparison_csv
+        from firstshot.dcase.comparing.table import comparison_csv
 
         typer.echo(f"the values: {write_result(csv, comparison_csv(comparisons))}")
     if page is not None:
-        from firstshot.dcase.comparison_page import render_comparison
+        from firstshot.dcase.comparing.page import render_comparison
 
         typer.echo(f"the page: {write_result(page, render_comparison(comparisons))}")
 
 
 def _print(comparison: Comparison) -> None:
-    from firstshot.dcase.compare import METRICS
-    from firstshot.dcase.comparison_table import comparison_rows, heading, standing_rows
+    from firstshot.dcase.comparing.compare import METRICS
+    from firstshot.dcase.comparing.table import comparison_rows, heading, standing_rows
 
     typer.echo(heading(comparison))
     print_rows(("Machine", "", *METRICS.values()), comparison_rows(comparison))

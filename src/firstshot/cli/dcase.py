@@ -27,8 +27,8 @@ from firstshot.cli.tables import print_json, print_rows, print_table, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstshot.dcase.evaluate import Evaluation
-    from firstshot.dcase.run import Run
+    from firstshot.dcase.evaluation.evaluate import Evaluation
+    from firstshot.dcase.running.run import Run
 
 app = typer.Typer(
     help="Run, check and evaluate data sets in the layout of DCASE Task 2.", no_args_is_help=True
@@ -74,8 +74,8 @@ def run(
 
     Example: firstshot dcase run data/dcase2025t2 --system embedded --out runs/first
     """
-    from firstshot.dcase.run import run_system
-    from firstshot.dcase.system import load_system
+    from firstshot.dcase.running.run import run_system
+    from firstshot.dcase.running.system import load_system
     from firstshot.disk.files import without_links
 
     chosen = load_system(system)
@@ -130,7 +130,7 @@ def check(root: Root, quiet: Quiet = False) -> None:
 
     Example: firstshot dcase check data/dcase2025t2
     """
-    from firstshot.dcase.check import check as check_root
+    from firstshot.dcase.data.check import check as check_root
 
     with progress_bars(quiet) as bars:
         report = check_root(root, progress=bars("looking at clips"))
@@ -170,7 +170,7 @@ def evaluate(
 
     Example: firstshot dcase evaluate teams/mine/system_1 --truth ground_truth --json
     """
-    from firstshot.dcase.evaluate import evaluate_scores
+    from firstshot.dcase.evaluation.evaluate import evaluate_scores
 
     evaluation = evaluate_scores(scores, truth, lenient_positions=lenient_positions)
     if as_json:

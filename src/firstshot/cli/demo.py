@@ -22,8 +22,8 @@ def demo(
     Example: firstshot demo --out demo
     """
     from firstshot.cli.dcase import print_run
-    from firstshot.dcase.run import run_system
-    from firstshot.dcase.system import load_system
+    from firstshot.dcase.running.run import run_system
+    from firstshot.dcase.running.system import load_system
     from firstshot.sound.synth_set import write_dataset
     from firstshot.store import EmbeddingStore
 

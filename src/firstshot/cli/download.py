@@ -48,8 +48,8 @@ def download(
 
     Example: firstshot dcase download --year 2025 --part dev --machine fan
     """
-    from firstshot.dcase.download import download as download_year
-    from firstshot.dcase.record_api import Connection
+    from firstshot.dcase.data.download import download as download_year
+    from firstshot.dcase.data.zenodo import Connection
 
     with _byte_bars(quiet) as (progress, tell):
         done = download_year(

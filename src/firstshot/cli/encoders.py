@@ -15,7 +15,7 @@ from firstshot.cli.options import Quiet
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from firstshot.encoders.catalog import EncoderRecord
+    from firstshot.encoders.weights.catalog import EncoderRecord
 
 app = typer.Typer(
     help="List the encoders, count what they cost, fetch their weights.",
@@ -75,10 +75,10 @@ def fetch(
 
     Example: firstshot encoders fetch ced_tiny sslam
     """
-    from firstshot.encoders.catalog import find_record
     from firstshot.encoders.pretrained import fetch as fetch_weights
     from firstshot.encoders.pretrained import keep_file, progress_bar
-    from firstshot.encoders.weight_cache import weights_folder
+    from firstshot.encoders.weights.cache import weights_folder
+    from firstshot.encoders.weights.catalog import find_record
     from firstshot.errors import ParameterError
 
     records = [find_record(name) for name in names]
@@ -101,8 +101,8 @@ def fetch(
 
 def _encoder_rows(samples: int) -> list[dict[str, Any]]:
     from firstshot.encoders import list_encoders, registered
-    from firstshot.encoders.catalog import ENCODERS
     from firstshot.encoders.logmel import LogMel
+    from firstshot.encoders.weights.catalog import ENCODERS
 
     embedded = LogMel()
     rows: list[dict[str, Any]] = [
@@ -128,7 +128,7 @@ def _encoder_rows(samples: int) -> list[dict[str, Any]]:
 
 def _pretrained_row(record: EncoderRecord, samples: int) -> dict[str, Any]:
     from firstshot.complexity import complexity
-    from firstshot.encoders.weight_cache import read_pointer, weights_folder
+    from firstshot.encoders.weights.cache import read_pointer, weights_folder
 
     counted = complexity(record.name, samples)
     pointer = read_pointer(record)

@@ -25,10 +25,10 @@ def export(
 
     Example: firstshot export fan.firstshot --out fan_bundle
     """
+    from firstshot.deploy.export import export_detector
     from firstshot.detector import Detector
     from firstshot.detector.loading import read_detector
     from firstshot.encoders import load_encoder
-    from firstshot.export import export_detector
 
     encoder = None
     if weights is not None:

@@ -63,7 +63,7 @@ NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on
 def open_detector(path: Path) -> Detector:
     """Return the detector of a file, or of the folder that `firstshot export` wrote."""
     if path.is_dir():
-        from firstshot.bundle import load_bundle
+        from firstshot.deploy.bundle import load_bundle
 
         return load_bundle(path)
     from firstshot.detector import Detector

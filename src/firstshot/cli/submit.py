@@ -38,7 +38,7 @@ def submit(
     Example: firstshot dcase submit runs/eval-system1 runs/eval-system4 --out submission.zip
     --team Curie_IdR --author "Marie Curie" --development runs/dev-system1
     """
-    from firstshot.dcase.submit import write_submission
+    from firstshot.dcase.submitting.submit import write_submission
 
     systems = write_submission(runs, out, team, author or (), development or (), overwrite)
     for system in systems:

@@ -22,7 +22,7 @@ from firstshot.cli.progress import progress_bars
 from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
-    from firstshot.dcase.sweep_table import Sweep
+    from firstshot.dcase.sweeping.table import Sweep
 
 
 def sweep(
@@ -71,10 +71,10 @@ def sweep(
 
     Example: firstshot dcase sweep data/dcase2025t2/dev_data --encoder ced_tiny --length fixed:10
     """
-    from firstshot.dcase.sweep import run_sweep
-    from firstshot.dcase.sweep_grid import NORMALIZERS, Grid
+    from firstshot.dcase.sweeping.grid import NORMALIZERS, Grid
+    from firstshot.dcase.sweeping.sweep import run_sweep
     from firstshot.disk.files import without_links
-    from firstshot.scoring.points import METRICS
+    from firstshot.scoring.search.vectors import METRICS
 
     grid = Grid(
         encoders=tuple(dict.fromkeys(encoder)),
@@ -105,7 +105,7 @@ def sweep(
 
 def _print(found: Sweep, out: Path, top: int) -> None:
     """Print the best rows of the table, and say what they are worth."""
-    from firstshot.dcase.sweep_table import (
+    from firstshot.dcase.sweeping.table import (
         TABLE,
         TERMINAL_COLUMNS,
         sweep_rows,

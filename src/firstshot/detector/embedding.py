@@ -24,9 +24,9 @@ from firstshot.detector.listening import (
     seconds_of,
 )
 from firstshot.detector.sources import Found, HasPath, Source, Sources, find_clips, list_clips
-from firstshot.encoders.pipeline import count_workers, in_order
 from firstshot.encoders.protocol import Shareable
 from firstshot.errors import FirstshotError, FirstshotWarning
+from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.bank import DOMAINS
 from firstshot.store import EmbeddingStore
 

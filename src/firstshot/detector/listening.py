@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from firstshot.detector.hearing import Clip, Hearing
 from firstshot.encoders.logmel import LogMel
-from firstshot.encoders.pipeline import Room
 from firstshot.encoders.working_memory import working_bytes
 from firstshot.errors import FirstshotError, SoundError, keep_warnings
 from firstshot.memory import free_memory
+from firstshot.ordered_threads import Room
 from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.recording import HELD_SECONDS, Recording
 from firstshot.store import EmbeddingStore, entry_key

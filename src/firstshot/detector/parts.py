@@ -19,11 +19,11 @@ from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
-from firstshot.scoring.half import narrow
-from firstshot.scoring.neighbors import Index, search
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
-from firstshot.scoring.points import make_points
-from firstshot.scoring.states import State
+from firstshot.scoring.normalizers.states import State
+from firstshot.scoring.search.exact import Index, search
+from firstshot.scoring.search.float16 import narrow
+from firstshot.scoring.search.vectors import make_points
 from firstshot.scoring.transform import Transform, make_transform
 
 COMBINATIONS = ("score_mean", "concat")

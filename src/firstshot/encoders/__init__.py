@@ -12,8 +12,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstshot.encoders.catalog import ENCODERS
 from firstshot.encoders.protocol import Encoder
+from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import FirstshotError, FirstshotWarning, ParameterError, WeightsError
 
 if TYPE_CHECKING:

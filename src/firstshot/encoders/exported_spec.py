@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.disk.documents import Table
-from firstshot.encoders.geometry import (
+from firstshot.encoders.specs.geometry import (
     PATCH,
     BeatsGeometry,
     CedGeometry,
@@ -51,7 +51,7 @@ _FIXED: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class ExportedSpec:
-    """An encoder's constants and its numpy part; see `firstshot.encoders.token_model.TokenSpec`.
+    """An encoder's constants and its numpy part; see `firstshot.encoders.specs.base.TokenSpec`.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ def _normalisation(family: str) -> dict[str, float]:
     """Return what BEATs and EAT subtract from a log-mel, and multiply it by."""
     from importlib import import_module
 
-    module = import_module(f"firstshot.encoders.{family}")
+    module = import_module(f"firstshot.encoders.models.{family}")
     return {"mean": module.MEAN, "factor": 0.5 / module.DEVIATION}
 
 

@@ -18,11 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from firstshot.disk.files import without_links
 from firstshot.disk.resumable import open_resumable
-from firstshot.encoders.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
-from firstshot.encoders.checkpoint_files import kind_of, sha256_of_file
-from firstshot.encoders.fetch import Progress, fetch_file, find_in_hub_cache
-from firstshot.encoders.runtime import TORCH_DTYPES, check_names, with_runtime
-from firstshot.encoders.weight_cache import (
+from firstshot.encoders.runtimes.with_runtime import TORCH_DTYPES, check_names, with_runtime
+from firstshot.encoders.weights.cache import (
     Pointer,
     cannot_write,
     entry_path,
@@ -32,7 +29,10 @@ from firstshot.encoders.weight_cache import (
     write_entry,
     write_pointer,
 )
-from firstshot.encoders.weights import Weights, check_torch, read_weights
+from firstshot.encoders.weights.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
+from firstshot.encoders.weights.files import kind_of, sha256_of_file
+from firstshot.encoders.weights.hub import Progress, fetch_file, find_in_hub_cache
+from firstshot.encoders.weights.read import Weights, check_torch, read_weights
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
 
 if TYPE_CHECKING:

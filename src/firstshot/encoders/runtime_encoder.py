@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.clips import check_length, heard
-from firstshot.encoders.geometry import M2dGeometry
-from firstshot.encoders.pipeline import in_order
 from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
-from firstshot.encoders.token_model import PoolsFewer, TokenSpec
+from firstshot.encoders.specs.base import PoolsFewer, TokenSpec
+from firstshot.encoders.specs.geometry import M2dGeometry
 from firstshot.errors import ParameterError, SoundError
 from firstshot.numbers import check_at_once
+from firstshot.ordered_threads import in_order
 
 Layers = tuple[int, ...]
 Batch = tuple[list[int], list[NDArray[np.float32]]]

@@ -28,7 +28,7 @@ from torch import nn
 from firstshot.encoders.clips import check_length, heard
 from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
-from firstshot.encoders.token_model import HasFinalNorm, PoolsFewer, TokenSpec
+from firstshot.encoders.specs.base import HasFinalNorm, PoolsFewer, TokenSpec
 from firstshot.errors import ParameterError, SoundError
 from firstshot.numbers import check_at_once
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, ParameterError
-from firstshot.scoring.points import BLOCK_VALUES, Rows, make_points
+from firstshot.scoring.search.vectors import BLOCK_VALUES, Rows, make_points
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 

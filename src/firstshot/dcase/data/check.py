@@ -1,0 +1,285 @@
+"""A data set on disk becomes a report: what is there, what is missing, what is odd.
+
+Input: a root as `read_layout` takes it; output: a count per section and a list of findings. Only
+headers are read, and as much of the bytes as it takes to tell clips apart that look the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstshot.dcase.data.clip_header import read_clip_header
+from firstshot.dcase.data.clip_names import read_attributes
+from firstshot.dcase.data.layout import ClipRecord, Layout, MachineSection, scan_layout
+from firstshot.disk.names import show_text
+from firstshot.errors import DatasetError
+
+_SAMPLE_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data set: `level` is "fault" (a run would fail) or "odd" (it would not).
+
+    `where` names the file, folder or section; `what` says what is the matter.
+    """
+
+    level: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class SectionCounts:
+    """What one section holds; `test` counts (domain, label) pairs, None where not told."""
+
+    machine: str
+    section: str
+    train: dict[str | None, int]
+    test: dict[tuple[str | None, int | None], int]
+    supplemental: dict[str | None, int]
+    sample_rates: tuple[int, ...]
+    channels: tuple[int, ...]
+    seconds: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The outcome of a check; `ok` means that a run on this data set finds all that it needs."""
+
+    root: Path
+    sections: tuple[SectionCounts, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that a run would fail on."""
+        return bool(self.sections) and all(finding.level != "fault" for finding in self.findings)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Header and a row of text per section, for any kind of table."""
+        return [_HEADER, *(_row(counts) for counts in self.sections)]
+
+    def lines(self) -> list[str]:
+        """Write the whole report as plain text: aligned table, findings, verdict."""
+        rows = self.table()
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        text += [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
+        tally = Counter(finding.level for finding in self.findings)
+        verdict = "complete" if self.ok else "cannot be run as it is"
+        text.append(f"{self.root}: {verdict}; {tally['fault']} faults, {tally['odd']} oddities")
+        return [show_text(line) for line in text]
+
+
+_HEADER = (
+    "machine",
+    "section",
+    "train source",
+    "train target",
+    "test source normal/anomaly",
+    "test target normal/anomaly",
+    "test unlabelled",
+    "clean/noise",
+    "Hz",
+    "channels",
+    "seconds",
+)
+
+
+def check(
+    root: Path,
+    machines: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Look through a data set; faults of single files become findings, never exceptions.
+
+    Parameters
+    ----------
+    root : Path
+        As for `read_layout`.
+    machines : sequence of str or None
+        Look at these machines only.
+    progress : callable or None
+        Called after each clip with the clips done and their total.
+
+    Raises
+    ------
+    DatasetError
+        There is no such folder, or no machine in it.
+
+    Examples
+    --------
+    >>> CheckReport(Path("data"), (), ()).lines()[-1]
+    'data: cannot be run as it is; 0 faults, 0 oddities'
+    """
+    layout = scan_layout(root, machines)
+    findings = [
+        Finding("fault" if stranger.refused else "odd", str(stranger.path), stranger.why)
+        for stranger in layout.strangers
+    ]
+    findings += _find_attribute_oddities(layout)
+    total, done = sum(len(_clips(section)) for section in layout.sections), 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    counts = [_look_at(section, findings, step) for section in layout.sections]
+    findings += [
+        Finding("fault", str(folder), "no clips in this machine's folders")
+        for folder in layout.empty
+    ]
+    return CheckReport(root, tuple(counts), tuple(findings))
+
+
+def _look_at(
+    section: MachineSection, findings: list[Finding], step: Callable[[], None]
+) -> SectionCounts:
+    """Count a section and add to the findings; `step` is called after each clip."""
+    headers: list[tuple[int, int, float]] = []
+    readable: list[ClipRecord] = []
+    for clip in _clips(section):
+        header = read_clip_header(clip.path)
+        if isinstance(header, str):
+            findings.append(Finding("fault", str(clip.path), header))
+        else:
+            headers.append(header)
+            readable.append(clip)
+        step()
+    counts = _count(section, headers)
+    findings += _find_gaps(section)
+    findings += _find_mixed_headers(counts)
+    findings += _find_duplicates(readable)
+    return counts
+
+
+def _clips(section: MachineSection) -> tuple[ClipRecord, ...]:
+    return (*section.train, *section.test, *section.supplemental)
+
+
+def _count(section: MachineSection, headers: list[tuple[int, int, float]]) -> SectionCounts:
+    seconds = [length for _, _, length in headers]
+    return SectionCounts(
+        machine=section.machine,
+        section=section.section,
+        train=dict(Counter(clip.domain for clip in section.train)),
+        test=dict(Counter((clip.domain, clip.label) for clip in section.test)),
+        supplemental=dict(Counter(clip.kind for clip in section.supplemental)),
+        sample_rates=tuple(sorted({rate for rate, _, _ in headers})),
+        channels=tuple(sorted({channels for _, channels, _ in headers})),
+        seconds=(min(seconds), max(seconds)) if seconds else None,
+    )
+
+
+def _row(counts: SectionCounts) -> tuple[str, ...]:
+    """Cells of the report's table; clips without a domain count as source, as 2020 has none."""
+
+    def tested(domain: str | None, label: int | None) -> int:
+        return counts.test.get((domain, label), 0)
+
+    source = [tested("source", label) + tested(None, label) for label in (0, 1)]
+    target = [tested("target", label) for label in (0, 1)]
+    unlabelled = sum(tested(domain, None) for domain in ("source", "target", None))
+    low, high = counts.seconds or (0.0, 0.0)
+    return (
+        counts.machine,
+        counts.section,
+        str(counts.train.get("source", 0) + counts.train.get(None, 0)),
+        str(counts.train.get("target", 0)),
+        f"{source[0]}/{source[1]}",
+        f"{target[0]}/{target[1]}",
+        str(unlabelled),
+        f"{counts.supplemental.get('clean', 0)}/{counts.supplemental.get('noise', 0)}",
+        ",".join(map(str, counts.sample_rates)) or "-",
+        ",".join(map(str, counts.channels)) or "-",
+        f"{low:.2f}" if round(low, 2) == round(high, 2) else f"{low:.2f}-{high:.2f}",
+    )
+
+
+def _find_gaps(section: MachineSection) -> Iterable[Finding]:
+    """Tell what a section lacks: clips, domains, labels, the kind of supplemental clips."""
+    where = f"{section.machine} section {section.section}"
+    domains = {clip.domain for clip in section.train}
+    if not section.train:
+        yield Finding("fault", where, "no training clips")
+    elif len(section.train) == 1:
+        yield Finding("fault", where, "one training clip, where two at least are needed")
+    elif domains != {None} and "target" not in domains:
+        yield Finding("odd", where, "no target training clips; all are taken as one domain")
+    elif domains != {None} and "source" not in domains:
+        yield Finding("fault", where, "no source training clips")
+    if len(domains) > 1 and None in domains:
+        yield Finding("odd", where, "some training clips tell no domain")
+    labels = {clip.label for clip in section.test}
+    if not section.test:
+        yield Finding("fault", where, "no test clips")
+    elif labels == {None}:
+        yield Finding("odd", where, "test clips are unlabelled: scores, but no metrics")
+    elif None in labels:
+        yield Finding("odd", where, "some test clips are labelled and some are not")
+    elif len(labels) == 1:
+        yield Finding("odd", where, "test clips are all normal or all anomalous: no AUC")
+    unknown = sum(clip.kind is None for clip in section.supplemental)
+    if unknown:
+        yield Finding("odd", where, f"{unknown} supplemental clips tell neither noise nor machine")
+
+
+def _find_mixed_headers(counts: SectionCounts) -> Iterable[Finding]:
+    where = f"{counts.machine} section {counts.section}"
+    if len(counts.sample_rates) > 1:
+        yield Finding("odd", where, f"clips of several sample rates {counts.sample_rates} Hz")
+    if len(counts.channels) > 1:
+        yield Finding("odd", where, f"clips of several channel counts {counts.channels}")
+    if counts.seconds is not None and counts.seconds[0] < counts.seconds[1]:
+        low, high = counts.seconds
+        yield Finding("odd", where, f"clips of unequal length, {low:.3f} to {high:.3f} s")
+
+
+def _find_duplicates(clips: Sequence[ClipRecord]) -> Iterable[Finding]:
+    """Clips of a section that are the same byte for byte, named once per later copy."""
+    alike: dict[tuple[int, bytes], list[ClipRecord]] = defaultdict(list)
+    for clip in clips:
+        with clip.path.open("rb") as file:
+            alike[clip.path.stat().st_size, file.read(_SAMPLE_BYTES)].append(clip)
+    for group in alike.values():
+        first: dict[bytes, ClipRecord] = {}
+        for clip in group if len(group) > 1 else ():
+            with clip.path.open("rb") as file:
+                same = first.setdefault(hashlib.file_digest(file, "sha256").digest(), clip)
+            if same is not clip:
+                what = f"byte-equal to the {same.split} clip {same.path}"
+                yield Finding("odd", str(clip.path), what)
+
+
+def _find_attribute_oddities(layout: Layout) -> Iterable[Finding]:
+    """Attribute tables that are missing, leave clips out, or name clips that are not there."""
+    by_folder: dict[Path, set[str]] = defaultdict(set)
+    for section in layout.sections:
+        for clip in (*section.train, *section.test):
+            by_folder[clip.path.parent.parent].add(clip.path.stem)
+    for folder, stems in by_folder.items():
+        tables = sorted(folder.glob("attributes_*.csv"))
+        if not tables:
+            what = "no attributes_*.csv; attributes are taken from the names"
+            yield Finding("odd", str(folder), what)
+            continue
+        try:
+            rows = [row for table in tables for row in read_attributes(table)]
+        except DatasetError:
+            continue  # the layout reader has named it
+        absent, extra = stems - set(rows), set(rows) - stems
+        for names, what in ((absent, "clips are not in"), (extra, "names without a clip are in")):
+            if names:
+                where = tables[0].name if len(tables) == 1 else "attributes_*.csv"
+                text = f"{len(names)} {what} {where}, such as {min(names)}"
+                yield Finding("odd", str(folder), text)

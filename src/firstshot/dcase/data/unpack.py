@@ -1,0 +1,213 @@
+"""An archive of one machine becomes clips in the official layout: <machine>/train/*.wav, ...
+
+Input: a zip whose entries lie under <machine>/, under dev_data/raw/<machine>/ and the like, or
+start at train/ or test/; output: the files in the machine's folder. What is unpacked lies in a
+temporary folder beside it until it is whole, so a kill leaves nothing that looks like a data set.
+"""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import os
+import re
+import shutil
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from firstshot.dcase.data.archive_limits import check_directory, check_sizes
+from firstshot.dcase.data.layout import AUDIO_SUFFIXES
+from firstshot.disk.archives import DAMAGED
+from firstshot.disk.resumable import refuse_link
+from firstshot.errors import DatasetError, FirstshotWarning, OutputError
+from firstshot.messages import shown
+
+SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
+_OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")
+_CLUTTER = re.compile(r"__MACOSX/.*|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)")
+_CHUNK = 1 << 20
+_LONGEST_NAME = 255
+_MOST_FOLDERS = 16
+
+Members = dict[str, zipfile.ZipInfo]
+"""Entries of an archive by their place in the machine's folder, as `train/clip.wav`."""
+
+
+def unpack(
+    path: Path, folder: Path, progress: Callable[[int, int], None] | None = None
+) -> dict[str, int]:
+    """Unpack one machine's archive into its folder; files that are there already are replaced.
+
+    Parameters
+    ----------
+    path : Path
+        The zip archive.
+    folder : Path
+        The machine's folder; its name is the machine's. Made if it is not there.
+    progress : callable or None
+        Called with the bytes written and their total.
+
+    Returns
+    -------
+    dict of str to int
+        Size in bytes of every file by its place in the folder, as `train/clip.wav`.
+
+    Raises
+    ------
+    DatasetError
+        Not a readable zip, an entry that would land elsewhere, another machine's clips, or none, or
+        more of anything than recordings of a machine have.
+    OutputError
+        The disk is full or the folder cannot be written to.
+    """
+    temporary = folder.parent / f".unpacking-{path.stem}"
+    try:
+        check_directory(path)
+        with zipfile.ZipFile(path) as archive:
+            members = read_members(archive, path, folder.name)
+            check_sizes(path, archive.infolist())
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            refuse_link(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)  # what a killed run has left
+            _check_space(path, members, folder.parent)
+            _extract(archive, members, temporary / folder.name, progress)
+        inside = len(folder.name) + 1
+        moved = _move_in(temporary, folder.parent, path.stem)
+        return {place[inside:]: size for place, size in moved}
+    except DAMAGED as error:
+        raise _unreadable(path, error) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL and error.filename is None:  # an offset before the beginning
+            raise _unreadable(path, error) from error
+        raise OutputError(
+            f"{error.filename or folder}: cannot be read or written ({error.strerror}); make room "
+            "or mend its permissions, then run the same command again"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(f"{path}: not a zip that can be unpacked ({shown(error)}); remove it")
+
+
+def read_members(archive: zipfile.ZipFile, path: Path, machine: str) -> Members:
+    """Find the place of each file in the machine's folder, and refuse what has none there."""
+    members: Members = {}
+    for entry in archive.infolist():
+        name = entry.filename.replace("\\", "/")
+        parts = _split_safely(name, entry, path)
+        if entry.is_dir() or name.endswith("/") or _CLUTTER.fullmatch(name) or not parts:
+            continue
+        place = "/".join((*_strip(parts[:-1], path, machine), parts[-1]))
+        if place in members:
+            raise DatasetError(f"{path}: holds {place} twice; not as published, remove it")
+        members[place] = entry
+    for place in members:
+        above = next((str(p) for p in PurePosixPath(place).parents if str(p) in members), None)
+        if above is not None:
+            raise DatasetError(
+                f"{path}: holds {above} as a file and as a folder; not as published, remove it"
+            )
+    clips = [place for place in members if place.lower().endswith(AUDIO_SUFFIXES)]
+    if not any(place.split("/")[0] in SPLIT_FOLDERS for place in clips):
+        raise DatasetError(
+            f"{path}: no clips of {machine} in it, expected {machine}/train or {machine}/test; "
+            "not the archive it should be, remove it"
+        )
+    return members
+
+
+def _split_safely(name: str, entry: zipfile.ZipInfo, path: Path) -> list[str]:
+    """Folders and name of an entry; refuses all that could be written outside the folder."""
+    parts = name.split("/")
+    link = stat.S_ISLNK(entry.external_attr >> 16)
+    if link or name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in parts:
+        kind = "a link" if link else "a path that leads out of its folder"
+        told = f"the entry {shown(name)!r} is {kind}"
+        raise DatasetError(f"{path}: {told}; nothing was unpacked, remove it")
+    parts = [part for part in parts if part not in ("", ".")]
+    if (
+        len(parts) > _MOST_FOLDERS
+        or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts)
+        or not name.isprintable()
+    ):
+        raise DatasetError(
+            f"{path}: the entry {shown(name)!r} has a name that is too long or holds control "
+            "characters; nothing was unpacked, remove it"
+        )
+    return parts
+
+
+def _strip(folders: list[str], path: Path, machine: str) -> list[str]:
+    """Drop what lies above the machine's own folders: `dev_data/raw/fan/train` -> `train`."""
+    inside = False
+    while folders and folders[0] not in SPLIT_FOLDERS:
+        named = folders[0].casefold() == machine.casefold()
+        if not (named or folders[0] == path.stem or _OUTER_FOLDERS.fullmatch(folders[0])):
+            break
+        inside = inside or named
+        folders = folders[1:]
+    if folders and not inside and folders[0] not in SPLIT_FOLDERS:
+        raise DatasetError(
+            f"{path}: holds a folder {shown(folders[0])!r} where {machine!r} was expected; "
+            "not the archive it should be, remove it"
+        )
+    return folders
+
+
+def _check_space(path: Path, members: Members, folder: Path) -> None:
+    needed = sum(entry.file_size for entry in members.values())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: {path.name} unpacks to {needed / 1e9:.3g} GB and {free / 1e9:.3g} GB are "
+            "free; make room, then run the same command again"
+        )
+
+
+def _extract(
+    archive: zipfile.ZipFile,
+    members: Members,
+    folder: Path,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    total, done = sum(entry.file_size for entry in members.values()), 0
+    folder.mkdir(parents=True)
+    for place, entry in members.items():
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file, _CHUNK)
+        done += entry.file_size
+        if progress is not None:
+            progress(done, total)
+
+
+def _move_in(
+    source: Path, folder: Path, archive: str, above: str = ""
+) -> Iterator[tuple[str, int]]:
+    """Move what was unpacked into place, whole folders at once where they are new."""
+    for path in sorted(source.iterdir()):
+        goal = folder / path.name
+        if path.is_dir() and goal.is_dir():
+            yield from _move_in(path, goal, archive, f"{above}{path.name}/")
+            continue
+        directly = above.count("/") == 1  # in the machine's own folder, where the tables lie
+        if directly and goal.is_file() and not filecmp.cmp(path, goal, shallow=False):
+            # Two archives of a machine with a table of the same name: readers take them all.
+            goal = folder / f"{path.stem}_{archive}{path.suffix}"
+            told = f"{folder / path.name}: another one is in {archive}.zip; kept as {goal.name}"
+            warnings.warn(told, FirstshotWarning, stacklevel=2)
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        sizes = [
+            (file.relative_to(path).as_posix(), file.stat().st_size)
+            for file in files
+            if file.is_file()
+        ]
+        path.replace(goal)
+        for place, size in sizes:
+            yield above + goal.name + ("" if place == "." else f"/{place}"), size

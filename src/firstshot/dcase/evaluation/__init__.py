@@ -1,0 +1,1 @@
+"""The official evaluation of score files."""

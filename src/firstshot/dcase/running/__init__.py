@@ -1,0 +1,1 @@
+"""A system on every section of a data set; one folder per run."""

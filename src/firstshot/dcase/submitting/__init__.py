@@ -1,0 +1,1 @@
+"""The zip file that is submitted to the challenge."""

@@ -1,0 +1,1 @@
+"""Settings tried on a data set and ranked."""

@@ -1,0 +1,290 @@
+"""A grid of settings is tried on labelled data and ranked: to understand, never to choose.
+
+Input: a data set in the challenge's layout with labels, and a `Grid`. Output: `Sweep`, and in the
+output folder `sweep.csv`, best first. Ranking looks at the labels of the test clips, so the best
+row is flattered by the choice itself; the challenge forbids to set a submission by it.
+
+Every encoder is loaded once and hears every clip once; what a killed sweep had finished is found
+again in `scored/`, and a wider grid in the same folder computes only what is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from firstshot.dcase.data.layout import MachineSection, read_layout
+from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
+from firstshot.dcase.sweeping.section import Outcome, hear_section, score_combinations, section_key
+from firstshot.dcase.sweeping.table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
+from firstshot.detector.embedding import Progress
+from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.disk.caches import pack_json, unpack_json, warn_of_damage
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import check_not_read_only, without_links, write_result
+from firstshot.disk.locks import hold_folder
+from firstshot.errors import DatasetError, FirstshotError, OutputError
+from firstshot.ordered_threads import count_workers
+from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
+from firstshot.store import EmbeddingStore
+
+IDENTITY = "sweep.json"
+SCORED = "scored"
+
+Titled = Callable[[str], Progress]
+"""Given a title, returns what is called with (done, in all)."""
+
+
+def run_sweep(
+    root: Path,
+    grid: Grid,
+    out: Path,
+    *,
+    machines: Sequence[str] | None = None,
+    store: EmbeddingStore | None = None,
+    overwrite: bool = False,
+    progress: Titled | None = None,
+    workers: int | None = None,
+) -> Sweep:
+    """Try every combination of a grid on every section under `root` and rank them.
+
+    Parameters
+    ----------
+    root, machines
+        The data set, and the machines of it (None: all).
+    grid : Grid
+        What is tried.
+    out : Path
+        A folder for the table and for what is finished.
+    store : EmbeddingStore, optional
+        Where embeddings are kept.
+    overwrite : bool
+        Replace the table of another sweep; scores in the folder that still hold are used again.
+    progress : callable, optional
+        Given a title, returns what is called with (done, in all).
+    workers : int, optional
+        Clips listened to at once; None means one a core, 8 at most. No number depends on it.
+
+    Raises
+    ------
+    DatasetError
+        No labels, or not one section could be scored, or one that the earlier table ranks could
+        not. The earlier table stays.
+    ParameterError, OutputError
+        A setting that cannot be used; `out` is another's, or another process writes to it.
+    """
+    grid.check()
+    sections, notes = _labelled(root, read_layout(root, machines))
+    workers = count_workers(workers)
+    identity = {
+        "data": str(without_links(root)),
+        "sections": [section.name for section in sections],
+        "grid": grid.to_json(),
+    }
+    with hold_folder(out):
+        _claim(out, identity, overwrite)
+        found, failures = _try_all(sections, grid, out / SCORED, store, progress, workers, notes)
+        kept = [section.name for section in sections if section.name not in failures]
+        if not kept:
+            raise DatasetError("; ".join(dict.fromkeys(failures.values())))
+        rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
+        sweep = Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
+        _check_better(out, sweep, overwrite)
+        write_result(out / IDENTITY, _as_text(identity))
+        write_sweep_csv(out, sweep)
+    return sweep
+
+
+def _try_all(
+    sections: Sequence[MachineSection],
+    grid: Grid,
+    folder: Path,
+    store: EmbeddingStore | None,
+    progress: Titled | None,
+    workers: int | None,
+    notes: list[str],
+) -> tuple[dict[tuple[str, str], dict[Combination, Outcome]], dict[str, str]]:
+    """Return the outcomes by encoder and section, and what stopped which section."""
+    found: dict[tuple[str, str], dict[Combination, Outcome]] = {}
+    failures: dict[str, str] = {}
+    for encoder in dict.fromkeys(grid.encoders):
+        hearing = _hearing(encoder, grid)
+        for section in sections:
+            if section.name not in failures:
+                task = _Task(section, hearing, grid, folder, store, progress, workers)
+                try:
+                    found[encoder, section.name] = task.run(notes)
+                except OutputError:
+                    raise
+                except FirstshotError as error:
+                    failures[section.name] = str(error)
+    return found, failures
+
+
+def _hearing(encoder: str, grid: Grid) -> Hearing:
+    """Load an encoder, and refuse layers that it lacks."""
+    name, settings = weights_of(encoder)
+    hearing = make_hearing(
+        name, settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
+    )
+    grid.combinations(name, hearing.encoder.depth)
+    return hearing
+
+
+def _labelled(
+    root: Path, sections: Sequence[MachineSection]
+) -> tuple[list[MachineSection], list[str]]:
+    """Return the sections with normal clips of both domains and anomalous ones, all labelled."""
+    kept, notes = [], []
+    for section in sections:
+        groups = {(clip.domain, clip.label) for clip in section.test}
+        known = all(clip.label is not None and clip.domain for clip in section.test)
+        if known and {("source", 0), ("target", 0)} <= groups and any(y for _, y in groups):
+            kept.append(section)
+        else:
+            notes.append(f"{section.name}: lacks labels, domains or a class of clips; left out")
+    if not kept:
+        raise DatasetError(
+            f"{root}: a sweep ranks by labels and domains, and no section's test clips tell both; "
+            "name a development set"
+        )
+    return kept, notes
+
+
+def _claim(out: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    """Make `out` this sweep's folder, or raise OutputError.
+
+    A table of another sweep stays, with its identity, until the new one is complete.
+    """
+    try:
+        others = [p.name for p in out.iterdir() if not p.name.startswith(".")]
+    except OSError as error:
+        raise OutputError(f"{out}: is no folder for results ({error.strerror})") from error
+    found = _read_identity(out / IDENTITY)
+    if others and not (isinstance(found, dict) and found.keys() >= identity.keys()):
+        raise OutputError(f"{out}: holds {min(others)}, not a sweep; choose another folder")
+    if others and not overwrite and found != json.loads(json.dumps(identity)):
+        raise OutputError(
+            f"{out}: holds a sweep of other data or of another grid; choose another folder, or add "
+            "--overwrite"
+        )
+    for path in (out, out / IDENTITY, out / TABLE):
+        check_not_read_only(path)
+    if not (out / TABLE).exists():
+        write_result(out / IDENTITY, _as_text(identity))
+
+
+def _check_better(out: Path, sweep: Sweep, overwrite: bool) -> None:
+    """Refuse, unless asked, to replace a table that ranks sections which could not be read now."""
+    lost = [name for name in ranked_sections(out) if name in sweep.failures]
+    if lost and not overwrite:
+        raise DatasetError(
+            f"{lost[0]}: {sweep.failures[lost[0]]}; the earlier table in {out} stays as it is; "
+            "mend the clips, or add --overwrite to rank without them"
+        )
+
+
+def _as_text(identity: dict[str, Any]) -> str:
+    return json.dumps(identity, indent=2) + "\n"
+
+
+def _read_identity(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _read_outcomes(path: Path, key: str) -> dict[str, Outcome]:
+    """Return what is scored already, by combination; a damaged file is set aside."""
+    try:
+        table = Table.of(unpack_json(key, path.read_bytes()), "content")
+        return {name: _as_outcome(table, name) for name in table.values}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    except ValueError as error:
+        warn_of_damage(path, error, "its combinations are scored anew")
+        return {}
+
+
+def _as_outcome(table: Table, name: str) -> Outcome:
+    if isinstance(table.values[name], str):
+        return table.text(name)
+    metrics = table.table(name).only(OFFICIAL_METRICS)
+    return {metric: metrics.number(metric, 0.0, 1.0) for metric in OFFICIAL_METRICS}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One section under one encoder: what is known already, and the rest."""
+
+    section: MachineSection
+    hearing: Hearing
+    grid: Grid
+    folder: Path
+    store: EmbeddingStore | None
+    progress: Titled | None
+    workers: int | None
+
+    def run(self, notes: list[str]) -> dict[Combination, Outcome]:
+        encoder = self.hearing.encoder
+        transform = str(self.grid.transform or getattr(encoder, "default_transform", "none"))
+        key = section_key(self.section, self.hearing, transform)
+        path = self.folder / f"{self.section.name}-{encoder.name}-{key[:12]}.json"
+        wanted = self.grid.combinations(encoder.name, encoder.depth)
+        known = _read_outcomes(path, key)
+        missing = [c for c in wanted if str(c) not in known]
+        if missing:
+            layers = tuple(sorted({layer for c in missing for layer in c.layers}))
+            hearing = replace(self.hearing, layers=layers)
+            step = self._step("clips")
+            heard = hear_section(self.section, hearing, self.store, step, self.workers)
+            step = self._step("layers")
+            found = score_combinations(self.section, heard, missing, transform, notes.append)
+            for done, outcomes in enumerate(found, start=1):
+                known |= {str(c): outcome for c, outcome in outcomes.items()}
+                write_result(path, pack_json(key, known))
+                if step is not None:
+                    step(done, len(layers))
+        return {c: known[str(c)] for c in wanted}
+
+    def _step(self, what: str) -> Progress | None:
+        title = f"{self.section.name} {self.hearing.encoder.name} {what}"
+        return self.progress(title) if self.progress else None
+
+
+def _rank(
+    encoders: Iterable[str],
+    sections: Sequence[str],
+    outcomes: Mapping[tuple[str, str], Mapping[Combination, Outcome]],
+    notes: list[str],
+) -> list[Row]:
+    """Return a row per encoder and combination, best first; the same sections in every row."""
+    rows = []
+    for encoder in encoders:
+        for combination in outcomes[encoder, sections[0]]:
+            found = {name: outcomes[encoder, name][combination] for name in sections}
+            faults = [f"{name}: {o}" for name, o in found.items() if isinstance(o, str)]
+            if faults:
+                notes.append(f"{encoder} {combination} is left out: {faults[0]}")
+                continue
+            rows.append(_row(encoder, combination, found))
+    if not rows:
+        raise DatasetError(f"no combination could be scored: {notes[-1]}")
+    return sorted(rows, key=lambda row: -row.official_score)
+
+
+def _row(encoder: str, combination: Combination, found: dict[str, Any]) -> Row:
+    means = {name: harmonic_mean(o[name] for o in found.values()) for name in OFFICIAL_METRICS}
+    return Row(
+        encoder=encoder,
+        combination=combination,
+        official_score=harmonic_mean(o[n] for o in found.values() for n in OFFICIAL_METRICS),
+        sections={name: harmonic_mean(o[n] for n in OFFICIAL_METRICS) for name, o in found.items()},
+        **means,
+    )

@@ -1,0 +1,1 @@
+"""What leaves the machine that learned: bundles, exports, benchmarks."""

@@ -1,0 +1,309 @@
+"""How fast this machine runs an encoder: what `firstshot bench` measures.
+
+Input: an encoder and a clip length. Output: a `BenchReport`: clips a second, the wait for one clip,
+memory, start-up, and how much of what the machine's matrix product reaches the encoder makes use
+of. Speed does not depend on the weights' values, so where the weights are not on this machine,
+made-up ones are measured.
+
+The peak is that of numpy's float32 product of two matrices with as many threads, the best of a
+second. An encoder in bf16 or fp16 may be above it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.deploy.bundle import DESCRIPTION, load_bundle
+from firstshot.deploy.timing import GIGA, matrix_peak_of, peak_memory, run_fresh, seconds, waits
+from firstshot.encoders import load_encoder
+from firstshot.encoders.pooling import resolve_layers
+from firstshot.encoders.protocol import Encoder
+from firstshot.encoders.runtimes.processor import (
+    describe_processor,
+    installed_versions,
+)
+from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.errors import ParameterError
+from firstshot.messages import shown_value
+from firstshot.numbers import MOST_AT_ONCE, is_whole
+from firstshot.ordered_threads import count_threads
+
+PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
+MADE_UP_SEED = 0
+
+Progress: TypeAlias = Callable[[str], Callable[[int, int], None]]
+
+
+def silent(step: str) -> Callable[[int, int], None]:
+    """Show no progress."""
+    return lambda done, total: None
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What was measured.
+
+    Attributes
+    ----------
+    encoder, runtime, precision, reason : str
+        What ran, by what, and why, where the runtime or the precision was picked.
+    made_up_weights : bool
+        Whether made-up weights were measured.
+    layers : tuple of int
+        The layers asked for; nothing runs beyond the deepest.
+    clips_per_second, real_time_factor : float
+        Clips encoded a second, many in one call, and seconds of sound per second.
+    latency_p50_ms, latency_p99_ms : float
+        The wait for one clip, from waveform to embedding.
+    waits : int
+        How many waits these are of: a hundred or more, fewer where those would take too long.
+    front_end_ms : float or None
+        The part of it that is the front-end, where the encoder tells.
+    start_up_seconds : float
+        From the start of a Python process to its first embedding.
+    peak_memory_mb : float or None
+        The most memory that this process held, in 10^6 bytes, where the system tells.
+    macs_per_clip : int or None
+        True multiply-accumulates up to the deepest layer, attention products included.
+    peak_gflops, share_of_peak : float, float or None
+        The float32 matrix product of this machine, and what share of it the encoder reaches.
+    """
+
+    encoder: str
+    runtime: str
+    precision: str
+    reason: str
+    made_up_weights: bool
+    layers: tuple[int, ...]
+    clip_seconds: float
+    threads: int
+    workers: int
+    clips_per_second: float
+    real_time_factor: float
+    latency_p50_ms: float
+    latency_p99_ms: float
+    waits: int
+    front_end_ms: float | None
+    start_up_seconds: float
+    peak_memory_mb: float | None
+    macs_per_clip: int | None
+    peak_gflops: float
+    share_of_peak: float | None
+    processor: str
+    versions: Mapping[str, str]
+
+
+def bench(
+    name: str,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    weights: str | None = None,
+    layers: Sequence[int] | None = None,
+    clip_seconds: float = 10.0,
+    clips: int = 32,
+    threads: int | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> BenchReport:
+    """Measure an encoder on this machine.
+
+    Parameters
+    ----------
+    name : str
+        One of `firstshot.list_encoders()`, or the folder of a bundle, whose encoder is measured.
+    runtime, precision, threads, workers
+        See `firstshot.encoders.runtimes.with_runtime.with_runtime`; for pre-trained encoders only.
+    weights, layers : optional
+        A weights file, without one the cache's weights, else made-up ones; and the layers to
+        compute, None for the encoder's own choice.
+    clip_seconds, clips
+        Length and number of the clips: timed one by one, in turn, and then all in one call.
+    progress : callable, optional
+        Given the name of a step, returns what is called with (done, total) of it.
+
+    Raises
+    ------
+    ParameterError, WeightsError
+        No encoder has that name, or a number makes no sense; torch or a runtime is missing.
+    """
+    whole = is_whole(clips, 1, 10_000) and is_whole(workers, 1, MOST_AT_ONCE)
+    if not whole or not 0 < clip_seconds <= 3600:
+        raise ParameterError(
+            f"{shown_value(clips)} clips of {shown_value(clip_seconds)} s by "
+            f"{shown_value(workers)} workers: expected 1 to 10000 clips of up to an hour, "
+            "and at least one worker"
+        )
+    count_threads(threads)
+    if is_bundle(name) and layers is None:
+        layers = load_bundle(name).hear().layers
+    asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
+    asked |= {"weights": weights, "layers": None if layers is None else list(layers)}
+    asked |= {"threads": threads, "workers": workers}
+    return measure(asked, clip_seconds, clips, progress)
+
+
+def measure(
+    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Progress = silent
+) -> BenchReport:
+    """Measure the encoder that `open_encoder` opens when it is asked so."""
+    encoder, made_up = open_encoder(**asked)
+    layers = asked["layers"] or encoder.default_layers
+    chosen = resolve_layers(layers, encoder.depth, encoder.name)
+    samples = round(clip_seconds * encoder.sample_rate)
+    waveforms = _noise(samples, clips)
+    _embed(encoder, waveforms[:1], chosen)
+    one_by_one = [partial(_embed, encoder, x[None], chosen) for x in waveforms]
+    latencies = waits(one_by_one, progress("one clip at a time"))
+    rest = progress("all clips in one call, a new process, the matrix product")
+    rest(0, 3)
+    together = seconds(partial(_embed, encoder, waveforms, chosen))
+    rest(1, 3)
+    settled = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
+    started, memory = start_up(asked | (settled if asked["name"] in ENCODERS else {}), samples)
+    rest(2, 3)
+    threads = count_threads(asked["threads"])
+    peak = matrix_peak_of(threads)
+    rest(3, 3)
+    macs = _true_macs(encoder, chosen, samples)
+    return BenchReport(
+        encoder=encoder.name,
+        **settled,
+        reason=getattr(encoder, "reason", ""),
+        made_up_weights=made_up,
+        layers=chosen,
+        clip_seconds=clip_seconds,
+        threads=threads,
+        workers=asked["workers"],
+        clips_per_second=clips / together,
+        real_time_factor=clips * clip_seconds / together,
+        latency_p50_ms=1e3 * statistics.median(latencies),
+        latency_p99_ms=1e3 * float(np.quantile(latencies, 0.99)),
+        waits=len(latencies),
+        front_end_ms=_front_end_ms(encoder, waveforms),
+        start_up_seconds=started,
+        peak_memory_mb=memory,
+        macs_per_clip=macs,
+        peak_gflops=peak,
+        share_of_peak=None if macs is None else 2 * macs * clips / together / GIGA / peak,
+        processor=describe_processor(),
+        versions={"python": platform.python_version(), **installed_versions(PACKAGES)},
+    )
+
+
+def open_encoder(
+    name: str,
+    runtime: str = "auto",
+    precision: str = "auto",
+    weights: str | None = None,
+    layers: Sequence[int] | None = None,
+    threads: int | None = None,
+    workers: int = 1,
+) -> tuple[Encoder, bool]:
+    """Return the encoder by the runtime asked for, and whether its weights are made up."""
+    if name not in ENCODERS:
+        if (runtime, precision, weights) != ("auto", "auto", None):
+            raise ParameterError(
+                f"encoder {name!r} has a runtime and weights of its own; leave these options out"
+            )
+        if is_bundle(name):
+            return load_bundle(name, threads, workers).hear().encoder, False
+        return load_encoder(name), False
+    from firstshot.encoders.runtimes.with_runtime import with_runtime
+    from firstshot.encoders.weights.cache import read_pointer
+
+    if weights is None and read_pointer(ENCODERS[name]) is None:
+        encoder, made_up = made_up_encoder(name), True
+    else:
+        encoder, made_up = load_encoder(name, weights), False
+    asked = layers or encoder.default_layers
+    opened: Any = encoder
+    return with_runtime(
+        opened, runtime, precision, asked, threads=threads, workers=workers
+    ), made_up
+
+
+def is_bundle(name: str) -> bool:
+    """Tell whether a name is the folder of a bundle."""
+    return (Path(name) / DESCRIPTION).is_file()
+
+
+def made_up_encoder(name: str) -> Encoder:
+    """Return a pre-trained encoder's network with made-up weights: as fast, and as deaf."""
+    from firstshot.encoders.weights.read import build_spec, check_torch
+
+    check_torch(name)
+    import torch
+
+    from firstshot.encoders.torch_encoder import TorchEncoder
+
+    spec = build_spec(ENCODERS[name], {})
+    torch.manual_seed(MADE_UP_SEED)
+    return TorchEncoder(spec, spec.build(), weights_hash=f"made up, seed {MADE_UP_SEED}")
+
+
+def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
+    """Return seconds from process start to a first embedding, and that process's peak memory, MB.
+
+    Raises `WeightsError` with the process's last words where it failed.
+    """
+    program = "import sys; from firstshot.deploy.benchmark import start; start(sys.argv[1])"
+    request = json.dumps([dict(asked), samples])
+    began = time.perf_counter()
+    memory = run_fresh(program, "start the encoder", request)
+    return time.perf_counter() - began, json.loads(memory)
+
+
+def start(request: str) -> None:
+    """Open an encoder, embed one clip, print the peak memory in MB: what `start_up` runs."""
+    asked, samples = json.loads(request)
+    encoder, _ = open_encoder(**asked)
+    layers = asked["layers"] or encoder.default_layers
+    _embed(encoder, _noise(samples, 1), resolve_layers(layers, encoder.depth, encoder.name))
+    print(json.dumps(peak_memory()))
+
+
+def _embed(encoder: Encoder, waveforms: NDArray[np.float32], layers: Sequence[int]) -> object:
+    return encoder.embed(waveforms, encoder.sample_rate, layers)
+
+
+def _noise(samples: int, clips: int) -> NDArray[np.float32]:
+    draws = np.random.default_rng(0).standard_normal((clips, samples), dtype=np.float32)
+    return np.float32(0.1) * draws
+
+
+def _front_end_ms(encoder: Any, waveforms: NDArray[np.float32]) -> float | None:
+    spec = getattr(encoder, "spec", None)
+    if spec is None:
+        return None
+    taken = [seconds(partial(spec.front_end, x)) for x in waveforms]
+    return 1e3 * statistics.median(taken)
+
+
+def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
+    """Return the MACs up to the deepest layer, attention included, the tagging head left out."""
+    geometry: Any = getattr(getattr(encoder, "spec", None), "geometry", None)
+    if geometry is None:
+        return None
+    without_head = {"classes": 0} if hasattr(geometry, "classes") else {}
+    return int(replace(geometry, depth=max(layers), **without_head).macs(samples, attention=True))
+
+
+def _runtime(encoder: Any) -> str:
+    return getattr(encoder, "runtime", "torch" if hasattr(encoder, "module") else "numpy")
+
+
+def _precision(encoder: Any) -> str:
+    own = str(getattr(encoder, "dtype", "fp32")).removeprefix("torch.")
+    return str(getattr(encoder, "precision", own.replace("bfloat", "bf").replace("float", "fp")))

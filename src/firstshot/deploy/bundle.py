@@ -1,0 +1,226 @@
+"""A bundle becomes a detector that scores without torch.
+
+Input: a folder that `firstshot export` wrote. Output: a `Detector` whose encoder ONNX Runtime runs.
+The folder holds
+
+- `bundle.json`: schema number, the encoder's constants, the SHA-256 of the other files and of
+  itself, the score of the self-check clip, versions;
+- `encoder.onnx`: the network up to the deepest layer used, one output per layer;
+- `detector.firstshot`: bank, normaliser, threshold;
+- `self_check.wav`: the clip that a bundle must score as it did where it was made, or it is refused.
+
+To change the format: raise `SCHEMA`, and keep the branch that reads the old number.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector import Detector
+from firstshot.detector.loading import load_detector
+from firstshot.disk.caches import digest_of_json
+from firstshot.disk.documents import Table, read_json
+from firstshot.disk.files import sha256_of
+from firstshot.encoders.exported_spec import read_spec
+from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
+from firstshot.encoders.runtimes.onnx import OnnxNetwork, first_line
+from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.ordered_threads import count_threads
+
+SCHEMA = 1
+DESCRIPTION = "bundle.json"
+GRAPH, DETECTOR, CLIP = "encoder.onnx", "detector.firstshot", "self_check.wav"
+FILES = (DESCRIPTION, GRAPH, DETECTOR, CLIP)
+MOST_DESCRIPTION = 1 << 20
+"""Bytes of a description, which has some thousand."""
+MOST_SECONDS = 10
+"""Of the self-check clip, which has one or as many as the encoder needs."""
+TOLERANCE = 1e-4
+"""Relative, of the self-check score: other processors round differently."""
+
+
+def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1) -> Detector:
+    """Return the detector in a bundle, once its self-check clip scored as it should.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `firstshot export` wrote.
+    threads : int, optional
+        Threads to compute with; None means OMP_NUM_THREADS, else all cores.
+    workers : int
+        Clips worked on at once.
+
+    Raises
+    ------
+    DetectorFileError
+        The folder is no bundle, a file of it is missing or altered, or its self-check clip scores
+        differently here.
+    WeightsError
+        ONNX Runtime is missing or cannot run the graph.
+    """
+    place = Path(folder)
+    description = _read_description(place)
+    try:
+        encoder = load_bundle_encoder(place, description.table("encoder").values, threads, workers)
+        check = description.table("self_check")
+        score = check.number("score") if "score" in check else None
+    except ValueError as error:
+        raise DetectorFileError(
+            f"{place / DESCRIPTION}: {error}; export the detector anew"
+        ) from error
+    # One self-check is enough: the detector file's own is for where there is no other.
+    detector = load_detector(place / DETECTOR, Detector, encoder, check=score is None)
+    found = _try_out(place, detector)
+    if (score is None) != (found is None):
+        raise DetectorFileError(f"{place}: its self-check score is missing; export anew")
+    if score is not None and found is not None and not close(found, score):
+        raise DetectorFileError(
+            f"{place}: its self-check clip scores {found:.9g} here and {score:.9g} where it was "
+            "exported; this installation computes other numbers, export anew here"
+        )
+    return detector
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder says of itself that `firstshot export` wrote it; nothing is checked."""
+    try:
+        description = read_json(folder / DESCRIPTION)
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and {"schema", "encoder", "sha256"} <= description.keys()
+
+
+def load_bundle_encoder(
+    folder: Path, values: Mapping[str, Any], threads: int | None = None, workers: int = 1
+) -> RuntimeEncoder:
+    """Return the encoder of a bundle, from the entry `encoder` of its description."""
+    table, spec = Table.of(values, "encoder"), read_spec(values)
+    held: Layers = table.wholes("layers", 1, spec.depth)
+    _check_graph(folder / GRAPH)
+
+    def compile_layers(wanted: Layers, runs: int) -> OnnxNetwork:
+        if not set(wanted) <= set(held):
+            raise ParameterError(
+                f"layers {list(wanted)}: the bundle {folder} holds layers {list(held)} only; "
+                "export the detector with the layers you need"
+            )
+        return OnnxNetwork(folder / GRAPH, "fp32", count_threads(threads), runs)
+
+    encoder = RuntimeEncoder(
+        spec,
+        compile_layers,
+        made_of=table.line("made_of"),
+        runtime="onnx",
+        precision="fp32",
+        parameters=table.whole("parameters"),
+        workers=workers,
+    )
+    encoder.compile(held)
+    return encoder
+
+
+def self_check_score(detector: Detector, clip: Path) -> float | None:
+    """Return a mono clip's score; None where no single clip of any length has one."""
+    if detector.normalizer == "test_zscore" or detector.pooling == "spectral":
+        return None
+    waveform, rate = _read_clip(clip)
+    return float(detector.score([waveform], sample_rate=rate)[0])
+
+
+def _read_clip(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Read a self-check clip; its header says how long it is before anything is read."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.channels != 1 or file.frames > MOST_SECONDS * file.samplerate:
+                raise DetectorFileError(
+                    f"{path}: {file.channels} channels and {file.frames} samples, expected one "
+                    f"channel and {MOST_SECONDS} s at most; copy the bundle again"
+                )
+            return file.read(dtype="float32"), file.samplerate
+    except (OSError, RuntimeError) as error:
+        raise DetectorFileError(
+            f"{path}: not readable as audio ({error}); copy the bundle again"
+        ) from error
+
+
+def _try_out(folder: Path, detector: Detector) -> float | None:
+    """Return the self-check clip's score; None where it has none, and is embedded instead."""
+    try:
+        found = self_check_score(detector, folder / CLIP)
+        if found is None:
+            encoder = detector.hear().encoder
+            waveform, rate = _read_clip(folder / CLIP)
+            encoder.embed([waveform], rate, detector.hear().layers)
+    except FirstshotError:
+        raise
+    except Exception as error:  # ONNX Runtime's own classes have no base but Exception
+        told = first_line(error)
+        raise DetectorFileError(
+            f"{folder}: its description and its graph do not go together ({told}); export anew"
+        ) from error
+    return found
+
+
+def _check_graph(path: Path) -> None:
+    """Refuse a graph that has its values in other files, which may be any on this machine."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"location") >= 0:
+            raise DetectorFileError(
+                f"{path}: names other files to be read; export the detector anew"
+            )
+
+
+def close(found: float, expected: float) -> bool:
+    """Tell whether two scores of one clip agree.
+
+    >>> close(1.00001, 1.0), close(1.001, 1.0)
+    (True, False)
+    """
+    return abs(found - expected) <= TOLERANCE * max(abs(expected), 1e-12)
+
+
+def with_digest(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description with the digest of itself among those of the files."""
+    others = {k: v for k, v in description["sha256"].items() if k != DESCRIPTION}
+    plain = json.loads(json.dumps({**description, "sha256": others}))
+    return {**plain, "sha256": {**others, DESCRIPTION: digest_of_json(plain)}}
+
+
+def _read_description(folder: Path) -> Table:
+    path = folder / DESCRIPTION
+    try:
+        description = Table.of(read_json(path, MOST_DESCRIPTION))
+        schema = description.whole("schema")
+        promised = description.table("sha256").values
+    except FileNotFoundError as error:
+        raise DetectorFileError(
+            f"{folder}: no bundle, it has no {DESCRIPTION}; "
+            f"`firstshot export fan.firstshot --out {folder}` makes one"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DetectorFileError(
+            f"{path}: cannot be read ({error or type(error).__name__}); copy the bundle again"
+        ) from error
+    if schema != SCHEMA:
+        raise DetectorFileError(
+            f"{path}: schema {schema}, this firstshot reads {SCHEMA}; update firstshot"
+        )
+    # Bundles of before have no digest of the description itself.
+    if DESCRIPTION in promised and with_digest(description.values) != description.values:
+        raise DetectorFileError(f"{path}: altered after the export; copy the bundle again")
+    for name in (GRAPH, DETECTOR, CLIP):
+        if not (folder / name).is_file() or sha256_of(folder / name) != promised.get(name):
+            raise DetectorFileError(
+                f"{folder / name}: missing, or altered after the export; copy the bundle again"
+            )
+    return description

@@ -1,0 +1,166 @@
+"""A detector becomes a bundle: a folder that scores with ONNX Runtime, torch absent.
+
+Input: a fitted detector with a pre-trained encoder. Output: the folder of `deploy.bundle`. The
+bank is the detector's own, bit for bit; the encoder is written as a graph that stops at the deepest
+layer used. What was written is loaded and scored before the folder gets its name: a bundle that
+scores differently from its detector is never left behind. A bundle that is replaced goes once the
+new one is in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstshot.deploy.bundle import (
+    CLIP,
+    DESCRIPTION,
+    DETECTOR,
+    FILES,
+    GRAPH,
+    SCHEMA,
+    TOLERANCE,
+    close,
+    is_bundle,
+    load_bundle,
+    load_bundle_encoder,
+    self_check_score,
+    with_digest,
+)
+from firstshot.detector import Detector
+from firstshot.detector.parts import saved_parts
+from firstshot.disk.files import sha256_of, write_result
+from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
+from firstshot.encoders.exported_spec import write_spec
+from firstshot.encoders.runtime_encoder import RuntimeEncoder
+from firstshot.encoders.runtimes.processor import installed_versions
+from firstshot.encoders.runtimes.with_runtime import encoder_graph
+from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
+
+if TYPE_CHECKING:
+    from firstshot.encoders.torch_encoder import TorchEncoder
+
+SELF_CHECK_SECONDS, SELF_CHECK_SEED = 1.0, 2025
+PACKAGES = ("firstshot", "numpy", "onnx", "onnxruntime", "torch")
+
+
+def export_detector(detector: Detector, folder: str | Path, overwrite: bool = False) -> Path:
+    """Write a fitted detector as a bundle and return its folder.
+
+    Raises
+    ------
+    ParameterError
+        The detector's encoder needs no export (`logmel`) or cannot be exported (a plug-in), or its
+        bank was made in less than fp32.
+    FirstshotError
+        The detector was not fitted.
+    OutputError
+        The folder is there already, or cannot be written. With `overwrite`, a bundle is replaced,
+        and a folder of anything else is refused all the same.
+    WeightsError
+        onnx or ONNX Runtime is missing, or the bundle scores differently from the detector.
+    """
+    place = Path(folder)
+    encoder = _exportable(detector)
+    recover(place, is_bundle)
+    check_folder_replaceable(place, overwrite, set(FILES), "firstshot export", is_bundle)
+    with folder_written(place) as draft:
+        _write(detector, encoder, draft)
+        _compare(detector, draft)
+    return place
+
+
+def _exportable(detector: Detector) -> TorchEncoder:
+    """Return the torch encoder that the detector's numbers come from, in fp32."""
+    if not hasattr(detector, "threshold_"):
+        raise FirstshotError("this detector has learned nothing yet; call fit(...) first")
+    found = detector.hear().encoder
+    precision = getattr(found, "precision", "fp32")
+    source: Any = found.source if isinstance(found, RuntimeEncoder) else found
+    if source is None:
+        raise ParameterError("this detector comes from a bundle; copy that folder instead")
+    if found.name == "logmel":
+        raise ParameterError(
+            "encoder 'logmel' needs neither torch nor an export: the detector file scores as it is"
+        )
+    if not all(hasattr(source, name) for name in ("module", "spec", "weights_hash")):
+        raise ParameterError(
+            f"encoder {found.name!r} is a plug-in, which cannot be written as a graph; export "
+            "detectors of the pre-trained encoders"
+        )
+    if precision != "fp32" or str(source.dtype) != "torch.float32":
+        raise ParameterError(
+            f"the bank was made in {precision if precision != 'fp32' else source.dtype} and a "
+            "bundle computes in fp32; fit the detector with precision fp32 first"
+        )
+    return source  # type: ignore[no-any-return]
+
+
+def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
+    layers = tuple(sorted(detector.hear().layers))
+    write_result(draft / GRAPH, encoder_graph(encoder, layers))
+    described = {
+        **write_spec(encoder.spec),
+        "made_of": encoder.fingerprint,
+        "parameters": encoder.parameters,
+        "layers": list(layers),
+        "input": "float32 (clips, frames, mels), the front-end's spectrogram",
+        "outputs": [f"layer_{layer}: float32 (clips, time, freq, dim)" for layer in layers],
+    }
+    moved = _with_encoder(detector, load_bundle_encoder(draft, described))
+    moved.save(draft / DETECTOR)
+    _write_clip(encoder, draft / CLIP)
+    description = {
+        "schema": SCHEMA,
+        "encoder": described,
+        "sha256": {name: sha256_of(draft / name) for name in (GRAPH, DETECTOR, CLIP)},
+        "self_check": {"score": self_check_score(moved, draft / CLIP), "tolerance": TOLERANCE},
+        "versions": installed_versions(PACKAGES),
+    }
+    write_result(draft / DESCRIPTION, json.dumps(with_digest(description), indent=2))
+
+
+def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
+    """Return the same bank, normaliser and threshold behind another encoder."""
+    settings = {**detector.settings_, "encoder": encoder, "encoder_settings": None}
+    moved = Detector(**{**settings, "layers": detector.hear().layers})
+    moved.hear()
+    moved.restore(
+        detector.rows_,
+        [part.bank.embeddings for part in detector.parts_],
+        detector.spectra_,
+        saved_parts(detector.parts_),
+    )
+    moved.training_scores_ = detector.training_scores_
+    moved.levels_ = detector.levels_
+    moved.calibration_scores_ = detector.calibration_scores_
+    moved.calibration_windows_ = detector.calibration_windows_
+    moved.heard_seconds_ = detector.heard_seconds_
+    moved.threshold_ = detector.threshold_
+    return moved
+
+
+def _write_clip(encoder: TorchEncoder, path: Path) -> None:
+    """Write seeded noise as floats, so that no rounding comes between the two scores."""
+    import soundfile
+
+    samples = max(round(SELF_CHECK_SECONDS * encoder.sample_rate), encoder.minimum_samples)
+    noise = 0.1 * np.random.default_rng(SELF_CHECK_SEED).standard_normal(samples)
+    try:
+        soundfile.write(path, noise.astype(np.float32), encoder.sample_rate, subtype="FLOAT")
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{path}: cannot be written ({error}); free some space") from error
+
+
+def _compare(detector: Detector, draft: Path) -> None:
+    """Load what was written, and hold its score to the detector's own."""
+    expected = self_check_score(detector, draft / CLIP)
+    found = self_check_score(load_bundle(draft), draft / CLIP)
+    if expected is not None and found is not None and not close(found, expected):
+        raise WeightsError(
+            f"the bundle scores its self-check clip {found:.9g} and the detector {expected:.9g}; "
+            "this onnxruntime computes other numbers than torch, try another version"
+        )

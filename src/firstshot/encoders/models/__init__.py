@@ -1,0 +1,1 @@
+"""The networks of the pre-trained encoders, plain torch modules."""

@@ -1,0 +1,112 @@
+"""OpenVINO runs an encoder's graph: the fast path on x86 processors.
+
+Input: an ONNX model. Output: per output of the graph, a float32 array.
+
+Two of its defaults are wrong here and are always set. It computes in bf16 wherever the processor
+can, without saying so; and a precision that the processor lacks is replaced by another, equally
+silently: the precision is asked for, then read back. It pins its threads to cores, and processes
+that know nothing of each other to the same ones: pinning is off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.encoders.runtimes.onnx import first_line
+from firstshot.errors import ParameterError, WeightsError
+
+INSTALL = "run `pip install 'firstshot[openvino]'`"
+_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+class OpenVinoNetwork:
+    """A graph that OpenVINO runs; several threads may run it at once.
+
+    Parameters
+    ----------
+    model : callable or Path
+        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+    precision : str
+        `fp32`, or `fp16` or `bf16` where the processor computes in it.
+    threads : int
+        Threads in all.
+    runs : int
+        Runs that may go on at once; each has `threads` divided by `runs`.
+
+    Raises
+    ------
+    ParameterError
+        OpenVINO would compute in another precision on this processor.
+    WeightsError
+        OpenVINO is missing, or cannot run the graph.
+    """
+
+    runtime = "openvino"
+
+    def __init__(
+        self,
+        model: Callable[[], bytes] | Path,
+        precision: str = "fp32",
+        threads: int = 1,
+        runs: int = 1,
+    ) -> None:
+        openvino = load_openvino()
+        self.precision = precision
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": runs,
+            "ENABLE_CPU_PINNING": False,
+        }
+        core = openvino.Core()
+        try:
+            read = core.read_model(str(model) if isinstance(model, Path) else model())
+            self._compiled: Any = core.compile_model(read, "CPU", settings)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"OpenVINO {openvino.__version__} cannot run the graph ({first_line(error)}); "
+                "update openvino, or choose the runtime onnx or torch"
+            ) from error
+        used = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if used not in (_HINTS[precision], _TYPES[precision]):
+            raise ParameterError(
+                f"precision {precision!r}: this processor lacks it and OpenVINO would compute in "
+                f"{used}; choose one of {', '.join(openvino_precisions())}"
+            )
+        self._of_thread = threading.local()
+
+    def run(self, spectrograms: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return every output for spectrograms (clips, frames, mels)."""
+        request = getattr(self._of_thread, "request", None)
+        if request is None:
+            request = self._of_thread.request = self._compiled.create_infer_request()
+        found = request.infer({0: spectrograms}, share_inputs=True, share_outputs=False)
+        return [np.asarray(found[i], dtype=np.float32) for i in range(len(found))]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._compiled, self._of_thread = None, threading.local()
+
+
+def openvino_precisions() -> tuple[str, ...]:
+    """Return the precisions that OpenVINO computes in on this processor."""
+    able = load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return tuple(name for name in _HINTS if name.upper() in able)
+
+
+def load_openvino() -> Any:
+    """Import OpenVINO, or raise WeightsError with what to install."""
+    try:
+        return import_module("openvino")
+    except ImportError as error:
+        raise WeightsError(
+            f"the runtime openvino needs OpenVINO ({first_line(error)}); {INSTALL}"
+        ) from error

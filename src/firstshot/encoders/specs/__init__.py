@@ -1,0 +1,1 @@
+"""What the pre-trained encoders are, without torch: geometry, front-end, counts."""

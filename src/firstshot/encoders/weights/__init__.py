@@ -1,0 +1,1 @@
+"""Weights of the pre-trained encoders: found, fetched, read strictly, cached."""

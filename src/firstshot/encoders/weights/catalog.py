@@ -1,0 +1,241 @@
+"""What is known of every pre-trained encoder before its weights are there: one record each.
+
+Input: a name. Output: geometry, default layers, settings, licence, and where the weights come from.
+No torch and no network. Sources: the authors' repositories and model cards; what none of them
+states is None here (a revision or a checksum that nobody published is not pinned).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from firstshot.encoders.specs import geometry
+from firstshot.encoders.specs.geometry import Geometry
+from firstshot.errors import ParameterError
+
+COMMON_SETTINGS = ("last_layer", "micro_batch")
+"""What every pre-trained encoder can be set to besides its own settings."""
+RUNTIME_SETTINGS = ("runtime", "precision", "threads", "workers")
+"""What runs its network, see `encoders.runtimes.with_runtime`; torch without any."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file on the Hugging Face hub.
+
+    Attributes
+    ----------
+    repo, file : str
+        As in ``https://huggingface.co/{repo}/resolve/{revision}/{file}``.
+    revision : str, optional
+        The commit; None is not pinned, the newest is taken.
+    sha256 : str, optional
+        Hex digest of the file; None is not known before the hub announces one.
+    size : int, optional
+        Bytes of the file.
+    """
+
+    repo: str
+    file: str = "model.safetensors"
+    revision: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+
+    def __str__(self) -> str:
+        pinned = f"at {self.revision[:12]}" if self.revision else "not pinned"
+        return f"hub: {self.repo} ({pinned})"
+
+
+@dataclass(frozen=True)
+class EncoderRecord:
+    """What is known of one pre-trained encoder.
+
+    Attributes
+    ----------
+    name : str
+        The name that `firstshot.load_encoder` knows.
+    geometry : Geometry
+        Depth, widths and token grid.
+    module, spec : str
+        The module of `firstshot.encoders` and the constant in it that is the encoder's spec.
+    licence : str
+        The licence of the weights, and where it is stated.
+    formats : tuple of str
+        The published files that are read.
+    hub : mapping of str to HubFile
+        Published variants, the default first; empty where the hub has none.
+    get : str
+        How to get the weights by hand; the end of a sentence that begins with "get".
+    terms : str, optional
+        What an evaluation licence allows; it is shown whenever the weights are loaded.
+    spec_settings, geometry_settings : tuple of str
+        Fields of the spec and of its geometry that `load_encoder` takes as settings.
+    default_layers : tuple of int
+        The layers that a detector uses when none are named.
+    """
+
+    name: str
+    geometry: Geometry
+    module: str
+    spec: str
+    licence: str
+    formats: tuple[str, ...]
+    get: str
+    hub: Mapping[str, HubFile] = field(default_factory=lambda: MappingProxyType({}))
+    terms: str | None = None
+    spec_settings: tuple[str, ...] = ("fixed_samples",)
+    geometry_settings: tuple[str, ...] = ()
+    default_layers: tuple[int, ...] = (7, 10)
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Every setting that `load_encoder` takes for this encoder."""
+        variant = ("variant",) if self.hub else ()
+        return (
+            *self.spec_settings,
+            *self.geometry_settings,
+            *COMMON_SETTINGS,
+            *RUNTIME_SETTINGS,
+            *variant,
+        )
+
+    def hub_file(self, variant: str | None = None) -> HubFile | None:
+        """Return the file of a published variant, of the default one for None.
+
+        Raises
+        ------
+        ParameterError
+            No variant has that name.
+        """
+        if variant is None:
+            return next(iter(self.hub.values()), None)
+        if variant not in self.hub:
+            known = ", ".join(self.hub) or "none"
+            raise ParameterError(f"{self.name}: variant {variant!r} is not known; known: {known}")
+        return self.hub[variant]
+
+    def advice(self, variant: str | None = None) -> str:
+        """Say in a few words how to come by the weights, as the end of a sentence."""
+        chosen = f" --variant {variant}" if variant else ""
+        fetch = f"run `firstshot encoders fetch {self.name}{chosen}`, or " if self.hub else ""
+        return fetch + self.by_hand()
+
+    def by_hand(self) -> str:
+        """Say how to come by the weights without `fetch`, as the end of a sentence."""
+        return (
+            f"get {self.get}, and run `firstshot encoders fetch {self.name} --from FILE`, name it "
+            "with --weights PATH, or in Python give it as weights=PATH"
+        )
+
+
+def _eat(name: str, title: str, finetuned: HubFile, pretrained: HubFile) -> EncoderRecord:
+    large = name == "eat_large"
+    return EncoderRecord(
+        name=name,
+        geometry=geometry.GEOMETRIES[name],
+        module="eat",
+        spec={"eat": "EAT_BASE", "eat_large": "EAT_LARGE", "sslam": "SSLAM"}[name],
+        licence="MIT (repository)",
+        formats=("model.safetensors", "fairseq .pt, fine-tuned or pre-trained"),
+        get=f"the file of {title} from huggingface.co/{finetuned.repo}",
+        hub=MappingProxyType({"finetuned": finetuned, "pretrained": pretrained}),
+        spec_settings=("fixed_samples", "output", "pooled"),
+        geometry_settings=("least_frames",),
+        default_layers=(23, 24) if large else (7, 10),
+    )
+
+
+def _ced(size: str, zenodo: str) -> EncoderRecord:
+    file = HubFile(f"mispeech/ced-{size}")
+    return EncoderRecord(
+        name=f"ced_{size}",
+        geometry=geometry.GEOMETRIES[f"ced_{size}"],
+        module="ced",
+        spec=f"CED_{size.upper()}",
+        licence="Apache-2.0 (model card)",
+        formats=("model.safetensors", f"Zenodo {zenodo}"),
+        get=f"model.safetensors from huggingface.co/{file.repo}",
+        hub=MappingProxyType({"finetuned": file}),
+        spec_settings=("fixed_samples", "pooled"),
+    )
+
+
+_RECORDS = (
+    EncoderRecord(
+        name="beats_ft1",
+        geometry=geometry.BEATS,
+        module="beats",
+        spec="BEATS_FT1",
+        licence="MIT (repository)",
+        formats=("BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt",),
+        get="BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt by hand from "
+        "https://1drv.ms/u/s!AqeByhGUtINrgcpoZecQbiXeaUjN8A?e=DasbeC "
+        "(linked from beats/README.md of github.com/microsoft/unilm)",
+    ),
+    EncoderRecord(
+        name="m2d_clap",
+        geometry=geometry.M2D_CLAP,
+        module="m2d",
+        spec="M2D_CLAP",
+        licence="NTT evaluation licence",
+        formats=("weights_ep67it3124-0.48558.pth", "M2D-CLAP .pth of 2024 and 2025"),
+        get="weights_ep67it3124-0.48558.pth by hand from "
+        "m2d_clap_vit_base-80x1001p16x16-240128_AS-FT_enconly.zip, release v0.3.0 of "
+        "github.com/nttcslab/m2d, if its licence allows your use",
+        terms="M2D-CLAP's weights come under NTT's evaluation licence: internal, non-commercial "
+        "testing only, no redistribution, no modification; read LICENSE of github.com/nttcslab/m2d "
+        "before you use them",
+        geometry_settings=("piece_frames",),
+    ),
+    _eat(
+        "eat",
+        "EAT base (30 epochs)",
+        HubFile("worstchan/EAT-base_epoch30_finetune_AS2M"),
+        HubFile("worstchan/EAT-base_epoch30_pretrain"),
+    ),
+    _eat(
+        "eat_large",
+        "EAT large (20 epochs)",
+        HubFile(
+            "worstchan/EAT-large_epoch20_finetune_AS2M",
+            revision="53b1251196e3dabb991dfa7629fa89394c7f8335",
+            size=1_237_667_364,
+        ),
+        HubFile("worstchan/EAT-large_epoch20_pretrain"),
+    ),
+    _eat(
+        "sslam",
+        "SSLAM",
+        HubFile("ta012/SSLAM_AS2M_Finetuned"),
+        HubFile("ta012/SSLAM_pretrain"),
+    ),
+    _ced("tiny", "audiotransformer_tiny_mAP_4814.pt"),
+    _ced("mini", "audiotransformer_mini_mAP_4896.pt"),
+    _ced("small", "audiotransformer_small_mAP_4958.pt"),
+    _ced("base", "audiotransformer_base_mAP_4999.pt"),
+)
+
+ENCODERS: dict[str, EncoderRecord] = {record.name: record for record in _RECORDS}
+"""Every pre-trained encoder by its name."""
+
+
+def find_record(name: str) -> EncoderRecord:
+    """Return the record of a pre-trained encoder.
+
+    Raises
+    ------
+    ParameterError
+        No pre-trained encoder has that name.
+
+    Examples
+    --------
+    >>> find_record("ced_tiny").hub_file().repo
+    'mispeech/ced-tiny'
+    """
+    if name not in ENCODERS:
+        raise ParameterError(
+            f"{name!r} is no pre-trained encoder; choose one of: {', '.join(ENCODERS)}"
+        )
+    return ENCODERS[name]

@@ -1,0 +1,196 @@
+"""Work on many clips at once, in order, with bounded memory, one bad clip stalling no other.
+
+Input: a function and the clips it takes. Output: an `Outcome` per clip, in the order of the clips:
+what the function returned, or the error it raised. While one clip is in the network, the next ones
+are decoded and go through the front-end: numpy, soxr and the runtimes let other threads run
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from firstshot.errors import ParameterError
+from firstshot.numbers import MOST_AT_ONCE, check_at_once, read_whole
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+MOST_WORKERS = 8
+"""What is taken unasked: each worker holds a clip and the network's intermediate results."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Made]):
+    """What became of one item: `value` where all went well, else `error`."""
+
+    item: Item
+    value: Made | None = None
+    error: Exception | None = None
+
+    def get(self) -> Made:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+class Room:
+    """Lets work in while there is room for it; what needs more than all of it is let in alone.
+
+    >>> room = Room(10.0)
+    >>> with room.take(4.0), room.take(6.0):
+    ...     print("both fit")
+    both fit
+    """
+
+    def __init__(self, size: float) -> None:
+        self.size = self._free = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, amount: float) -> Iterator[None]:
+        """Wait until that much is free, and hold it."""
+        held = min(amount, self.size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= held)
+            self._free -= held
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += held
+                self._changed.notify_all()
+
+
+def count_workers(workers: int | None = None) -> int:
+    """Return how many clips to work on at once: as asked, else one a core, at most `MOST_WORKERS`.
+
+    Raises
+    ------
+    ParameterError
+        Not a number of workers is asked for.
+
+    Examples
+    --------
+    >>> count_workers(3), 1 <= count_workers() <= MOST_WORKERS
+    (3, True)
+    """
+    if workers is None:
+        return min(count_threads(), MOST_WORKERS)
+    return check_at_once("workers", workers, "unasked it is one a core")
+
+
+def in_order(
+    function: Callable[[Item], Made],
+    items: Iterable[Item],
+    workers: int = 1,
+    ahead: int | None = None,
+    *,
+    begin: Callable[[], object] | None = None,
+    left: threading.Event | None = None,
+) -> Generator[Outcome[Item, Made], None, None]:
+    """Yield the outcome of `function` for every item, in order, `workers` at a time.
+
+    Parameters
+    ----------
+    function : callable
+        Called once per item; with several workers, in several threads at once.
+    items : iterable
+        Taken one by one, no further than `ahead` beyond the outcome that is due, so that what they
+        hold need not fit into memory together.
+    workers : int
+        Threads; 1 calls the function in the caller's own, one item after another.
+    ahead : int, optional
+        How many items may be begun beyond the one that is due, finished or not: a slow item holds
+        up the others no sooner than that. None means twice the workers.
+    begin : callable, optional
+        Called in every thread before its first item, but not in the caller's own.
+    left : threading.Event, optional
+        Set once the caller leaves or is interrupted, who then waits for what is running: a function
+        that takes long may look at it and end early.
+
+    Raises
+    ------
+    ParameterError
+        There is less than one worker, or `ahead` is less than `workers`.
+
+    Examples
+    --------
+    >>> [outcome.get() for outcome in in_order(abs, [-1, 2, -3], workers=2)]
+    [1, 2, 3]
+    """
+    check_at_once("workers", workers)
+    most = 2 * workers if ahead is None else ahead
+    if most < workers:
+        raise ParameterError(f"ahead {most}: expected at least the {workers} workers")
+    if workers == 1:
+        return _alone(function, items)
+    pool = ThreadPoolExecutor(workers, "firstshot", begin)
+    return _threaded(function, items, pool, most, left or threading.Event())
+
+
+def _attempt(function: Callable[[Item], Made], item: Item) -> Outcome[Item, Made]:
+    try:
+        return Outcome(item, value=function(item))
+    except Exception as error:
+        return Outcome(item, error=error)
+
+
+def _alone(
+    function: Callable[[Item], Made], items: Iterable[Item]
+) -> Generator[Outcome[Item, Made], None, None]:
+    for item in items:
+        yield _attempt(function, item)
+
+
+def _threaded(
+    function: Callable[[Item], Made],
+    items: Iterable[Item],
+    pool: ThreadPoolExecutor,
+    most: int,
+    left: threading.Event,
+) -> Generator[Outcome[Item, Made], None, None]:
+    waiting: deque[Future[Outcome[Item, Made]]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(_attempt, function, item))
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # A caller that stops early, or is interrupted, waits for what is running and no more.
+        left.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def count_threads(threads: int | None = None) -> int:
+    """Return how many threads to compute with: as asked, else OMP_NUM_THREADS, else the cores.
+
+    Raises
+    ------
+    ParameterError
+        Not a number of threads is asked for.
+
+    Examples
+    --------
+    >>> count_threads(3)
+    3
+    """
+    if threads is not None:
+        return check_at_once("threads", threads, "None takes all cores")
+    # Another word than a number is the threading library's to refuse.
+    told = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
+    if told is not None and 1 <= told <= MOST_AT_ONCE:
+        return told
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,158 @@
+"""One door to the five normalisers: a name, a metric and parameters become a normaliser.
+
+A normaliser takes the banks of the two domains and gives scores, float64, higher = more anomalous
+(the GenRep report's equations). Its name, metric, parameters and banks determine it fully, since
+fitting is deterministic; what fitting measured is its `state()`, and `restore(banks, state)` makes
+the same normaliser, bit for bit, without measuring again.
+
+| name | score | parameters |
+|---|---|---|
+| `none` | min(d_s, d_t) | `k=1` |
+| `test_zscore` | eq. 2, transductive | `k=1` |
+| `domain_zscore` | eq. 3 | `k=1`, `own_std=False` |
+| `local_density` | eq. 4 | `k=16` |
+| `domain_local_density` | eq. 5 | `k_source=16`, `k_target=9` |
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import ParameterError
+from firstshot.scoring.normalizers.distance_scores import NearestDistance, TransductiveZScore
+from firstshot.scoring.normalizers.domain_zscore import DomainZScore
+from firstshot.scoring.normalizers.domains import BankArrays, BankNames, Scores
+from firstshot.scoring.normalizers.local_density import DomainLocalDensity, LocalDensity
+from firstshot.scoring.normalizers.states import State
+from firstshot.scoring.search.vectors import check_metric
+
+
+@runtime_checkable
+class Normalizer(Protocol):
+    """Anything that turns banks and queries into scores."""
+
+    name: ClassVar[str]
+    metric: str
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Normalizer:
+        """Hold {"source": (clips, values), "target": (clips, values)}; one may be empty."""
+        ...
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values), float64 (q,); names are for messages."""
+        ...
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return the term of each domain that holds clips; `score` is their minimum."""
+        ...
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return for every training clip the score of a normaliser fitted without that clip."""
+        ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """A normaliser that can be kept; all of this module's are."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what fitting measured, by name; empty where the banks are all there is."""
+        ...
+
+    def restore(self, banks: BankArrays, state: State) -> Normalizer:
+        """Take banks and the state of a normaliser fitted on them; the scores are the same bits.
+
+        Raises ParameterError where the state does not fit the banks.
+        """
+        ...
+
+
+_CLASSES: dict[str, Any] = {
+    kind.name: kind
+    for kind in (
+        NearestDistance,
+        TransductiveZScore,
+        DomainZScore,
+        LocalDensity,
+        DomainLocalDensity,
+    )
+}
+NORMALIZERS = tuple(_CLASSES)
+DEFAULTS: dict[str, dict[str, int]] = {
+    "none": {"k": 1},
+    "test_zscore": {"k": 1},
+    "domain_zscore": {"k": 1, "own_std": False},
+    "local_density": {"k": 16},
+    "domain_local_density": {"k_source": 16, "k_target": 9},
+}
+"""Every normaliser's parameters with their default values."""
+
+
+def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: int) -> Normalizer:
+    """Return an unfitted normaliser.
+
+    Parameters
+    ----------
+    name : str
+        `none`, `test_zscore`, `domain_zscore`, `local_density` or `domain_local_density`.
+    metric : str
+        `sqeuclidean`, `euclidean` or `cosine`.
+    **parameters
+        As in the table of this module: numbers of neighbours from 1, and `own_std` True or False.
+
+    Raises
+    ------
+    ParameterError
+        The name, the metric or a parameter is not known, or a value cannot be used.
+
+    Examples
+    --------
+    >>> normalizer = make_normalizer("domain_zscore", k=1)
+    >>> _ = normalizer.fit({"source": [[0.0], [1.0], [3.0]], "target": []})
+    >>> normalizer.score([[5.0]]).round(3).tolist()
+    [1.414]
+    """
+    if name not in _CLASSES:
+        raise ParameterError(
+            f"normaliser {name!r} is not known; choose one of {', '.join(NORMALIZERS)}"
+        )
+    check_metric(metric)
+    known = DEFAULTS[name]
+    for parameter, value in parameters.items():
+        if parameter not in known:
+            raise ParameterError(
+                f"{name} has no parameter {parameter!r}; it takes {', '.join(known)}"
+            )
+        parameters[parameter] = _checked(parameter, value, known[parameter])
+    normalizer: Normalizer = _CLASSES[name](metric=metric, **parameters)
+    return normalizer
+
+
+def normalizer_parameters(normalizer: Normalizer) -> dict[str, int]:
+    """Return the parameters with which `make_normalizer` makes the same normaliser again.
+
+    >>> normalizer_parameters(make_normalizer("local_density", k=8))
+    {'k': 8}
+    """
+    return {parameter: getattr(normalizer, parameter) for parameter in DEFAULTS[normalizer.name]}
+
+
+def _checked(parameter: str, value: int, default: int) -> int:
+    """Return the value, of the kind of its default, or refuse it."""
+    if isinstance(default, bool):
+        if value in (True, False):
+            return bool(value)
+        raise ParameterError(f"{parameter}={value!r} cannot be used; choose True or False")
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool):
+        raise ParameterError(
+            f"{parameter}={value!r} cannot be used; give a whole number of neighbours from 1"
+        )
+    return count

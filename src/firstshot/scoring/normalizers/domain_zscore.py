@@ -1,0 +1,188 @@
+"""Domain-wise Z: a domain's distance standardised by the training clips' own.
+
+Equation 3 of the GenRep report.
+Input: banks, then queries. Output: scores, float64, higher = more anomalous: the minimum over
+domains of (d - mean_train of the domain) / std_train of the target, d the mean distance to the K
+nearest members and the statistics those of the training clips' d inside their own domain.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.scoring.normalizers.domains import (
+    BankArrays,
+    BankNames,
+    OwnNeighbors,
+    Scores,
+    check_banks,
+    check_fitted,
+    deviation_of,
+    domain_distances,
+    fit_indexes,
+    indexes_of,
+    left_out_distances,
+    per_domain,
+    smallest,
+)
+from firstshot.scoring.normalizers.states import State, check_names, read_statistics
+from firstshot.scoring.search.index import Index
+
+
+@dataclass
+class DomainZScore:
+    """`domain_zscore`: (d - mean of the domain) / deviation of the target (eq. 3).
+
+    Mean and deviation are of the training clips' distances inside their domain, self excluded.
+    `own_std` divides by each domain's own deviation instead of the target's. Where a domain has no
+    statistic of its own, the other's takes its place: the mean of a domain of one clip, and the
+    deviation of a domain of fewer than three (two clips are each other's neighbour, so theirs is
+    always 0). That is said in a warning unless the domain is empty.
+    """
+
+    name: ClassVar[str] = "domain_zscore"
+    metric: str = "sqeuclidean"
+    k: int = 1
+    own_std: bool = False
+    indexes_: dict[str, Index] = field(init=False, repr=False)
+    neighbors_: dict[str, OwnNeighbors] | None = field(init=False, repr=False)
+    statistics_: dict[str, tuple[float, float]] = field(init=False, repr=False)
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> DomainZScore:
+        """Hold the banks and measure (mean, deviation) per domain in `statistics_`."""
+        indexes = fit_indexes(self.name, banks, names, self.metric, self.k, others=1)
+        self.neighbors_ = {domain: OwnNeighbors.of(i, self.k) for domain, i in indexes.items()}
+        notes: set[str] = set()
+        self.statistics_ = _statistics(
+            {domain: _own_means(own) for domain, own in self.neighbors_.items()},
+            self.own_std,
+            notes,
+        )
+        _tell(notes, "")
+        self.indexes_ = indexes
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return (mean, deviation) per domain that holds clips, float64 (2,)."""
+        check_fitted(self)
+        return {domain: np.array(values) for domain, values in self.statistics_.items()}
+
+    def restore(self, banks: BankArrays, state: State) -> DomainZScore:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        checked = check_banks(banks, None, self.metric)
+        check_names(self.name, state, set(checked))
+        self.statistics_ = {domain: read_statistics(self.name, state, domain) for domain in checked}
+        self.indexes_ = indexes_of(checked)
+        self.neighbors_ = None
+        return self
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values)."""
+        return smallest(self.domain_scores(Q, names))
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return each domain's term; `score` is their minimum."""
+        check_fitted(self)
+        terms = domain_distances(Q, names, self.indexes_, self.metric, self.k)
+        return {domain: _standardise(d, self.statistics_[domain]) for domain, d in terms.items()}
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return every training clip's score had bank and statistics been made without it."""
+        check_fitted(self)
+        terms = left_out_distances(self.indexes_, self.k)
+        if self.neighbors_ is None:  # the statistics were read and not measured
+            self.neighbors_ = {d: OwnNeighbors.of(i, self.k) for d, i in self.indexes_.items()}
+        means = {domain: _own_means(own) for domain, own in self.neighbors_.items()}
+        notes: set[str] = set()
+        scores = {}
+        for domain, own in self.neighbors_.items():
+            scores[domain] = np.empty(len(own.members))
+            for clip, left in enumerate(_means_without(own)):
+                statistics = _statistics({**means, domain: left}, self.own_std, notes)
+                scores[domain][clip] = min(
+                    float(_standardise(values[clip], statistics[term]))
+                    for term, values in terms[domain].items()
+                    if term in statistics
+                )
+        _tell(notes, "leave_one_out: ")
+        return per_domain(scores)
+
+
+def _own_means(own: OwnNeighbors) -> Scores:
+    """Return d of every member in its own bank; one NaN for a bank of one clip."""
+    if own.distances.shape[1] == 0:
+        return np.full(len(own.distances), np.nan)
+    means: Scores = own.counted.mean(axis=1)
+    return means
+
+
+def _means_without(own: OwnNeighbors) -> Iterator[Scores]:
+    """Yield for each clip the other members' d, had that clip not been in the bank."""
+    means, count = _own_means(own), len(own.members)
+    if count < 3:
+        yield from (np.full(count - 1, np.nan) for _ in range(count))
+        return
+    width = own.counted.shape[1]
+    shortened = np.stack([own.without(p).mean(axis=1) for p in range(width)], axis=1).ravel()
+    holders, neighbours = own.holders
+    order = np.argsort(neighbours, kind="stable")
+    starts = np.searchsorted(neighbours[order], np.arange(count + 1))
+    for clip in range(count):
+        concerned = order[starts[clip] : starts[clip + 1]]
+        left = means.copy()
+        left[holders[concerned]] = shortened[concerned]
+        yield np.delete(left, clip)
+
+
+def _statistics(
+    means: Mapping[str, Scores], own_std: bool, notes: set[str]
+) -> dict[str, tuple[float, float]]:
+    """Return (mean, deviation) per domain that holds clips, from the members' d.
+
+    What was taken from the other domain is added to `notes`.
+    """
+    held = {domain: d for domain, d in means.items() if len(d)}
+    statistics = {}
+    for domain in held:
+        centre = _with_enough(held, domain, 2, "mean", notes)
+        spread = _with_enough(held, domain if own_std else "target", 3, "deviation", notes)
+        deviation = deviation_of(held[spread], f"the {spread} clips' distances to each other")
+        statistics[domain] = (float(held[centre].mean()), deviation)
+    return statistics
+
+
+def _with_enough(
+    held: Mapping[str, Scores], wanted: str, needed: int, what: str, notes: set[str]
+) -> str:
+    """Return the wanted domain, or the other one where it has too few clips for the statistic."""
+    if len(held.get(wanted, ())) >= needed:
+        return wanted
+    other = "source" if wanted == "target" else "target"
+    if len(held.get(other, ())) < needed:
+        raise DatasetError(
+            f"domain_zscore needs {needed} clips in source or in target for its {what}; "
+            f"got {' and '.join(f'{len(d)} in {domain}' for domain, d in held.items())}; add clips"
+        )
+    if wanted in held:
+        notes.add(
+            f"the {wanted} holds {len(held[wanted])} clip(s), too few for a {what} of its own; "
+            f"the {other}'s takes its place"
+        )
+    return other
+
+
+def _standardise(d: Scores, statistics: tuple[float, float]) -> Scores:
+    mean, deviation = statistics
+    return (d - mean) / deviation
+
+
+def _tell(notes: set[str], prefix: str) -> None:
+    for note in sorted(notes):
+        warnings.warn(f"domain_zscore: {prefix}{note}", FirstshotWarning, stacklevel=3)

@@ -1,0 +1,282 @@
+"""Normalisers on local density: joint (the GenRep report, eq. 4) and domain-wise (eq. 5).
+
+Input: banks, then queries. Output: scores, float64, higher = more anomalous. A member's density is
+the sum of its distances to its K nearest other members, self excluded: of the joint bank
+(`local_density`), or of its own domain (`domain_local_density`). The score of y is the minimum of
+d(y, f) / density(f) over every member f, not only over the nearest.
+
+Exact duplicates count once: a bank that holds a clip twice gives the scores of the bank that holds
+it once, and no density is zero. Duplicates are clips at distance exactly 0, so under `cosine` a
+clip and its multiple too. Two different clips are the least that has a density.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.scoring.normalizers.domains import (
+    BankArrays,
+    BankNames,
+    OwnNeighbors,
+    Scores,
+    check_banks,
+    check_fitted,
+    per_domain,
+    smallest,
+    warn_few,
+)
+from firstshot.scoring.normalizers.states import State, check_names, read_copies, read_densities
+from firstshot.scoring.search.exact import search
+from firstshot.scoring.search.index import Index, Pairs
+from firstshot.scoring.search.rows import different_rows, gathered, joined, numbered, taken
+from firstshot.scoring.search.vectors import Points, first_copies, make_points
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+JOINT = "source and target together"
+
+
+@dataclass
+class DenseBank:
+    """The different clips of a bank with their densities.
+
+    `index` holds the different clips, `first` (clips,) the row of each clip's first copy, `density`
+    (different,) the sum over the k nearest others. Only `left_out` needs the `neighbors`: where the
+    densities were read and not measured, it searches them.
+    """
+
+    index: Index
+    first: NDArray[np.int64]
+    density: NDArray[np.float64]
+    k: int
+    neighbors: OwnNeighbors | None = None
+
+    @classmethod
+    def of(cls, points: Points, k: int, name: str, what: str) -> DenseBank:
+        """Measure the densities; `name` and `what` (which bank) are for messages."""
+        first = first_copies(points)
+        different = different_rows(first, name, what)
+        index = Index.of(taken(points, different))
+        neighbors = OwnNeighbors.of(index, k)
+        return cls(index, first, neighbors.counted.sum(axis=1), k, neighbors)
+
+    @classmethod
+    def restore(cls, points: Points, k: int, name: str, what: str, state: State) -> DenseBank:
+        """Take the densities of a `state`; `what` is the bank's name there too."""
+        first = read_copies(name, state, f"{what}.first", len(points))
+        different = different_rows(first, name, what)
+        density = read_densities(name, state, f"{what}.density", len(different))
+        return cls(Index.of(taken(points, different)), first, density, k)
+
+    def left_out(self) -> Scores:
+        """Return each clip's minimum of eq. 4 over this bank, had the clip not been in it.
+
+        inf where fewer than two different clips are left, which have no density.
+        """
+        count, (number, copies) = len(self.index), numbered(self.first)
+        if count == 2:
+            alone = np.where(copies > 1, 0.0, np.inf)
+            # With its only different clip gone the bank is copies of one, whatever their number.
+            return alone[number]
+        if self.neighbors is None:
+            self.neighbors = OwnNeighbors.of(self.index, self.k)
+        width = self.neighbors.counted.shape[1]
+        shortened = np.stack([self.neighbors.without(p).sum(axis=1) for p in range(width)], axis=1)
+        # Leaving clip i out changes the density of those that count i as a neighbour. Those pairs
+        # are taken from the lists; all other pairs keep their density and are searched.
+        holders, left = self.neighbors.holders
+        itself = np.arange(count)
+        skip = Pairs.listed(count, np.append(left, itself), np.append(holders, itself))
+        values, _ = search(self.index.points, self.index, 1, scale=self.density, skip=skip)
+        scores = values[:, 0].copy()
+        np.minimum.at(scores, left, (self.neighbors.counted / shortened).ravel())
+        scores[copies > 1] = 0.0
+        return scores[number]
+
+
+@dataclass
+class LocalDensity:
+    """`local_density`: densities from the joint bank of both domains (eq. 4).
+
+    >>> banks = {"source": [[0.0], [1.0]], "target": [[4.0]]}
+    >>> LocalDensity(k=1).fit(banks).score([[2.0]]).tolist()  # 4/1, 1/1 and 4/9
+    [0.4444444444444444]
+    """
+
+    name: ClassVar[str] = "local_density"
+    metric: str = "sqeuclidean"
+    k: int = 16
+    banks_: dict[str, Points] = field(init=False, repr=False)
+    first_: NDArray[np.int64] = field(init=False, repr=False)
+    density_: NDArray[np.float64] = field(init=False, repr=False)
+    neighbors_: OwnNeighbors | None = field(init=False, repr=False)
+    indexes_: dict[str, tuple[Index, NDArray[np.float64]]] = field(init=False, repr=False)
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> LocalDensity:
+        """Hold the banks and measure the densities."""
+        checked = check_banks(banks, names, self.metric)
+        joint = DenseBank.of(joined(checked), self.k, self.name, JOINT)
+        _warn_if_few(self.name, {"the joint bank": (joint, self.k)})
+        self._hold(checked, joint.first, joint.density, joint.neighbors)
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return densities (different,) and first copies' rows (clips,) of the joint bank."""
+        check_fitted(self)
+        return {"first": self.first_, "density": self.density_}
+
+    def restore(self, banks: BankArrays, state: State) -> LocalDensity:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        checked = check_banks(banks, None, self.metric)
+        check_names(self.name, state, {"first", "density"})
+        first = read_copies(self.name, state, "first", sum(map(len, checked.values())))
+        count = len(different_rows(first, self.name, JOINT))
+        density = read_densities(self.name, state, "density", count)
+        self._hold(checked, first, density, None)
+        return self
+
+    def _hold(
+        self,
+        checked: dict[str, Points],
+        first: NDArray[np.int64],
+        density: NDArray[np.float64],
+        neighbors: OwnNeighbors | None,
+    ) -> None:
+        self.banks_, self.first_, self.density_ = checked, first, density
+        self.neighbors_, self.indexes_ = neighbors, {}
+        different, (number, _) = different_rows(first, self.name, JOINT), numbered(first)
+        for domain, numbers in self._split(number).items():
+            chosen = np.unique(numbers)
+            index = Index.of(gathered(checked, different[chosen]))
+            self.indexes_[domain] = (index, density[chosen])
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values)."""
+        return smallest(self.domain_scores(Q, names))
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return the minimum over each domain's members; `score` is the minimum of both."""
+        check_fitted(self)
+        queries = make_points(Q, self.metric, "query", names)
+        return {
+            domain: search(queries, index, 1, scale=density)[0][:, 0]
+            for domain, (index, density) in self.indexes_.items()
+        }
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return every training clip's score had bank and densities been made without it."""
+        check_fitted(self)
+        different = different_rows(self.first_, self.name, JOINT)
+        index = Index.of(gathered(self.banks_, different))
+        joint = DenseBank(index, self.first_, self.density_, self.k, self.neighbors_)
+        scores = joint.left_out()
+        if np.isinf(scores).any():
+            raise DatasetError(
+                "leave_one_out of local_density needs at least 3 different clips in source and "
+                f"target together, got {len(index)}; add normal clips"
+            )
+        return per_domain(self._split(scores))
+
+    def _split(self, values: NDArray[Kind]) -> dict[str, NDArray[Kind]]:
+        """Split an array over the joint bank's clips by domain."""
+        ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
+        return dict(zip(self.banks_, np.split(values, ends), strict=True))
+
+
+@dataclass
+class DomainLocalDensity:
+    """`domain_local_density`: densities within each domain, K_s and K_t neighbours (eq. 5).
+
+    `leave_one_out` of a domain of two different clips leaves one, which has no density: that clip
+    is then scored by the other domain alone, which a warning says.
+    """
+
+    name: ClassVar[str] = "domain_local_density"
+    metric: str = "sqeuclidean"
+    k_source: int = 16
+    k_target: int = 9
+    banks_: dict[str, DenseBank] = field(init=False, repr=False)
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> DomainLocalDensity:
+        """Hold the banks and measure the densities."""
+        k, checked = self._k(), check_banks(banks, names, self.metric)
+        dense = {
+            domain: DenseBank.of(points, k[domain], self.name, domain)
+            for domain, points in checked.items()
+        }
+        _warn_if_few(self.name, {domain: (bank, k[domain]) for domain, bank in dense.items()})
+        self.banks_ = dense
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return each domain's densities (different,) and first copies' rows (clips,)."""
+        check_fitted(self)
+        firsts = {f"{domain}.first": bank.first for domain, bank in self.banks_.items()}
+        return firsts | {f"{domain}.density": bank.density for domain, bank in self.banks_.items()}
+
+    def restore(self, banks: BankArrays, state: State) -> DomainLocalDensity:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        k, checked = self._k(), check_banks(banks, None, self.metric)
+        wanted = {f"{domain}.{what}" for domain in checked for what in ("first", "density")}
+        check_names(self.name, state, wanted)
+        self.banks_ = {
+            domain: DenseBank.restore(points, k[domain], self.name, domain, state)
+            for domain, points in checked.items()
+        }
+        return self
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values)."""
+        return smallest(self.domain_scores(Q, names))
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return the minimum over each domain's members; `score` is the minimum of both."""
+        check_fitted(self)
+        queries = make_points(Q, self.metric, "query", names)
+        return {
+            domain: search(queries, bank.index, 1, scale=bank.density)[0][:, 0]
+            for domain, bank in self.banks_.items()
+        }
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return every training clip's score had bank and densities been made without it."""
+        check_fitted(self)
+        scores = {}
+        for domain, bank in self.banks_.items():
+            scores[domain] = bank.left_out()
+            lone = np.isinf(scores[domain]).any()
+            for other, other_bank in self.banks_.items():
+                if other != domain:
+                    found = search(bank.index.points, other_bank.index, 1, other_bank.density)
+                    scores[domain] = np.minimum(
+                        scores[domain], found[0][numbered(bank.first)[0], 0]
+                    )
+            if np.isinf(scores[domain]).any():
+                raise DatasetError(
+                    f"leave_one_out of {self.name} needs at least 3 different clips in {domain} "
+                    "or a second domain, got 2; add normal clips"
+                )
+            if lone:
+                warnings.warn(
+                    f"{self.name}: leave_one_out: the {domain} holds 2 different clips, and the "
+                    "one that is left has no density; the other domain alone scores the clip",
+                    FirstshotWarning,
+                    stacklevel=2,
+                )
+        return per_domain(scores)
+
+    def _k(self) -> dict[str, int]:
+        return {"source": self.k_source, "target": self.k_target}
+
+
+def _warn_if_few(name: str, banks: Mapping[str, tuple[DenseBank, int]]) -> None:
+    """Say once which banks have fewer than K + 1 different clips."""
+    few = {what: (len(bank.index), k + 1) for what, (bank, k) in banks.items()}
+    warn_few(name, {what: (n, needed) for what, (n, needed) in few.items() if n < needed})

@@ -1,0 +1,140 @@
+"""Systems are files: packaged ones load, a copy may be changed, a mistake is named in one line."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+
+from firstshot.dcase.running.system import list_systems, load_system
+from firstshot.errors import FirstshotError, ParameterError
+
+
+def packaged(name: str) -> str:
+    return (resources.files("firstshot.dcase") / "systems" / f"{name}.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", list_systems())
+def test_every_packaged_system_loads_under_its_own_name(name):
+    assert load_system(name).name == name
+
+
+def test_a_copied_and_changed_file_is_a_system(tmp_path):
+    text = packaged("embedded").replace("k_target = 9", "k_target = 3")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('name = "embedded"', 'name = "mine"'))
+    system = load_system(str(path))
+    assert system.name == "mine"
+    assert system.normalizer_settings == {"k_source": 16, "k_target": 3}
+    assert system.encoders == load_system("embedded").encoders
+
+
+def test_another_normaliser_comes_with_its_own_defaults():
+    system = load_system("embedded").with_normalizer("none")
+    assert (system.normalizer, system.normalizer_settings) == ("none", {})
+    assert system.detector(system.encoders[0]).hear().encoder.name == "logmel"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('metric = "sqeuclidean"', 'metirc = "sqeuclidean"', "'metirc'"),
+        ('metric = "sqeuclidean"', 'metric = "cosin"', "'cosin'"),
+        ('transform = "standardize"', 'transform = "standardise"', "'standardise'"),
+        ("k_source = 16", "k_sorce = 16", "'k_sorce'"),
+        ("k_source = 16", "k_source = 0", "k_source"),
+        ('length = "native"', "length = 10", "'length'"),
+        ('length = "native"', 'length = "10s"', "10s"),
+        ('threshold = "gamma"', 'threshold = "gama"', "'threshold'"),
+        ("false_alarm_rate = 0.1", "false_alarm_rate = 2", "'false_alarm_rate'"),
+        ("layers = [1]", "layers = [3]", "layer 3"),
+        ("layers = [1]", 'layers = ["a"]', "encoders.0.layers.0"),
+        ('name = "logmel"', 'name = "logmle"', "'logmle'"),
+        ('metric = "sqeuclidean"', "metric = ", "not valid TOML"),
+        ("[[encoders]]", "[[encoder]]", "'encoder"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line_before_a_clip_is_read(tmp_path, old, new, named):
+    text = packaged("embedded")
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(FirstshotError) as caught:
+        system = load_system(str(path))
+        system.detector(system.encoders[0]).hear()
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_system_is_answered_with_those_there_are(tmp_path):
+    with pytest.raises(ParameterError, match="embedded"):
+        load_system("embeded")
+    with pytest.raises(ParameterError, match=r"gone\.toml: no such system file"):
+        load_system(str(tmp_path / "gone.toml"))
+
+
+def test_the_threshold_of_a_system_may_be_set_by_another_method():
+    for name, known in (("embedded", 3), ("baseline_mse", 4)):
+        system = load_system(name)
+        changed = system.with_threshold("conformal")
+        assert changed.threshold == "conformal"
+        assert changed.model_copy(update={"threshold": system.threshold}) == system
+        with pytest.raises(ParameterError, match="threshold 'median': choose one of gamma, ") as no:
+            system.with_threshold("median")
+        assert str(no.value).count(",") == known - 1
+
+
+def test_a_system_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "bytes.toml"
+    path.write_bytes(b"name = \xff\xfe")
+    with pytest.raises(ParameterError, match=r"bytes\.toml: .*UTF-8"):
+        load_system(str(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"domain_local_density"', '"domain_local_densty"', "normaliser 'domain_local_densty'"),
+        ("k_source = 16", "k_source = -3", "k_source=-3"),
+        ('length = "native"', 'length = "fixed:-1"', "length policy fixed"),
+        ('length = "native"', "channel = true", "channel"),
+        ('name = "embedded"', 'name = "../evil"', "name"),
+    ],
+)
+def test_every_fault_of_a_file_names_the_file(tmp_path, old, new, told):
+    path = tmp_path / "mine.toml"
+    assert old in packaged("embedded")
+    path.write_text(packaged("embedded").replace(old, new))
+    with pytest.raises(ParameterError) as error:
+        load_system(str(path))
+    assert str(error.value).startswith(f"{path}: ")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a = " + "[" * 100_000, r"not valid TOML \(it is nested more than 32 deep\)"),
+        ("name = 'x'\nfalse_alarm_rate = nan", "the number nan is not finite"),
+        (
+            "name = 'x'\n[[encoders]]\nname = 'logmel'\nlayers = [1.5]",
+            r"field 'encoders\.0\.layers",
+        ),
+        ("name = 'x'\nmemmixup = 1\n[[encoders]]\nname = 'logmel'", "field 'memmixup'"),
+        ("name = 1979-05-27", "holds 1979-05-27, which is no text"),
+        ("autoencoder = 'mse'\nname = 'x'\nseeds = []", "field 'seeds'"),
+        ("autoencoder = 'mse'\nname = 'x'\n[training]\nepochs = '5'", r"field 'training\.epochs'"),
+        (
+            "name = 'x'\n[[encoders]]\nname = 'logmel'\n[normalizer_settings]\nmetric = 1",
+            "normalizer_settings has 'metric', which is no parameter",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_not_converted_but_refused(tmp_path, text, told):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=told) as caught:
+        load_system(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,104 @@
+"""The catalogue of encoders: complete, consistent with the code and the docs, and frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import FrozenInstanceError, fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from firstshot.encoders.specs.geometry import GEOMETRIES
+from firstshot.encoders.weights.catalog import ENCODERS, EncoderRecord, HubFile, find_record
+from firstshot.errors import ParameterError
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "encoders.md"
+every_record = pytest.mark.parametrize("record", ENCODERS.values(), ids=list(ENCODERS))
+
+
+def test_it_holds_every_encoder_that_has_a_geometry() -> None:
+    assert list(ENCODERS) == list(GEOMETRIES)
+    assert all(record.geometry is GEOMETRIES[name] for name, record in ENCODERS.items())
+
+
+@every_record
+def test_a_record_is_what_the_network_s_module_says(record: EncoderRecord) -> None:
+    pytest.importorskip("torch")
+    spec = getattr(import_module(f"firstshot.encoders.models.{record.module}"), record.spec)
+    assert spec.name == record.name
+    assert spec.geometry == record.geometry
+    assert spec.default_layers == record.default_layers
+    of_spec = {field.name for field in fields(spec)}
+    of_geometry = {field.name for field in fields(spec.geometry)}
+    assert set(record.spec_settings) <= of_spec
+    assert set(record.geometry_settings) <= of_geometry
+    # What else a spec has is no user's business.
+    named = {"name", "geometry", "mel", "default_layers", "max_distance"}
+    assert of_spec - named == set(record.spec_settings)
+
+
+@every_record
+def test_a_record_says_how_to_come_by_the_weights_in_one_line(record: EncoderRecord) -> None:
+    assert record.licence
+    assert record.formats
+    assert "\n" not in record.advice()
+    assert record.advice().endswith("give it as weights=PATH")
+    fetched = record.advice().startswith(f"run `firstshot encoders fetch {record.name}`")
+    assert fetched == bool(record.hub)
+    assert f"firstshot encoders fetch {record.name} --from FILE" in record.advice()
+    for file in record.hub.values():
+        assert re.fullmatch(r"[\w-]+/[\w-]+", file.repo)
+        assert file.file.endswith(".safetensors")
+        assert file.revision is None or re.fullmatch(r"[0-9a-f]{40}", file.revision)
+        assert file.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+        assert ("not pinned" in str(file)) == (file.revision is None)
+
+
+def test_a_pinned_file_is_as_large_as_its_parameters() -> None:
+    file = ENCODERS["eat_large"].hub_file()
+    assert file is not None
+    assert file.size is not None
+    # Table of positions and tagging head included, 4 bytes a value, and a header of some 30 kB.
+    head = 2 * 1024 + 527 * 1025
+    values = GEOMETRIES["eat_large"].learned_parameters() + 6144 * 1024 + head
+    assert 0 < file.size - 4 * values < 50_000
+
+
+def test_only_weights_for_evaluation_have_terms_and_these_are_on_no_hub() -> None:
+    assert [name for name, record in ENCODERS.items() if record.terms] == ["m2d_clap"]
+    assert not ENCODERS["m2d_clap"].hub
+
+
+def test_records_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ENCODERS["eat"].licence = "none"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        ENCODERS["eat"].hub["finetuned"] = HubFile("a/b")  # type: ignore[index]
+
+
+def test_variants_are_found_by_name_the_default_first() -> None:
+    eat = find_record("eat")
+    assert eat.hub_file() == eat.hub_file("finetuned") != eat.hub_file("pretrained")
+    assert find_record("beats_ft1").hub_file() is None
+    with pytest.raises(ParameterError, match="known: none"):
+        find_record("beats_ft1").hub_file("pretrained")
+    with pytest.raises(ParameterError, match="no pre-trained encoder; choose one of: beats_ft1"):
+        find_record("logmel")
+
+
+@every_record
+def test_the_page_of_encoders_tells_of_every_name_file_and_setting(record: EncoderRecord) -> None:
+    page = DOCS.read_text("utf-8")
+    assert f"`{record.name}`" in page
+    if record.module != "ced":
+        assert all(file.repo.partition("_")[0] in page for file in record.hub.values())
+    for setting in record.settings:
+        assert f"| `{setting}` |" in page
+
+
+def test_a_record_can_be_made_for_another_geometry() -> None:
+    small = dataclasses.replace(ENCODERS["ced_tiny"], geometry=GEOMETRIES["ced_mini"])
+    assert small.geometry.dim == 256
+    assert ENCODERS["ced_tiny"].geometry.dim == 192
