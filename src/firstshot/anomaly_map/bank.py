@@ -1,0 +1,187 @@
+"""The cells of the normal clips, and how far each cell of a clip is from them.
+
+Input: the `ClipCells` of normal clips. Output: a `MapBank`, which turns the cells of another clip
+into an `AnomalyMap`. A cell is compared with the cells of the same group of the normal clips that
+sound most alike as a whole, so that a condition does not stand out in all its cells. Its distance D
+becomes z = (D - q50) / ((q95 - q50) / 1.645), with the quantiles of normal clips that were held
+out: about 0 for a usual moment, 1.645 for one that is stranger than 95 % of normal moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.anomaly_map.vectors import GROUPS, ClipCells
+from firstshot.scoring.threshold import smallest_promise
+
+FOLDS = 6
+NEAR_CLIPS, NEAR_CELLS = 16, 600
+MOST_CELLS = 40_000
+LEAST_DEVIATION = 0.05
+"""Of a value, as a share of its median over the groups."""
+LEAST_SCALE = 1e-3
+NORMAL_95 = 1.645
+"""The 95 % quantile of a standard normal variable."""
+LEVELS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyMap:
+    """How strange each cell is: `z` float64 (cells, 12), and the bank cells it was compared with.
+
+    `taken` are row numbers of the bank's cells, `clips` the numbers of the normal clips they are
+    of, the most alike first.
+    """
+
+    z: NDArray[np.float64]
+    distances: NDArray[np.float64]
+    taken: NDArray[np.int64]
+    clips: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class MapBank:
+    """Cells of normal clips.
+
+    Attributes
+    ----------
+    values : float16 (cells, 12, 10)
+        Standardised by `mean` and `deviation`, both float64 (12, 10).
+    levels : float16 (cells, 12)
+        For words.
+    clip : int64 (cells,)
+        The clip that a cell is of; the cells of a clip follow each other.
+    keys : float64 (clips, 24)
+        What each clip sounds like as a whole.
+    quantiles : float64 (101, 12)
+        Those of D of held-out clips, per group, from 0 to 100 %. Empty where no clip could be
+        held out.
+    held_out_maxima : float64 (clips,)
+        The largest z of each clip when it was held out.
+    """
+
+    values: NDArray[np.float16]
+    levels: NDArray[np.float16]
+    clip: NDArray[np.int64]
+    keys: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+    held_out_maxima: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, clips: Sequence[ClipCells], recordings: Sequence[object] | None = None) -> MapBank:
+        """Hold the cells of normal clips and measure how strange held-out ones are.
+
+        Parameters
+        ----------
+        clips : sequence of ClipCells
+            At least one.
+        recordings : sequence, optional
+            The recording that each clip is of; those of one are held out together. None means that
+            each clip is a recording of its own.
+        """
+        bank = cls._of(clips)
+        names = list(range(len(clips))) if recordings is None else list(recordings)
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        recording = np.array([numbers[name] for name in names])
+        if len(numbers) < 2:
+            return bank
+        found: dict[int, NDArray[np.float64]] = {}
+        for fold in np.array_split(np.arange(len(numbers)), min(FOLDS, len(numbers))):
+            inside = np.isin(recording, fold).tolist()
+            kept = cls._of([clip for clip, out in zip(clips, inside, strict=True) if not out])
+            for number, (clip, out) in enumerate(zip(clips, inside, strict=True)):
+                if out:
+                    found[number] = kept._distances(clip)[0]
+        distances = [found[i] for i in range(len(clips))]
+        quantiles = np.quantile(np.concatenate(distances), LEVELS, axis=0)
+        bank = replace(bank, quantiles=quantiles)
+        maxima = np.array([bank._standardised(d).max() for d in distances])
+        return replace(bank, held_out_maxima=maxima)
+
+    @classmethod
+    def _of(cls, clips: Sequence[ClipCells]) -> MapBank:
+        """Hold the cells, without anything that needs held-out clips."""
+        values = np.concatenate([clip.values for clip in clips])
+        mean = values.mean(axis=0, dtype=np.float64)
+        deviation = values.std(axis=0, dtype=np.float64)
+        deviation = np.maximum(deviation, LEAST_DEVIATION * np.median(deviation, axis=0))
+        deviation[deviation == 0.0] = 1.0  # the same in all cells of all groups
+        step = max(1, -(-len(values) // MOST_CELLS))
+        rows = [clip.values[::step] for clip in clips]
+        return cls(
+            values=((np.concatenate(rows) - mean) / deviation).astype(np.float16),
+            levels=np.concatenate([clip.levels[::step] for clip in clips]).astype(np.float16),
+            clip=np.repeat(np.arange(len(clips)), [len(few) for few in rows]),
+            keys=np.stack([clip.key for clip in clips]),
+            mean=mean,
+            deviation=deviation,
+            quantiles=np.empty((0, GROUPS)),
+            held_out_maxima=np.empty(0),
+        )
+
+    def compare(self, cells: ClipCells) -> AnomalyMap:
+        """Return the map of a clip; z is 0 everywhere where the bank has no held-out clips."""
+        distances, taken, clips = self._distances(cells)
+        return AnomalyMap(self._standardised(distances), distances, taken, clips)
+
+    def highlight_threshold(self, rate: float = 0.1) -> float | None:
+        """Return the z that a share `rate` of normal clips exceeds somewhere.
+
+        None where there are too few normal clips to promise it.
+        """
+        count = len(self.held_out_maxima)
+        if count == 0 or rate < smallest_promise(count):
+            return None
+        position = int(np.ceil((count + 1) * (1 - rate) - 1e-9))
+        return float(np.sort(self.held_out_maxima)[position - 1])
+
+    def strangeness(self, cells: AnomalyMap) -> NDArray[np.float64]:
+        """Return the share (cells, 12) of held-out normal moments that are less strange."""
+        shares = [
+            np.interp(cells.distances[:, g], self.quantiles[:, g], LEVELS) for g in range(GROUPS)
+        ]
+        return np.stack(shares, axis=1)
+
+    @cached_property
+    def scale(self) -> NDArray[np.float64]:
+        """What distances are divided by, (12,)."""
+        spread: NDArray[np.float64] = (self.quantiles[95] - self.quantiles[50]) / NORMAL_95
+        return np.maximum(spread, LEAST_SCALE)
+
+    def _standardised(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not len(self.quantiles):
+            return np.zeros_like(distances)
+        z: NDArray[np.float64] = (distances - self.quantiles[50]) / self.scale
+        return z
+
+    def _near_clips(self, key: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the clips most alike, until they are 16 and have 600 cells, or all."""
+        order = np.argsort(((self.keys - key) ** 2).sum(axis=1), kind="stable")
+        cells = np.cumsum(np.bincount(self.clip, minlength=len(self.keys))[order])
+        enough = int(np.searchsorted(cells, NEAR_CELLS)) + 1
+        return order[: max(NEAR_CLIPS, enough)]
+
+    def _distances(
+        self, cells: ClipCells
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return D (cells, 12), the rows of the bank that were looked at, and their clips."""
+        near = self._near_clips(cells.key)
+        taken = np.flatnonzero(np.isin(self.clip, near))
+        members = self.values[taken].astype(np.float32)
+        queries = ((cells.values - self.mean) / self.deviation).astype(np.float32)
+        distances = np.empty((len(cells), GROUPS))
+        for group in range(GROUPS):
+            ours, theirs = queries[:, group], members[:, group]
+            squares = np.square(ours).sum(axis=1)[:, None] - 2.0 * ours @ theirs.T
+            squares += np.square(theirs).sum(axis=1)
+            # The product only finds the nearest; its own distance is taken anew, without rounding.
+            nearest = theirs[squares.argmin(axis=1)]
+            distances[:, group] = np.linalg.norm(ours - nearest, axis=1)
+        return distances, taken, near
