@@ -7,6 +7,8 @@ The command line prints that line and exits with status 2.
 from __future__ import annotations
 
 import errno
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,20 +81,36 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
-def warn(message: str, stacklevel: int = 2) -> None:
-    """Warn of something, or keep it for whoever called `keep_warnings`."""
+def warn(message: str) -> None:
+    """Warn the caller of this package, or keep the message for `keep_warnings`.
+
+    Python shows a warning with the line that caused it: the nearest one outside this package.
+    """
     kept = _KEPT.get()
-    if kept is None:
-        warnings.warn(message, FirstshotWarning, stacklevel=stacklevel + 1)
-    else:
+    if kept is not None:
         kept.append(message)
+        return
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    warnings.warn_explicit(
+        message,
+        FirstshotWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        frame.f_globals.get("__name__"),
+        frame.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
 @contextmanager
 def keep_warnings() -> Iterator[list[str]]:
-    """Keep what `warn` is told meanwhile in this thread, to be told in order by another.
+    """Collect the messages of `warn` in this thread instead of showing them.
+
+    The caller may drop them, store them, or call `warn` with each of them later.
 
     >>> with keep_warnings() as kept:
     ...     warn("digital silence")

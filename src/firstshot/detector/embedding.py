@@ -9,7 +9,6 @@ recordings of hours are read in pieces, one at a time; what the store holds is n
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from math import ceil
@@ -25,7 +24,7 @@ from firstshot.detector.listening import (
 )
 from firstshot.detector.sources import Found, HasPath, Source, Sources, find_clips, list_clips
 from firstshot.encoders.protocol import Shareable
-from firstshot.errors import FirstshotError, FirstshotWarning
+from firstshot.errors import FirstshotError, warn
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.bank import DOMAINS
 from firstshot.store import EmbeddingStore
@@ -102,7 +101,7 @@ def embed_clips(
         for outcome in stack.enter_context(closing(outcomes)):
             heard = outcome.get()
             for note in heard.notes:
-                warnings.warn(note, FirstshotWarning, stacklevel=2)
+                warn(note)
             for clip, found in zip(outcome.item, heard.found, strict=True):
                 done += 1
                 if isinstance(found, EmbeddedClip):

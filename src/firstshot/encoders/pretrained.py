@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +32,7 @@ from firstshot.encoders.weights.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS
 from firstshot.encoders.weights.files import kind_of, sha256_of_file
 from firstshot.encoders.weights.hub import Progress, fetch_file, find_in_hub_cache
 from firstshot.encoders.weights.read import Weights, check_torch, read_weights
-from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
+from firstshot.errors import OutputError, ParameterError, WeightsError, warn
 
 if TYPE_CHECKING:
     from firstshot.encoders.protocol import Encoder
@@ -74,7 +73,7 @@ def load_pretrained(
     else:
         found = _from_file(record, _expanded(Path(weights)), settings)
     if record.terms:
-        warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
+        warn(f"{record.name}: {record.terms}")
     common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
     reduced = {name: precision for precision, name in TORCH_DTYPES.items() if precision != "fp32"}
     narrow = reduced.get(str(dtype).removeprefix("torch."))
@@ -183,7 +182,7 @@ def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -
             found = read_weights(record, path, settings)
             write_entry(entry, found)
     except OutputError as error:
-        warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
+        warn(f"{error}; {path} is read anew each time")
     return found or read_weights(record, path, settings)
 
 

@@ -7,7 +7,6 @@ record per clip. Labels, domains and attributes come from names, folders and att
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from firstshot.disk.listing import (
     why_closed,
     why_no_file,
 )
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES as SOUND_SUFFIXES
 from firstshot.sound.audio_kinds import UNREAD_SUFFIXES, skipped_kinds
 
@@ -129,7 +128,7 @@ def read_layout(
         message = _tell(refused, "files")
         if strict:
             raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
-        warnings.warn(f"{message}; left out", FirstshotWarning, stacklevel=2)
+        warn(f"{message}; left out")
     _warn_of_unused(root, [stranger for stranger in layout.strangers if not stranger.refused])
     if layout.empty:
         raise DatasetError(f"{layout.empty[0]}: no clips in this machine's folders; {_WANTED}")
@@ -156,11 +155,11 @@ def _warn_of_unused(root: Path, unused: Sequence[Stranger]) -> None:
     skipped = skipped_kinds([s.path for s in unused], _OTHER_SOUND)
     if skipped:
         what = f"{root}: left out what is neither .wav nor .flac, {skipped}"
-        warnings.warn(what, FirstshotWarning, stacklevel=3)
+        warn(what)
     folders = [stranger for stranger in unused if is_folder(stranger.path)]
     if folders:
         what = f"{_tell(folders, 'folders')}; left out"
-        warnings.warn(what, FirstshotWarning, stacklevel=3)
+        warn(what)
 
 
 def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import stat
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -22,7 +21,7 @@ from firstshot.dcase.data.archive_limits import check_directory, check_sizes
 from firstshot.dcase.data.layout import AUDIO_SUFFIXES
 from firstshot.disk.archives import DAMAGED
 from firstshot.disk.resumable import refuse_link
-from firstshot.errors import DatasetError, FirstshotWarning, OutputError
+from firstshot.errors import DatasetError, OutputError, warn
 from firstshot.messages import shown
 
 SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
@@ -201,7 +200,7 @@ def _move_in(
             # Two archives of a machine with a table of the same name: readers take them all.
             goal = folder / f"{path.stem}_{archive}{path.suffix}"
             told = f"{folder / path.name}: another one is in {archive}.zip; kept as {goal.name}"
-            warnings.warn(told, FirstshotWarning, stacklevel=2)
+            warn(told)
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         sizes = [
             (file.relative_to(path).as_posix(), file.stat().st_size)

@@ -16,7 +16,6 @@ bootstrap intervals over clips instead.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from firstshot.dcase.evaluation.score_files import (
     read_decisions,
     read_scores,
 )
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.scoring.bootstrap import (
     LabelledScores,
     bootstrap_intervals,
@@ -181,7 +180,7 @@ def _find_files(folder: Path, truth: list[SectionTruth], lenient: bool) -> dict[
             )
             if not lenient:
                 raise DatasetError(fault)
-            warnings.warn(fault + "; it is left out", FirstshotWarning, stacklevel=3)
+            warn(fault + "; it is left out")
             continue
         if key in files:
             raise DatasetError(

@@ -9,7 +9,6 @@ trains nothing.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.dcase.data.layout import ClipRecord, MachineSection
 from firstshot.detector.embedding import Progress
 from firstshot.encoders.weights.read import check_torch
-from firstshot.errors import FirstshotWarning, ParameterError, SoundError, keep_warnings
+from firstshot.errors import ParameterError, SoundError, keep_warnings, warn
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
 from firstshot.sound.audio import Channel, load_waveform
@@ -187,8 +186,7 @@ def score_section_with_autoencoder(
     check_torch("the autoencoder baseline")
     from firstshot.autoencoder.trials import one_thread, train_trials
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FirstshotWarning)
+    with keep_warnings() as caught:
         clips = (*section.train, *section.test)
         heard = _hear(clips, settings.channel, _bar(progress, section, "clips read"), workers)
         normal = heard[: len(section.train)]
@@ -204,8 +202,7 @@ def score_section_with_autoencoder(
         )
         with one_thread():
             trials = [_score(trial, data, heard, settings) for trial in trained]
-    notes = [str(w.message) for w in caught if issubclass(w.category, FirstshotWarning)]
-    return BaselineScores(tuple(trials), tuple(dict.fromkeys([SEEN, *notes])))
+    return BaselineScores(tuple(trials), tuple(dict.fromkeys([SEEN, *caught])))
 
 
 def trial_statistics(metrics: Sequence[Mapping[str, float]]) -> dict[str, TrialStatistic]:
@@ -261,7 +258,7 @@ def _hear(
             clip, notes = outcome.get()
             heard.append(clip)
             for note in notes:
-                warnings.warn(note, FirstshotWarning, stacklevel=2)
+                warn(note)
             if step is not None:
                 step(len(heard), len(clips))
     return heard

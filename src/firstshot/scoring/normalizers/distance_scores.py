@@ -8,7 +8,6 @@ the population's. An empty domain has no term.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.errors import ParameterError, warn
 from firstshot.scoring.normalizers.domains import (
     BankArrays,
     BankNames,
@@ -118,11 +117,9 @@ class TransductiveZScore:
     def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
         """Return each domain's term; `score` is their minimum."""
         check_fitted(self)
-        warnings.warn(
+        warn(
             "test_zscore is transductive: it uses the statistics of the clips under test, which "
             "breaks the challenge's rules; use domain_zscore for a score of one clip alone",
-            FirstshotWarning,
-            stacklevel=2,
         )
         terms = domain_distances(Q, names, self.indexes_, self.metric, self.k)
         count = len(next(iter(terms.values())))

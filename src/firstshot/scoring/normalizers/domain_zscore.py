@@ -8,7 +8,6 @@ nearest members and the statistics those of the training clips' d inside their o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.errors import DatasetError, warn
 from firstshot.scoring.normalizers.domains import (
     BankArrays,
     BankNames,
@@ -185,4 +184,4 @@ def _standardise(d: Scores, statistics: tuple[float, float]) -> Scores:
 
 def _tell(notes: set[str], prefix: str) -> None:
     for note in sorted(notes):
-        warnings.warn(f"domain_zscore: {prefix}{note}", FirstshotWarning, stacklevel=3)
+        warn(f"domain_zscore: {prefix}{note}")

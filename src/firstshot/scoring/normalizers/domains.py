@@ -6,7 +6,6 @@ K nearest members (eq. 1, d of a domain) and each member's neighbours in its own
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.vectors import Points, check_metric, make_points
@@ -193,10 +192,8 @@ def warn_few(name: str, few: Mapping[str, tuple[int, int]]) -> None:
             f"{domain} holds {count} different clips where {needed} are needed"
             for domain, (count, needed) in few.items()
         )
-        warnings.warn(
+        warn(
             f"{name}: {found}; all there are take the place of the K nearest (add clips)",
-            FirstshotWarning,
-            stacklevel=4,
         )
 
 

@@ -12,7 +12,6 @@ clip and its multiple too. Two different clips are the least that has a density.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -20,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.errors import DatasetError, warn
 from firstshot.scoring.normalizers.domains import (
     BankArrays,
     BankNames,
@@ -264,11 +263,9 @@ class DomainLocalDensity:
                     "or a second domain, got 2; add normal clips"
                 )
             if lone:
-                warnings.warn(
+                warn(
                     f"{self.name}: leave_one_out: the {domain} holds 2 different clips, and the "
                     "one that is left has no density; the other domain alone scores the clip",
-                    FirstshotWarning,
-                    stacklevel=2,
                 )
         return per_domain(scores)
 
