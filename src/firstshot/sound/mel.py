@@ -36,9 +36,13 @@ class MelSpec:
     mels : int
         Triangles, their corners equally spaced on the mel scale from `low` to `high` Hz.
     scale : str
-        `htk` (2595 log10(1 + f/700)) or `slaney` (linear below 1 kHz, logarithmic above).
+        `htk` (2595 log10(1 + f/700)), `slaney` (linear below 1 kHz, logarithmic above) or `log`
+        (the logarithm of the frequency).
     area : bool
         Whether a triangle has area 1 over Hz (Slaney's normalisation) instead of peak 1.
+    fill : bool
+        Whether a triangle so narrow that its weights sum to less than 0.5 weighs the bin nearest
+        its centre by 1.
     """
 
     window: int
@@ -49,7 +53,10 @@ class MelSpec:
     area: bool
     hop: int = 160
     sample_rate: int = 16000
+    fill: bool = False
 
+
+LEAST_WEIGHT = 0.5
 
 CED_MEL = MelSpec(window=512, mels=64, low=0.0, high=8000.0, scale="htk", area=False)
 CED_FLOOR = np.float32(1e-10)
@@ -132,6 +139,9 @@ def mel_bank(spec: MelSpec) -> NDArray[np.float32]:
     rising = (bins[:, None] - edges[:-2]) / width[:-1]
     falling = (edges[2:] - bins[:, None]) / width[1:]
     weights = np.maximum(0.0, np.minimum(rising, falling))
+    if spec.fill:
+        narrow = np.flatnonzero(weights.sum(axis=0) < LEAST_WEIGHT)
+        weights[np.abs(bins[:, None] - edges[narrow + 1]).argmin(axis=0), narrow] = 1.0
     if spec.area:
         weights *= 2.0 / (edges[2:] - edges[:-2])
     bank: NDArray[np.float32] = weights.astype(np.float32)
@@ -164,7 +174,7 @@ def row_bands(spec: MelSpec, rows: int) -> tuple[tuple[float, float], ...]:
 
 
 def hertz_to_mel(hertz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """Return frequencies on the mel scale `htk` or `slaney`.
+    """Return frequencies on the mel scale `htk`, `slaney` or `log`.
 
     >>> hertz_to_mel(np.array([700.0, 1000.0, 6400.0]), "slaney").round(6).tolist()
     [10.5, 15.0, 42.0]
@@ -174,11 +184,13 @@ def hertz_to_mel(hertz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     if scale == "slaney":
         above = _BREAK_MEL + np.log(np.maximum(hertz, _BREAK_HZ) / _BREAK_HZ) / _STEP
         return np.where(hertz < _BREAK_HZ, hertz * 3.0 / 200.0, above)
-    raise ParameterError(f"mel scale {scale!r} is not known; choose htk or slaney")
+    if scale == "log":
+        return np.log(hertz)
+    raise ParameterError(f"mel scale {scale!r} is not known; choose htk, slaney or log")
 
 
 def mel_to_hertz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """Return the frequencies in Hz of values on the mel scale `htk` or `slaney`.
+    """Return the frequencies in Hz of values on the mel scale `htk`, `slaney` or `log`.
 
     >>> mel_to_hertz(np.array([10.5, 15.0, 42.0]), "slaney").round(6).tolist()
     [700.0, 1000.0, 6400.0]
@@ -188,7 +200,9 @@ def mel_to_hertz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     if scale == "slaney":
         above = _BREAK_HZ * np.exp((np.maximum(mel, _BREAK_MEL) - _BREAK_MEL) * _STEP)
         return np.where(mel < _BREAK_MEL, mel * 200.0 / 3.0, above)
-    raise ParameterError(f"mel scale {scale!r} is not known; choose htk or slaney")
+    if scale == "log":
+        return np.exp(mel)
+    raise ParameterError(f"mel scale {scale!r} is not known; choose htk, slaney or log")
 
 
 @lru_cache(maxsize=8)
