@@ -1,0 +1,177 @@
+"""`density`: the smallest distance to a clip beside that clip's own distances, clamped.
+
+Input: banks, then queries. Output: scores, float64, higher = more anomalous. The width b(y) of a
+bank clip y is its mean distance to its K nearest other bank clips, clamped to [low, high] times the
+median of b over the bank; the score of x is
+
+    r(x) = ln( min over y of d(x, y) / b(y) ),  at least ln 1e-9.
+
+The mean, unlike the sums of the GenRep report's eq. 4 and 5, does not hang on how many clips a
+domain has (local density normalisation, Wilkinghoff et al. 2025, in its ratio form). The clamp is
+ours: a single odd clip, whose neighbours are far, would hide whatever sounds like it, and copies of
+a clip, whose neighbours are at distance 0, would make everything else anomalous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import DatasetError
+from firstshot.scoring.normalizers.domains import (
+    BankArrays,
+    BankNames,
+    OwnNeighbors,
+    Scores,
+    check_banks,
+    check_fitted,
+    per_domain,
+    smallest,
+    warn_few,
+)
+from firstshot.scoring.normalizers.states import State, check_names, read_densities
+from firstshot.scoring.search.exact import search
+from firstshot.scoring.search.index import Index, Pairs
+from firstshot.scoring.search.rows import joined
+from firstshot.scoring.search.vectors import make_points
+
+LEAST_RATIO = 1e-9
+LEAST_WIDTH = 1e-12
+"""Added to every width, for banks whose median is 0."""
+JOINT = "joint"
+
+
+@dataclass
+class Density:
+    """Widths from the bank of both domains, or with `per_domain` from each domain's own.
+
+    >>> banks = {"source": [[0.0], [1.0], [2.0], [3.0]], "target": [[9.0]]}
+    >>> normalizer = Density(metric="euclidean", k=1).fit(banks)
+    >>> normalizer.score([[5.0]]).round(6).tolist()  # ln of 4 / 3, the width of 9 clamped from 6
+    [0.287682]
+    """
+
+    name: ClassVar[str] = "density"
+    metric: str = "sqeuclidean"
+    k: int = 2
+    low: float = 1 / 3
+    high: float = 3.0
+    per_domain: bool = False
+    banks_: dict[str, _Bank] = field(init=False, repr=False)
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Density:
+        """Hold the banks and measure the widths; a bank of one clip alone has none."""
+        checked = check_banks(banks, names, self.metric)
+        pooled = {JOINT: tuple(checked)} if not self.per_domain else {d: (d,) for d in checked}
+        measured: dict[str, NDArray[np.float64]] = {}
+        few = {}
+        for what, domains in pooled.items():
+            points = joined({domain: checked[domain] for domain in domains})
+            if len(points) < 2:
+                raise DatasetError(
+                    f"{self.name} needs at least 2 clips in the {what} bank; add normal clips"
+                )
+            if len(points) <= self.k:
+                few[what] = (len(points), self.k + 1)
+            widths = _widths(OwnNeighbors.of(Index.of(points), self.k).counted.mean(axis=1), self)
+            ends = np.cumsum([len(checked[domain]) for domain in domains])[:-1]
+            measured.update(zip(domains, np.split(widths, ends), strict=True))
+        warn_few(self.name, few)
+        self.banks_ = {d: _Bank(Index.of(checked[d]), measured[d]) for d in checked}
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return each domain's widths (clips,)."""
+        check_fitted(self)
+        return {f"{domain}.density": bank.widths for domain, bank in self.banks_.items()}
+
+    def restore(self, banks: BankArrays, state: State) -> Density:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        checked = check_banks(banks, None, self.metric)
+        check_names(self.name, state, {f"{domain}.density" for domain in checked})
+        self.banks_ = {
+            domain: _Bank(
+                Index.of(points), read_densities(self.name, state, f"{domain}.density", len(points))
+            )
+            for domain, points in checked.items()
+        }
+        return self
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values)."""
+        return smallest(self.domain_scores(Q, names))
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return the term of each domain's clips; `score` is their minimum."""
+        check_fitted(self)
+        queries = make_points(Q, self.metric, "query", names)
+        return {
+            domain: _logarithms(search(queries, bank.index, 1, scale=bank.widths)[0][:, 0])
+            for domain, bank in self.banks_.items()
+        }
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return every clip's score without it; the bounds of the clamp stay those of the bank."""
+        check_fitted(self)
+        points = {domain: bank.index.points for domain, bank in self.banks_.items()}
+        if not self.per_domain:
+            widths = np.concatenate([bank.widths for bank in self.banks_.values()])
+            ratios = self._left_out(Index.of(joined(points)), widths)
+            ends = np.cumsum([len(p) for p in points.values()])[:-1]
+            split = np.split(_logarithms(ratios), ends)
+            return per_domain(dict(zip(points, split, strict=True)))
+        scores = {}
+        for domain, bank in self.banks_.items():
+            ratios = self._left_out(bank.index, bank.widths)
+            for other, other_bank in self.banks_.items():
+                if other != domain:
+                    found = search(points[domain], other_bank.index, 1, scale=other_bank.widths)
+                    ratios = np.minimum(ratios, found[0][:, 0])
+            scores[domain] = _logarithms(ratios)
+        return per_domain(scores)
+
+    def _left_out(self, index: Index, widths: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return each clip's least ratio to the others, whose widths are made without it."""
+        count = len(index)
+        if count < 3:
+            raise DatasetError(
+                f"leave_one_out of {self.name} needs at least 3 clips in a bank, got {count}; "
+                "add normal clips"
+            )
+        neighbors = OwnNeighbors.of(index, self.k)
+        holders, left = neighbors.holders
+        itself = np.arange(count)
+        skip = Pairs.listed(count, np.append(left, itself), np.append(holders, itself))
+        ratios = search(index.points, index, 1, scale=widths, skip=skip)[0][:, 0].copy()
+        # A clip that counts another among its K nearest has another width without it.
+        counted, nearest = neighbors.counted, range(neighbors.counted.shape[1])
+        means = np.stack([neighbors.without(place).mean(axis=1) for place in nearest], axis=1)
+        remade = _widths(means, self, float(np.median(counted.mean(axis=1))))
+        np.minimum.at(ratios, left, (counted / remade).ravel())
+        return ratios
+
+
+@dataclass(frozen=True, eq=False)
+class _Bank:
+    """A domain's clips with their widths (clips,)."""
+
+    index: Index
+    widths: NDArray[np.float64]
+
+
+def _widths(
+    means: NDArray[np.float64], normalizer: Density, median: float | None = None
+) -> NDArray[np.float64]:
+    """Return mean distances clamped around their median, or around the one that is given."""
+    middle = float(np.median(means)) if median is None else median
+    clamped: NDArray[np.float64] = np.clip(means, normalizer.low * middle, normalizer.high * middle)
+    return clamped + LEAST_WIDTH
+
+
+def _logarithms(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    logarithms: NDArray[np.float64] = np.log(np.maximum(ratios, LEAST_RATIO))
+    return logarithms
