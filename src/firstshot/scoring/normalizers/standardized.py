@@ -1,0 +1,163 @@
+"""A normaliser on its own scale: standardised by its leave-one-out scores, by groups of values.
+
+Input: banks, then queries. Output: scores whose mean is 0 and whose deviation is 1 over the normal
+clips, each scored without itself, so that scores of different embeddings can be averaged. With
+several groups of values (groups of frequency bands) each group has a normaliser and a scale of its
+own, and the score is the largest of the groups, standardised once more: a fault in one group of
+bands is not averaged away by the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import ParameterError
+from firstshot.scoring.normalizers.domains import (
+    BankArrays,
+    BankNames,
+    Scores,
+    check_fitted,
+    per_domain,
+)
+from firstshot.scoring.normalizers.states import State, check_names, read_statistics
+
+SAME_SCORES = 1e-6
+"""A deviation of leave-one-out scores below this counts as 1."""
+
+
+@dataclass
+class Standardized:
+    """A normaliser for each of `groups` equal groups of consecutive values.
+
+    Parameters
+    ----------
+    make : callable
+        Returns an unfitted normaliser with `state` and `restore`.
+    groups : int
+        A divisor of the number of values.
+    """
+
+    make: Callable[[], Any]
+    groups: int = 1
+    parts_: list[Any] = field(init=False, repr=False)
+    scales_: list[tuple[float, float]] = field(init=False, repr=False)
+    left_out_: dict[str, Scores] = field(init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the normaliser of a group."""
+        return str(self.make().name)
+
+    @property
+    def metric(self) -> str:
+        """The metric of the normaliser of a group."""
+        return str(self.make().metric)
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Standardized:
+        """Fit the groups and measure their scales."""
+        arrays = {domain: np.asarray(rows) for domain, rows in banks.items() if rows is not None}
+        self.parts_ = [
+            self.make().fit({domain: rows[:, group] for domain, rows in arrays.items()}, names)
+            for group in self._slices(arrays)
+        ]
+        left_out = [part.leave_one_out() for part in self.parts_]
+        self.scales_ = [_scale(terms) for terms in left_out]
+        own = [
+            {domain: standardize(scores, scale) for domain, scores in terms.items()}
+            for terms, scale in zip(left_out, self.scales_, strict=True)
+        ]
+        largest = {domain: np.max([terms[domain] for terms in own], axis=0) for domain in own[0]}
+        if self.groups > 1:
+            self.scales_.append(_scale(largest))
+            largest = {d: standardize(scores, self.scales_[-1]) for d, scores in largest.items()}
+        self.left_out_ = largest
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the groups' states and scales, and the leave-one-out scores of each domain."""
+        check_fitted(self)
+        kept = {
+            f"{number}.{name}": array
+            for number, part in enumerate(self.parts_)
+            for name, array in part.state().items()
+        }
+        kept |= {f"scale.{number}": np.array(scale) for number, scale in enumerate(self.scales_)}
+        return kept | {f"left_out.{domain}": scores for domain, scores in self.left_out_.items()}
+
+    def restore(self, banks: BankArrays, state: State) -> Standardized:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        arrays = {domain: np.asarray(rows) for domain, rows in banks.items() if rows is not None}
+        scales = [f"scale.{number}" for number in range(self.groups + (self.groups > 1))]
+        left_out = {f"left_out.{domain}" for domain in per_domain({})}
+        mine = {name: state[name] for name in state if not name.split(".")[0].isdigit()}
+        check_names(self.name, mine, {*scales, *left_out})
+        self.parts_ = [
+            self.make().restore(
+                {domain: rows[:, group] for domain, rows in arrays.items()},
+                {n.partition(".")[2]: a for n, a in state.items() if n.startswith(f"{number}.")},
+            )
+            for number, group in enumerate(self._slices(arrays))
+        ]
+        self.scales_ = [read_statistics(self.name, state, name) for name in scales]
+        self.left_out_ = {name.partition(".")[2]: np.asarray(state[name]) for name in left_out}
+        return self
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values)."""
+        return self._largest([part.score(rows, names) for part, rows in self._by_group(Q)])
+
+    def group_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return each group's score of queries (q, values), float64 (q, groups)."""
+        scores = [part.score(rows, names) for part, rows in self._by_group(Q)]
+        pairs = zip(scores, self.scales_, strict=False)
+        return np.stack([standardize(own, scale) for own, scale in pairs], axis=1)
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return the score beside each domain's clips alone; none is below `score`."""
+        terms = [part.domain_scores(rows, names) for part, rows in self._by_group(Q)]
+        return {domain: self._largest([term[domain] for term in terms]) for domain in terms[0]}
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return every clip's score without it; the scales are those of all clips."""
+        check_fitted(self)
+        return dict(self.left_out_)
+
+    def _by_group(self, Q: ArrayLike) -> list[tuple[Any, NDArray[Any]]]:
+        check_fitted(self)
+        queries = np.asarray(Q)
+        groups = self._slices({"queries": queries})
+        return [(part, queries[:, group]) for part, group in zip(self.parts_, groups, strict=True)]
+
+    def _largest(self, scores: Sequence[Scores]) -> Scores:
+        pairs = zip(scores, self.scales_, strict=False)
+        largest = np.max([standardize(own, scale) for own, scale in pairs], axis=0)
+        return standardize(largest, self.scales_[-1]) if self.groups > 1 else largest
+
+    def _slices(self, arrays: Mapping[str, NDArray[Any]]) -> list[slice]:
+        values = next(iter(arrays.values())).shape[1]
+        if values % self.groups:
+            raise ParameterError(
+                f"{values} values cannot be cut into {self.groups} equal groups; "
+                "choose a divisor of the number of bands"
+            )
+        width = values // self.groups
+        return [slice(start, start + width) for start in range(0, values, width)]
+
+
+def standardize(scores: Scores, scale: tuple[float, float]) -> Scores:
+    """Return (scores - mean) / deviation of a scale (mean, deviation)."""
+    mean, deviation = scale
+    standardized: Scores = (scores - mean) / deviation
+    return standardized
+
+
+def _scale(left_out: Mapping[str, Scores]) -> tuple[float, float]:
+    """Return mean and population deviation of the leave-one-out scores of both domains."""
+    scores = np.concatenate(list(left_out.values()))
+    deviation = float(scores.std())
+    return float(scores.mean()), deviation if deviation >= SAME_SCORES else 1.0
