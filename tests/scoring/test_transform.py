@@ -95,7 +95,7 @@ def test_clips_that_do_not_vary_are_refused(name, X):
 
 
 def test_unknown_names_other_widths_unfitted_use_and_wrong_arrays_are_named():
-    with pytest.raises(ParameterError, match="none, standardize, whiten"):
+    with pytest.raises(ParameterError, match="none, standardize, half_standardize, whiten"):
         make_transform("pca")
     with pytest.raises(ParameterError, match="call fit first"):
         make_transform("whiten")([[1.0]])

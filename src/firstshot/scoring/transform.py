@@ -111,6 +111,27 @@ class Standardize:
 
 
 @dataclass
+class HalfStandardize(Standardize):
+    """`half_standardize`: subtract the mean, divide by sqrt(deviation x median deviation).
+
+    Half way, on a logarithmic scale, between leaving the deviations as they are and making them
+    equal. Deviations are raised as those of `standardize`.
+
+    >>> mapped = HalfStandardize().fit([[0.0, 0.0], [2.0, 8.0]])([[3.0, 4.0]])
+    >>> [round(value, 3) for value in mapped[0].tolist()]
+    [1.265, 0.0]
+    """
+
+    name: ClassVar[str] = "half_standardize"
+
+    def fit(self, X: ArrayLike) -> HalfStandardize:
+        """Learn mean and deviation of every dimension."""
+        super().fit(X)
+        self.scale_ = np.sqrt(self.scale_ * np.median(self.scale_))
+        return self
+
+
+@dataclass
 class Whiten:
     """`whiten`: make the shrunk covariance of the training clips the identity.
 
@@ -177,12 +198,12 @@ class Whiten:
 
 
 TRANSFORMS: dict[str, type[Unchanged] | type[Standardize] | type[Whiten]] = {
-    kind.name: kind for kind in (Unchanged, Standardize, Whiten)
+    kind.name: kind for kind in (Unchanged, Standardize, HalfStandardize, Whiten)
 }
 
 
 def make_transform(name: str) -> Transform:
-    """Return an unfitted transform: `none`, `standardize` or `whiten`.
+    """Return an unfitted transform: `none`, `standardize`, `half_standardize` or `whiten`.
 
     >>> make_transform("whiten").name
     'whiten'
