@@ -14,9 +14,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from firstshot.encoders import load_encoder
-from firstshot.encoders.pooling import POOLINGS, resolve_layers
+from firstshot.encoders.pooling import check_pooling, resolve_layers
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import ParameterError, warn
+from firstshot.errors import warn
 from firstshot.sound.audio import Channel, LengthPolicy, load_waveform, read_blocks
 from firstshot.sound.recording import Recording, record
 
@@ -94,8 +94,7 @@ def make_hearing(
     >>> hearing.layers, hearing.recipe()["length"]
     ((2,), 'windows:10:5')
     """
-    if pooling not in POOLINGS:
-        raise ParameterError(f"pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
+    check_pooling(pooling)
     policy = LengthPolicy.parse(length) if isinstance(length, str) else length
     if isinstance(encoder, str):
         encoder = load_encoder(encoder, fetch_missing=fetch_missing, **(settings or {}))

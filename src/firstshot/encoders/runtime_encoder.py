@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.clips import check_length, heard
-from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
+from firstshot.encoders.pooling import check_pooling, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.encoders.specs.base import PoolsFewer, TokenSpec
 from firstshot.encoders.specs.geometry import M2dGeometry
-from firstshot.errors import ParameterError, SoundError
+from firstshot.errors import SoundError
 from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import in_order
 
@@ -205,8 +205,7 @@ class RuntimeEncoder:
         ParameterError
             A layer or a pooling that does not exist, or a layer that the graph was not made for.
         """
-        if pooling not in POOLINGS:
-            raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
+        check_pooling(pooling)
         layers = self.default_layers if layers is None else layers
         asked = resolve_layers(layers, self.depth, self.name)
         clips = heard(waveforms, sample_rate, SAMPLE_RATE, self.minimum_samples, self.name)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from firstshot.encoders.clips import check_length, heard
-from firstshot.encoders.pooling import POOLINGS, pool, resolve_layers
+from firstshot.encoders.pooling import check_pooling, pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.encoders.specs.base import HasFinalNorm, PoolsFewer, TokenSpec
 from firstshot.errors import ParameterError, SoundError
@@ -206,8 +206,7 @@ class TorchEncoder:
         ParameterError
             A layer or a pooling that does not exist.
         """
-        if pooling not in POOLINGS:
-            raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
+        check_pooling(pooling)
         layers = self.default_layers if layers is None else layers
         asked = resolve_layers(layers, self.depth, self.name)
         clips = self._heard(waveforms, sample_rate)
