@@ -66,4 +66,4 @@ def test_recordings_are_never_cut():
     [["a2", "a10"], ["2", "a"], ["clip_1_2", "clip_1_10"], ["", "0"], ["x²", "x³"]],
 )
 def test_names_are_sorted_as_a_person_does(ordered):
-    assert sorted(list(reversed(ordered)), key=natural_key) == ordered
+    assert sorted(reversed(ordered), key=natural_key) == ordered
