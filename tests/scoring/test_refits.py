@@ -66,4 +66,5 @@ def test_recordings_are_never_cut():
     [["a2", "a10"], ["2", "a"], ["clip_1_2", "clip_1_10"], ["", "0"], ["x²", "x³"]],
 )
 def test_names_are_sorted_as_a_person_does(ordered):
-    assert sorted(reversed(ordered), key=natural_key) == ordered
+    backwards = ordered[::-1]
+    assert sorted(backwards, key=natural_key) == ordered
