@@ -1,0 +1,225 @@
+"""`corrected`: published corrections of a distance by the neighbourhood of the bank clip.
+
+Input: banks, then queries. Output: scores, float64, higher = more anomalous. Both domains are one
+bank. With b(y) the width of a bank clip y, made from its distances to the others y_1, y_2, ... in
+ascending order, and the score the minimum over y:
+
+| correction | term of y | source |
+|---|---|---|
+| `none` | d(x, y) | |
+| `ratio` | d(x, y) / b(y) | local density normalisation, Wilkinghoff et al. 2025 |
+| `difference` | d(x, y) - b(y) | the same |
+| `varmin` | d(x, y) - a b(y) | variance-minimising rescaling, Matsumoto et al. 2025 |
+| `log_varmin` | ln d(x, y) - w ln b(y) | the same in log distances, arXiv 2603.04605 |
+
+| width | b(y) | source |
+|---|---|---|
+| `mean` | the mean of the K smallest distances | Wilkinghoff et al. 2025 |
+| `ranked` | sum of r^(k-1) d(y, y_k) / sum of r^(k-1), over all others | the same |
+| `exits` | the mean of the distances before the first jump of the K smallest | arXiv 2602.18777 |
+
+a and w are the slopes that make the leave-one-out scores of the normal clips vary least, by
+regression of a clip's distance to its nearest other clip on the width of that clip. Every distance
+is measured directly, and memory grows with the square of the bank: this is for comparing methods;
+`density` is for use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firstshot.errors import DatasetError, ParameterError
+from firstshot.scoring.normalizers.domains import (
+    BankArrays,
+    BankNames,
+    Scores,
+    check_banks,
+    check_fitted,
+    per_domain,
+    smallest,
+)
+from firstshot.scoring.normalizers.states import State, check_names
+from firstshot.scoring.search.exact import distances
+from firstshot.scoring.search.rows import joined
+from firstshot.scoring.search.vectors import Points, make_points
+
+CORRECTIONS = ("none", "ratio", "difference", "varmin", "log_varmin")
+WIDTHS = ("mean", "ranked", "exits")
+LEAST = 1e-12
+"""The least distance and width; what is below counts as this."""
+JUMP_QUANTILE = 0.04
+"""Of the ratios of neighbouring distances of all clips: a ratio below it is a jump."""
+
+
+@dataclass
+class Corrected:
+    """The corrected distance to the nearest clip.
+
+    >>> banks = {"source": [[0.0], [1.0], [2.0], [3.0]], "target": [[9.0]]}
+    >>> Corrected(metric="euclidean", k=1).fit(banks).score([[5.0]]).round(6).tolist()  # 4 / 6
+    [0.666667]
+    """
+
+    name: ClassVar[str] = "corrected"
+    metric: str = "sqeuclidean"
+    correction: str = "ratio"
+    width: str = "mean"
+    k: int = 1
+    rank: float = 0.9
+    banks_: dict[str, Points] = field(init=False, repr=False)
+    widths_: NDArray[np.float64] = field(init=False, repr=False)
+    slope_: float = field(init=False, repr=False)
+    left_out_: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("correction", self.correction, CORRECTIONS),
+            ("width", self.width, WIDTHS),
+        ):
+            if value not in known:
+                raise ParameterError(f"{what} {value!r}: choose one of {', '.join(known)}")
+
+    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Corrected:
+        """Hold the banks and measure widths, slope and leave-one-out scores."""
+        self.banks_ = check_banks(banks, names, self.metric)
+        rows = joined(self.banks_).rows
+        if len(rows) < 3:
+            raise DatasetError(
+                f"{self.name} needs at least 3 clips in source and target together, got "
+                f"{len(rows)}; add normal clips"
+            )
+        gaps = _measured(rows, rows, self.metric)
+        np.fill_diagonal(gaps, np.inf)
+        order = np.argsort(gaps, axis=1, kind="stable")[:, :-1]
+        ascending = np.take_along_axis(gaps, order, axis=1)
+        self.widths_ = self._widths(ascending)
+        self.slope_ = self._slope(gaps)
+        self.left_out_ = np.array(
+            [self._left_out(number, gaps, order, ascending) for number in range(len(rows))]
+        )
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the widths (clips,), the slope (1,) and the leave-one-out scores (clips,)."""
+        check_fitted(self)
+        slope = np.array([self.slope_])
+        return {"widths": self.widths_, "slope": slope, "left_out": self.left_out_}
+
+    def restore(self, banks: BankArrays, state: State) -> Corrected:
+        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
+        self.banks_ = check_banks(banks, None, self.metric)
+        check_names(self.name, state, {"widths", "slope", "left_out"})
+        count = sum(map(len, self.banks_.values()))
+        arrays = {name: np.asarray(state[name]) for name in state}
+        for name, length in (("widths", count), ("slope", 1), ("left_out", count)):
+            array = arrays[name]
+            if array.shape != (length,) or not np.isfinite(array.astype(np.float64)).all():
+                raise ParameterError(
+                    f"the saved state of {self.name}, {name}: expected {length} finite numbers"
+                )
+        self.widths_, self.slope_ = arrays["widths"], float(arrays["slope"][0])
+        self.left_out_ = arrays["left_out"]
+        return self
+
+    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
+        """Return the scores of queries (q, values)."""
+        return smallest(self.domain_scores(Q, names))
+
+    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
+        """Return the term of each domain's clips; `score` is their minimum."""
+        check_fitted(self)
+        queries = make_points(Q, self.metric, "query", names).rows
+        ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
+        widths = dict(zip(self.banks_, np.split(self.widths_, ends), strict=True))
+        return {
+            domain: self._corrected(
+                _measured(queries, points.rows, self.metric), widths[domain]
+            ).min(axis=1)
+            for domain, points in self.banks_.items()
+        }
+
+    def leave_one_out(self) -> dict[str, Scores]:
+        """Return every clip's score without it, the widths made again; the slope stays."""
+        check_fitted(self)
+        ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
+        return per_domain(dict(zip(self.banks_, np.split(self.left_out_, ends), strict=True)))
+
+    def _widths(self, ascending: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return b of clips from their distances to the others (clips, others), ascending."""
+        if self.width == "ranked":
+            weights = self.rank ** np.arange(ascending.shape[1], dtype=np.float64)
+            widths: NDArray[np.float64] = ascending @ (weights / weights.sum())
+        elif self.width == "mean":
+            widths = ascending[:, : self.k].mean(axis=1)
+        else:
+            inside = ascending[:, : self.k]
+            counted = np.arange(inside.shape[1]) < _before_the_jump(ascending, self.k)[:, None]
+            widths = (inside * counted).sum(axis=1) / counted.sum(axis=1)
+        return np.maximum(widths, LEAST)
+
+    def _slope(self, gaps: NDArray[np.float64]) -> float:
+        """Return a or w; 1 for the corrections that have none, 0 where all widths are equal."""
+        if "varmin" not in self.correction:
+            return 1.0
+        nearest = gaps.argmin(axis=1)
+        distance, width = gaps.min(axis=1), self.widths_[nearest]
+        if self.correction == "log_varmin":
+            distance, width = np.log(np.maximum(distance, LEAST)), np.log(width)
+        variance = float(np.var(width))
+        if variance < LEAST:
+            return 0.0
+        return float(np.mean((distance - distance.mean()) * (width - width.mean())) / variance)
+
+    def _corrected(
+        self, gaps: NDArray[np.float64], widths: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the terms of distances (queries, clips)."""
+        if self.correction == "none":
+            return gaps
+        if self.correction == "ratio":
+            return gaps / widths
+        if self.correction == "log_varmin":
+            return np.log(np.maximum(gaps, LEAST)) - self.slope_ * np.log(widths)
+        difference: NDArray[np.float64] = gaps - self.slope_ * widths
+        return difference
+
+    def _left_out(
+        self,
+        number: int,
+        gaps: NDArray[np.float64],
+        order: NDArray[np.int64],
+        ascending: NDArray[np.float64],
+    ) -> float:
+        """Return a clip's score by the others, whose widths are made without it."""
+        others = np.flatnonzero(np.arange(len(gaps)) != number)
+        kept = order[others] != number
+        shorter = ascending[others][kept].reshape(len(others), -1)
+        return float(self._corrected(gaps[number, others], self._widths(shorter)).min())
+
+
+def _measured(Q: ArrayLike, X: ArrayLike, metric: str) -> NDArray[np.float64]:
+    """Return all distances (queries, clips)."""
+    return np.stack([row for _, row in distances(Q, X, metric)])
+
+
+def _before_the_jump(ascending: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Return how many neighbours of each clip lie before its first jump, at most k.
+
+    A jump leads out of the clip's cluster: the ratio d_k / d_(k+1), averaged with the next one, is
+    below the 4 % quantile of the ratios of all clips. A clip without one keeps its k neighbours.
+    """
+    looked_at = np.maximum(ascending[:, : k + 1], LEAST)
+    ratios = looked_at[:, :-1] / looked_at[:, 1:]
+    if ratios.shape[1] < 2:
+        return np.full(len(ascending), min(k, ascending.shape[1]))
+    smooth = (ratios[:, :-1] + ratios[:, 1:]) / 2
+    jumps = smooth < np.quantile(smooth, JUMP_QUANTILE)
+    counts: NDArray[np.int64] = np.where(
+        jumps.any(axis=1), jumps.argmax(axis=1) + 1, min(k, ascending.shape[1])
+    )
+    return counts
