@@ -21,7 +21,7 @@ from firstshot.scoring.threshold import METHODS
 from firstshot.sound.audio import LengthPolicy
 
 SOURCE = Path(firstshot.__file__).parent
-DOCUMENTS = [SOURCE.parents[1] / "README.md", *sorted((SOURCE.parents[1] / "docs").glob("*.md"))]
+DOCUMENTS = [SOURCE.parents[1] / "README.md", *sorted((SOURCE.parents[1] / "docs").rglob("*.md"))]
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 COMMAND = re.compile(r"firstshot((?: [a-z]+)+)([^`]*)")
 READERS = {
