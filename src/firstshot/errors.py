@@ -28,12 +28,20 @@ class SoundError(FirstshotError):
     """A clip cannot be read or used as sound."""
 
 
+class NotFittedError(FirstshotError, ValueError, AttributeError):
+    """A detector is used before it has learned; the bases are those of scikit-learn's error."""
+
+
 class WeightsError(FirstshotError):
-    """An encoder's weights, or the library that runs them, are missing or not as they should be."""
+    """An encoder's weights are missing, damaged or another encoder's, or cannot be run."""
 
 
-class LibraryError(FirstshotError):
-    """An optional library that a setting needs is not installed."""
+class DownloadError(FirstshotError):
+    """A file cannot be fetched, or what came is not what was announced."""
+
+
+class MissingLibraryError(FirstshotError, ImportError):
+    """An optional library is not installed; the message says what to run."""
 
 
 class DatasetError(FirstshotError):

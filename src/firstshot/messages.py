@@ -44,6 +44,15 @@ def shown_value(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
+def first_line(error: Exception) -> str:
+    r"""Return the first line of an error's message, 120 characters of it at most.
+
+    >>> first_line(ValueError("two\nlines")), first_line(ValueError())
+    ('two', 'ValueError')
+    """
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
+
+
 def read_token(variable: str) -> str:
     """Return what an environment variable holds, without the line break that a file ends with."""
     return os.environ.get(variable, "").strip()

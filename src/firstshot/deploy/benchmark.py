@@ -35,6 +35,7 @@ from firstshot.encoders.runtimes.processor import (
 )
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
+from firstshot.libraries import import_library
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole
 from firstshot.ordered_threads import count_threads
@@ -241,9 +242,9 @@ def is_bundle(name: str) -> bool:
 
 def made_up_encoder(name: str) -> Encoder:
     """Return a pre-trained encoder's network with made-up weights: as fast, and as deaf."""
-    from firstshot.encoders.weights.read import build_spec, check_torch
+    from firstshot.encoders.weights.read import build_spec
 
-    check_torch(name)
+    import_library("torch", name)
     import torch
 
     from firstshot.encoders.torch_encoder import TorchEncoder

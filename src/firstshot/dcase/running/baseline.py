@@ -31,8 +31,8 @@ from firstshot.autoencoder.scores import (
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.dcase.data.layout import ClipRecord, MachineSection
 from firstshot.detector.embedding import Progress
-from firstshot.encoders.weights.read import check_torch
 from firstshot.errors import ParameterError, SoundError, keep_warnings, warn
+from firstshot.libraries import import_library
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
 from firstshot.sound.audio import Channel, load_waveform
@@ -183,7 +183,7 @@ def score_section_with_autoencoder(
         There are too few vectors to train on, or for a covariance.
     """
     settings = settings or BaselineSettings()
-    check_torch("the autoencoder baseline")
+    import_library("torch", "the autoencoder baseline")
     from firstshot.autoencoder.trials import one_thread, train_trials
 
     with keep_warnings() as caught:
