@@ -96,6 +96,8 @@ def distances(
 
     Slow beside `nearest` (no matrix product), but every value is exact; memory is bounded.
 
+    Examples
+    --------
     >>> [(i, d.tolist()) for i, d in distances([[0.0, 0.0]], [[3.0, 4.0]], "euclidean")]
     [(0, [5.0])]
     """
