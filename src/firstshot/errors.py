@@ -82,10 +82,10 @@ def advice_on(error: OSError) -> str:
     return _ADVICE.get(error.errno or 0, "check the disk or choose another place")
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Return the error for a file or folder that could not be written."""
-    reason = error.strerror or type(error).__name__
-    return OutputError(f"{path}: cannot be written ({reason}); {advice_on(error)}")
+def cannot_write(path: Path, error: OSError, advice: str | None = None) -> OutputError:
+    """Return the error for a file or folder that cannot be written; `advice` ends the message."""
+    reason = error.strerror or error or type(error).__name__
+    return OutputError(f"{path}: cannot be written ({reason}); {advice or advice_on(error)}")
 
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)

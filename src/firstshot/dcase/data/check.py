@@ -15,8 +15,8 @@ from pathlib import Path
 from firstshot.dcase.data.clip_header import read_clip_header
 from firstshot.dcase.data.clip_names import read_attributes
 from firstshot.dcase.data.layout import ClipRecord, Layout, MachineSection, scan_layout
-from firstshot.disk.names import show_text
 from firstshot.errors import DatasetError
+from firstshot.messages import show_text
 
 _SAMPLE_BYTES = 8192
 

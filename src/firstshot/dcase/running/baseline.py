@@ -35,8 +35,8 @@ from firstshot.errors import ParameterError, SoundError, keep_warnings, warn
 from firstshot.libraries import import_library
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
-from firstshot.sound.audio import Channel, load_waveform
-from firstshot.store import hash_samples
+from firstshot.sound.audio import Channel, LengthPolicy, load_waveform
+from firstshot.sound.recording import record
 
 if TYPE_CHECKING:
     from firstshot.autoencoder.training import TrainedAutoencoder
@@ -268,8 +268,9 @@ def _hear_clip(clip: ClipRecord, channel: Channel) -> tuple[_Heard, list[str]]:
     """Return a clip's spectrogram, and what is to be warned of."""
     with keep_warnings() as notes:
         waveform = load_waveform(clip.path, MEL.sample_rate, channel=channel)
+    digest = record(lambda: [waveform], MEL.sample_rate, LengthPolicy()).digest
     try:
-        return _Heard(log_mel(waveform), hash_samples(waveform)), notes
+        return _Heard(log_mel(waveform), digest), notes
     except SoundError as error:
         raise SoundError(f"{clip.path}: {error}") from error
 
