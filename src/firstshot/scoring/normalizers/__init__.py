@@ -23,11 +23,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.scoring.normalizers.distance_scores import NearestDistance, TransductiveZScore
+from firstshot.scoring.normalizers.base import BankArrays, BankNames, Scores, State
 from firstshot.scoring.normalizers.domain_zscore import DomainZScore
-from firstshot.scoring.normalizers.domains import BankArrays, BankNames, Scores
 from firstshot.scoring.normalizers.local_density import DomainLocalDensity, LocalDensity
-from firstshot.scoring.normalizers.states import State
+from firstshot.scoring.normalizers.nearest_distance import NearestDistance
+from firstshot.scoring.normalizers.test_zscore import TransductiveZScore
 from firstshot.scoring.search.vectors import check_metric
 
 
