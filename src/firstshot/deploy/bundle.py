@@ -30,8 +30,9 @@ from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
 from firstshot.encoders.exported_spec import read_spec
 from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
-from firstshot.encoders.runtimes.onnx import OnnxNetwork, first_line
+from firstshot.encoders.runtimes.onnx import OnnxNetwork
 from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.messages import first_line
 from firstshot.ordered_threads import count_threads
 
 SCHEMA = 1

@@ -38,7 +38,12 @@ from firstshot.encoders.exported_spec import write_spec
 from firstshot.encoders.runtime_encoder import RuntimeEncoder
 from firstshot.encoders.runtimes.processor import installed_versions
 from firstshot.encoders.runtimes.with_runtime import encoder_graph
-from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
+from firstshot.errors import (
+    NotFittedError,
+    OutputError,
+    ParameterError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from firstshot.encoders.torch_encoder import TorchEncoder
@@ -76,7 +81,7 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
 def _exportable(detector: Detector) -> TorchEncoder:
     """Return the torch encoder that the detector's numbers come from, in fp32."""
     if not hasattr(detector, "threshold_"):
-        raise FirstshotError("this detector has learned nothing yet; call fit(...) first")
+        raise NotFittedError("this detector has learned nothing yet; call fit(...) first")
     found = detector.hear().encoder
     precision = getattr(found, "precision", "fp32")
     source: Any = found.source if isinstance(found, RuntimeEncoder) else found

@@ -31,8 +31,9 @@ from firstshot.encoders.weights.cache import (
 from firstshot.encoders.weights.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.weights.files import kind_of, sha256_of_file
 from firstshot.encoders.weights.hub import Progress, fetch_file, find_in_hub_cache
-from firstshot.encoders.weights.read import Weights, check_torch, read_weights
+from firstshot.encoders.weights.read import Weights, read_weights
 from firstshot.errors import OutputError, ParameterError, WeightsError, warn
+from firstshot.libraries import import_library
 
 if TYPE_CHECKING:
     from firstshot.encoders.protocol import Encoder
@@ -59,7 +60,7 @@ def load_pretrained(
         # The same numbers unless others are asked for, `auto` included.
         run_by.setdefault("precision", "fp32")
     check_names(run_by.get("runtime", "auto"), run_by.get("precision", "auto"))
-    check_torch(record.name)
+    import_library("torch", record.name)
     _check_device(device)
     variant = settings.pop("variant", None)
     record.hub_file(variant)
@@ -96,7 +97,7 @@ def fetch(
     OutputError
         The cache cannot be written.
     """
-    check_torch(record.name)
+    import_library("torch", record.name)
     file = record.hub_file(variant)
     if file is None:
         raise WeightsError(f"{record.name}: its weights cannot be fetched; {record.advice()}")
@@ -123,7 +124,7 @@ def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> 
     OutputError
         The cache cannot be written.
     """
-    check_torch(record.name)
+    import_library("torch", record.name)
     record.hub_file(variant)
     return _keep(record, variant, path, str(without_links(path)))
 

@@ -20,7 +20,7 @@ from firstshot.encoders.protocol import Encoder  # noqa: E402
 from firstshot.encoders.runtime_encoder import WORTH_COMPILING, RuntimeEncoder  # noqa: E402
 from firstshot.encoders.runtimes.with_runtime import encoder_graph, with_runtime  # noqa: E402
 from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
-from firstshot.errors import ParameterError, SoundError, WeightsError  # noqa: E402
+from firstshot.errors import MissingLibraryError, ParameterError, SoundError  # noqa: E402
 from firstshot.ordered_threads import in_order  # noqa: E402
 
 FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
@@ -245,7 +245,7 @@ def test_a_missing_runtime_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, LIBRARIES[runtime], None)
-    with pytest.raises(WeightsError, match=rf"pip install 'firstshot\[{runtime}\]'"):
+    with pytest.raises(MissingLibraryError, match=rf"pip install 'firstshot\[{runtime}\]'"):
         with_runtime(load(files, "ced_tiny"), runtime, "fp32", layers=(1,))
 
 
