@@ -144,6 +144,13 @@ class SavedState:
             self._refuse(name, "expected finite densities above zero")
         return density
 
+    def numbers(self, name: str, count: int) -> NDArray[np.float64]:
+        """Return saved finite numbers (count,)."""
+        values: NDArray[np.float64] = self._typed(name, np.float64, count)
+        if not np.isfinite(values).all():
+            self._refuse(name, f"expected {count} finite numbers")
+        return values
+
     def _typed(self, name: str, kind: Any, count: int) -> NDArray[Any]:
         array = np.asarray(self.arrays[name])
         if array.dtype != kind or array.shape != (count,):

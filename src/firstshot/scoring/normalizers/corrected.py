@@ -26,7 +26,6 @@ is measured directly, and memory grows with the square of the bank: this is for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -34,19 +33,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, ParameterError
-from firstshot.scoring.normalizers.domains import (
-    BankArrays,
-    BankNames,
-    Scores,
-    check_banks,
-    check_fitted,
-    per_domain,
-    smallest,
-)
-from firstshot.scoring.normalizers.states import State, check_names
+from firstshot.scoring.normalizers.base import BankNormalizer, SavedState, Scores
 from firstshot.scoring.search.exact import distances
 from firstshot.scoring.search.rows import joined
-from firstshot.scoring.search.vectors import Points, make_points
+from firstshot.scoring.search.vectors import Points
 
 CORRECTIONS = ("none", "ratio", "difference", "varmin", "log_varmin")
 WIDTHS = ("mean", "ranked", "exits")
@@ -57,7 +47,7 @@ JUMP_QUANTILE = 0.04
 
 
 @dataclass
-class Corrected:
+class Corrected(BankNormalizer):
     """The corrected distance to the nearest clip.
 
     >>> banks = {"source": [[0.0], [1.0], [2.0], [3.0]], "target": [[9.0]]}
@@ -84,70 +74,53 @@ class Corrected:
             if value not in known:
                 raise ParameterError(f"{what} {value!r}: choose one of {', '.join(known)}")
 
-    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Corrected:
+    def _measure(self, banks: dict[str, Points]) -> None:
         """Hold the banks and measure widths, slope and leave-one-out scores."""
-        self.banks_ = check_banks(banks, names, self.metric)
-        rows = joined(self.banks_).rows
+        self.banks_ = banks
+        rows = joined(banks).rows
         if len(rows) < 3:
             raise DatasetError(
                 f"{self.name} needs at least 3 clips in source and target together, got "
                 f"{len(rows)}; add normal clips"
             )
-        gaps = _measured(rows, rows, self.metric)
+        gaps = _all_distances(rows, rows, self.metric)
         np.fill_diagonal(gaps, np.inf)
         order = np.argsort(gaps, axis=1, kind="stable")[:, :-1]
         ascending = np.take_along_axis(gaps, order, axis=1)
         self.widths_ = self._widths(ascending)
         self.slope_ = self._slope(gaps)
         self.left_out_ = np.array(
-            [self._left_out(number, gaps, order, ascending) for number in range(len(rows))]
+            [self._own_score(number, gaps, order, ascending) for number in range(len(rows))]
         )
-        return self
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def _measured(self) -> dict[str, NDArray[Any]]:
         """Return the widths (clips,), the slope (1,) and the leave-one-out scores (clips,)."""
-        check_fitted(self)
         slope = np.array([self.slope_])
         return {"widths": self.widths_, "slope": slope, "left_out": self.left_out_}
 
-    def restore(self, banks: BankArrays, state: State) -> Corrected:
-        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
-        self.banks_ = check_banks(banks, None, self.metric)
-        check_names(self.name, state, {"widths", "slope", "left_out"})
-        count = sum(map(len, self.banks_.values()))
-        arrays = {name: np.asarray(state[name]) for name in state}
-        for name, length in (("widths", count), ("slope", 1), ("left_out", count)):
-            array = arrays[name]
-            if array.shape != (length,) or not np.isfinite(array.astype(np.float64)).all():
-                raise ParameterError(
-                    f"the saved state of {self.name}, {name}: expected {length} finite numbers"
-                )
-        self.widths_, self.slope_ = arrays["widths"], float(arrays["slope"][0])
-        self.left_out_ = arrays["left_out"]
-        return self
+    def _restore(self, banks: dict[str, Points], state: SavedState) -> None:
+        state.only({"widths", "slope", "left_out"})
+        count = sum(map(len, banks.values()))
+        self.banks_, self.widths_ = banks, state.densities("widths", count)
+        self.slope_ = float(state.numbers("slope", 1)[0])
+        self.left_out_ = state.numbers("left_out", count)
 
-    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
-        """Return the scores of queries (q, values)."""
-        return smallest(self.domain_scores(Q, names))
-
-    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return the term of each domain's clips; `score` is their minimum."""
-        check_fitted(self)
-        queries = make_points(Q, self.metric, "query", names).rows
-        ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
-        widths = dict(zip(self.banks_, np.split(self.widths_, ends), strict=True))
+    def _terms(self, queries: Points) -> dict[str, Scores]:
+        widths = self._by_domain(self.widths_)
         return {
             domain: self._corrected(
-                _measured(queries, points.rows, self.metric), widths[domain]
+                _all_distances(queries.rows, points.rows, self.metric), widths[domain]
             ).min(axis=1)
             for domain, points in self.banks_.items()
         }
 
-    def leave_one_out(self) -> dict[str, Scores]:
-        """Return every clip's score without it, the widths made again; the slope stays."""
-        check_fitted(self)
+    def _left_out(self) -> dict[str, Scores]:
+        """Widths are made without the clip; the slope stays that of the bank."""
+        return self._by_domain(self.left_out_)
+
+    def _by_domain(self, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
-        return per_domain(dict(zip(self.banks_, np.split(self.left_out_, ends), strict=True)))
+        return dict(zip(self.banks_, np.split(values, ends), strict=True))
 
     def _widths(self, ascending: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return b of clips from their distances to the others (clips, others), ascending."""
@@ -188,7 +161,7 @@ class Corrected:
         difference: NDArray[np.float64] = gaps - self.slope_ * widths
         return difference
 
-    def _left_out(
+    def _own_score(
         self,
         number: int,
         gaps: NDArray[np.float64],
@@ -202,7 +175,7 @@ class Corrected:
         return float(self._corrected(gaps[number, others], self._widths(shorter)).min())
 
 
-def _measured(Q: ArrayLike, X: ArrayLike, metric: str) -> NDArray[np.float64]:
+def _all_distances(Q: ArrayLike, X: ArrayLike, metric: str) -> NDArray[np.float64]:
     """Return all distances (queries, clips)."""
     return np.stack([row for _, row in distances(Q, X, metric)])
 

@@ -14,30 +14,24 @@ a clip, whose neighbours are at distance 0, would make everything else anomalous
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from firstshot.errors import DatasetError
-from firstshot.scoring.normalizers.domains import (
-    BankArrays,
-    BankNames,
+from firstshot.scoring.normalizers.base import (
+    BankNormalizer,
     OwnNeighbors,
+    SavedState,
     Scores,
-    check_banks,
-    check_fitted,
-    per_domain,
-    smallest,
     warn_few,
 )
-from firstshot.scoring.normalizers.states import State, check_names, read_densities
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.rows import joined
-from firstshot.scoring.search.vectors import make_points
+from firstshot.scoring.search.vectors import Points
 
 LEAST_RATIO = 1e-9
 LEAST_WIDTH = 1e-12
@@ -46,7 +40,7 @@ JOINT = "joint"
 
 
 @dataclass
-class Density:
+class Density(BankNormalizer):
     """Widths from the bank of both domains, or with `per_domain` from each domain's own.
 
     >>> banks = {"source": [[0.0], [1.0], [2.0], [3.0]], "target": [[9.0]]}
@@ -63,14 +57,12 @@ class Density:
     per_domain: bool = False
     banks_: dict[str, _Bank] = field(init=False, repr=False)
 
-    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Density:
-        """Hold the banks and measure the widths; a bank of one clip alone has none."""
-        checked = check_banks(banks, names, self.metric)
-        pooled = {JOINT: tuple(checked)} if not self.per_domain else {d: (d,) for d in checked}
+    def _measure(self, banks: dict[str, Points]) -> None:
+        pooled = {JOINT: tuple(banks)} if not self.per_domain else {d: (d,) for d in banks}
         measured: dict[str, NDArray[np.float64]] = {}
         few = {}
         for what, domains in pooled.items():
-            points = joined({domain: checked[domain] for domain in domains})
+            points = joined({domain: banks[domain] for domain in domains})
             if len(points) < 2:
                 raise DatasetError(
                     f"{self.name} needs at least 2 clips in the {what} bank; add normal clips"
@@ -78,63 +70,47 @@ class Density:
             if len(points) <= self.k:
                 few[what] = (len(points), self.k + 1)
             widths = _widths(OwnNeighbors.of(Index.of(points), self.k).counted.mean(axis=1), self)
-            ends = np.cumsum([len(checked[domain]) for domain in domains])[:-1]
+            ends = np.cumsum([len(banks[domain]) for domain in domains])[:-1]
             measured.update(zip(domains, np.split(widths, ends), strict=True))
         warn_few(self.name, few)
-        self.banks_ = {d: _Bank(Index.of(checked[d]), measured[d]) for d in checked}
-        return self
+        self.banks_ = {d: _Bank(Index.of(points), measured[d]) for d, points in banks.items()}
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def _measured(self) -> dict[str, NDArray[Any]]:
         """Return each domain's widths (clips,)."""
-        check_fitted(self)
         return {f"{domain}.density": bank.widths for domain, bank in self.banks_.items()}
 
-    def restore(self, banks: BankArrays, state: State) -> Density:
-        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
-        checked = check_banks(banks, None, self.metric)
-        check_names(self.name, state, {f"{domain}.density" for domain in checked})
+    def _restore(self, banks: dict[str, Points], state: SavedState) -> None:
+        state.only({f"{domain}.density" for domain in banks})
         self.banks_ = {
-            domain: _Bank(
-                Index.of(points), read_densities(self.name, state, f"{domain}.density", len(points))
-            )
-            for domain, points in checked.items()
+            domain: _Bank(Index.of(points), state.densities(f"{domain}.density", len(points)))
+            for domain, points in banks.items()
         }
-        return self
 
-    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
-        """Return the scores of queries (q, values)."""
-        return smallest(self.domain_scores(Q, names))
-
-    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return the term of each domain's clips; `score` is their minimum."""
-        check_fitted(self)
-        queries = make_points(Q, self.metric, "query", names)
+    def _terms(self, queries: Points) -> dict[str, Scores]:
         return {
             domain: _logarithms(search(queries, bank.index, 1, scale=bank.widths)[0][:, 0])
             for domain, bank in self.banks_.items()
         }
 
-    def leave_one_out(self) -> dict[str, Scores]:
-        """Return every clip's score without it; the bounds of the clamp stay those of the bank."""
-        check_fitted(self)
+    def _left_out(self) -> dict[str, Scores]:
+        """Widths are made without the clip; the bounds of the clamp stay those of the bank."""
         points = {domain: bank.index.points for domain, bank in self.banks_.items()}
         if not self.per_domain:
             widths = np.concatenate([bank.widths for bank in self.banks_.values()])
-            ratios = self._left_out(Index.of(joined(points)), widths)
+            ratios = self._own_ratios(Index.of(joined(points)), widths)
             ends = np.cumsum([len(p) for p in points.values()])[:-1]
-            split = np.split(_logarithms(ratios), ends)
-            return per_domain(dict(zip(points, split, strict=True)))
+            return dict(zip(points, np.split(_logarithms(ratios), ends), strict=True))
         scores = {}
         for domain, bank in self.banks_.items():
-            ratios = self._left_out(bank.index, bank.widths)
+            ratios = self._own_ratios(bank.index, bank.widths)
             for other, other_bank in self.banks_.items():
                 if other != domain:
                     found = search(points[domain], other_bank.index, 1, scale=other_bank.widths)
                     ratios = np.minimum(ratios, found[0][:, 0])
             scores[domain] = _logarithms(ratios)
-        return per_domain(scores)
+        return scores
 
-    def _left_out(self, index: Index, widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _own_ratios(self, index: Index, widths: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return each clip's least ratio to the others, whose widths are made without it."""
         count = len(index)
         if count < 3:

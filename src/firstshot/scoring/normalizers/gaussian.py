@@ -11,30 +11,21 @@ cloud, with the mean and the covariance of their clips:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from firstshot.errors import DatasetError, ParameterError
-from firstshot.scoring.normalizers.domains import (
-    BankArrays,
-    BankNames,
-    Scores,
-    check_banks,
-    check_fitted,
-    per_domain,
-)
-from firstshot.scoring.normalizers.states import State, check_names
+from firstshot.scoring.normalizers.base import BankNormalizer, Scores
 from firstshot.scoring.search.rows import joined
-from firstshot.scoring.search.vectors import Points, make_points
+from firstshot.scoring.search.vectors import Points
 from firstshot.scoring.transform import ledoit_wolf
 
 
 @dataclass
-class Mahalanobis:
+class Mahalanobis(BankNormalizer):
     """The squared Mahalanobis distance from the clips of both domains; needs `euclidean`.
 
     >>> bank = {"source": np.random.default_rng(0).standard_normal((50_000, 2))}
@@ -47,38 +38,23 @@ class Mahalanobis:
     banks_: dict[str, Points] = field(init=False, repr=False)
     cloud_: _Cloud = field(init=False, repr=False)
 
-    def fit(self, banks: BankArrays, names: BankNames | None = None) -> Mahalanobis:
-        """Hold the banks and their mean and covariance."""
-        self.banks_ = _checked(self.name, banks, names)
-        self.cloud_ = self._of(_rows(self.banks_))
-        return self
+    def _measure(self, banks: dict[str, Points]) -> None:
+        if sum(map(len, banks.values())) < 3:
+            raise DatasetError(
+                f"{self.name} needs at least 3 clips in source and target together; "
+                "add normal clips"
+            )
+        self.banks_, self.cloud_ = banks, self._of(_rows(banks))
 
     def _of(self, rows: NDArray[np.float64]) -> _Cloud:
         return _shrunk_cloud(rows)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return nothing: the banks are all there is."""
-        check_fitted(self)
-        return {}
+    def _terms(self, queries: Points) -> dict[str, Scores]:
+        """Return the same for every domain that holds clips: the cloud is of both."""
+        return dict.fromkeys(self.banks_, self.cloud_(queries.rows.astype(np.float64)))
 
-    def restore(self, banks: BankArrays, state: State) -> Mahalanobis:
-        """Hold the banks; `state` is empty."""
-        check_names(self.name, state, set())
-        return self.fit(banks)
-
-    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
-        """Return the scores of queries (q, values)."""
-        check_fitted(self)
-        return self.cloud_(make_points(Q, "euclidean", "query", names).rows.astype(np.float64))
-
-    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return the score for every domain that holds clips: the cloud is of both."""
-        scores = self.score(Q, names)
-        return dict.fromkeys(self.banks_, scores)
-
-    def leave_one_out(self) -> dict[str, Scores]:
-        """Return every clip's score by the cloud of the others."""
-        check_fitted(self)
+    def _left_out(self) -> dict[str, Scores]:
+        # The cloud is that of the other clips.
         rows = _rows(self.banks_)
         scores = np.array(
             [
@@ -87,7 +63,7 @@ class Mahalanobis:
             ]
         )
         ends = np.cumsum([len(points) for points in self.banks_.values()])[:-1]
-        return per_domain(dict(zip(self.banks_, np.split(scores, ends), strict=True)))
+        return dict(zip(self.banks_, np.split(scores, ends), strict=True))
 
 
 @dataclass
@@ -147,14 +123,3 @@ def _shrunk_cloud(rows: NDArray[np.float64]) -> _Cloud:
 
 def _rows(banks: dict[str, Points]) -> NDArray[np.float64]:
     return joined(banks).rows.astype(np.float64)
-
-
-def _checked(name: str, banks: BankArrays, names: BankNames | None) -> dict[str, Points]:
-    checked = check_banks(banks, names, "euclidean")
-    count = sum(map(len, checked.values()))
-    if count < 3:
-        raise DatasetError(
-            f"{name} needs at least 3 clips in source and target together, got {count}; "
-            "add normal clips"
-        )
-    return checked

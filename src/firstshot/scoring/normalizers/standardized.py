@@ -16,15 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
-from firstshot.scoring.normalizers.domains import (
-    BankArrays,
-    BankNames,
-    Scores,
-    check_fitted,
-    per_domain,
-)
-from firstshot.scoring.normalizers.states import State, check_names, read_statistics
+from firstshot.scoring.normalizers.base import BankArrays, BankNames, SavedState, Scores, State
 
 SAME_SCORES = 1e-6
 """A deviation of leave-one-out scores below this counts as 1."""
@@ -80,7 +74,7 @@ class Standardized:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the groups' states and scales, and the leave-one-out scores of each domain."""
-        check_fitted(self)
+        self._check_fitted()
         kept = {
             f"{number}.{name}": array
             for number, part in enumerate(self.parts_)
@@ -93,9 +87,10 @@ class Standardized:
         """Hold the banks and the `state()` of a normaliser that was fitted on them."""
         arrays = {domain: np.asarray(rows) for domain, rows in banks.items() if rows is not None}
         scales = [f"scale.{number}" for number in range(self.groups + (self.groups > 1))]
-        left_out = {f"left_out.{domain}" for domain in per_domain({})}
+        left_out = {f"left_out.{domain}" for domain in DOMAINS}
         mine = {name: state[name] for name in state if not name.split(".")[0].isdigit()}
-        check_names(self.name, mine, {*scales, *left_out})
+        saved = SavedState(self.name, mine)
+        saved.only({*scales, *left_out})
         self.parts_ = [
             self.make().restore(
                 {domain: rows[:, group] for domain, rows in arrays.items()},
@@ -103,7 +98,7 @@ class Standardized:
             )
             for number, group in enumerate(self._slices(arrays))
         ]
-        self.scales_ = [read_statistics(self.name, state, name) for name in scales]
+        self.scales_ = [saved.statistics(name) for name in scales]
         self.left_out_ = {name.partition(".")[2]: np.asarray(state[name]) for name in left_out}
         return self
 
@@ -124,11 +119,15 @@ class Standardized:
 
     def leave_one_out(self) -> dict[str, Scores]:
         """Return every clip's score without it; the scales are those of all clips."""
-        check_fitted(self)
+        self._check_fitted()
         return dict(self.left_out_)
 
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "left_out_"):
+            raise ParameterError(f"{self.name} has no banks yet; call fit first")
+
     def _by_group(self, Q: ArrayLike) -> list[tuple[Any, NDArray[Any]]]:
-        check_fitted(self)
+        self._check_fitted()
         queries = np.asarray(Q)
         groups = self._slices({"queries": queries})
         return [(part, queries[:, group]) for part, group in zip(self.parts_, groups, strict=True)]
