@@ -20,7 +20,7 @@ from firstshot.deploy import timing
 from firstshot.deploy.benchmark import BenchReport, bench, start_up
 from firstshot.deploy.timing import matrix_peak, matrix_peak_of, peak_memory, run_fresh, waits
 from firstshot.encoders.specs import SPECS
-from firstshot.errors import ParameterError, WeightsError
+from firstshot.errors import MissingLibraryError, ParameterError, WeightsError
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_without_torch_the_embedded_encoder_is_measured_and_the_others_are_named
     monkeypatch.setitem(sys.modules, "torch", None)
     assert default_encoder("auto", "auto", None) == "logmel"
     done = runner.invoke(app, ["bench", "--encoder", "ced_tiny"])
-    assert isinstance(done.exception, WeightsError)
+    assert isinstance(done.exception, MissingLibraryError)
     assert "pip install 'firstshot[encoders]'" in str(done.exception)
 
 

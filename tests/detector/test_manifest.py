@@ -117,7 +117,7 @@ def test_every_wrong_value_in_a_manifest_is_refused_or_harmless(request, tmp_pat
         ("value", math.inf, "the number Infinity is not finite"),
         ("value", 1e300, "threshold 1e\\+300 lies outside of 0.2"),
         ("value", "0.5", "manifest.threshold.value is '0.5', expected a finite number"),
-        ("value", True, "manifest.threshold.value is true, expected a finite number"),
+        ("value", True, "manifest.threshold.value is True, expected a finite number"),
         ("clips", 11, "its threshold rests on 11 scores, and 16 are there"),
         ("false_alarm_rate", 1.5, "false_alarm_rate is 1.5, expected a number from 1e-12 to 1"),
         ("promise", "all is\nwell", "manifest.threshold.promise is .* expected text on one line"),

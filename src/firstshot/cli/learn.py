@@ -77,7 +77,7 @@ def fit(
     Example: firstshot fit recordings/normal --target recordings/high_speed -o fan.firstshot
     """
     from firstshot.detector import Detector
-    from firstshot.scoring.progress import telling
+    from firstshot.progress import report_progress
 
     _refuse_existing(out, overwrite)
     detector = Detector(
@@ -92,7 +92,7 @@ def fit(
         bank_precision=bank_precision,
         encoder_settings=_encoder_settings(weights, runtime, precision),
     )
-    with progress_bars(quiet) as bars, telling(bars("comparing normal clips")):
+    with progress_bars(quiet) as bars, report_progress(bars("comparing normal clips")):
         detector.fit(
             normal,
             target or None,

@@ -15,11 +15,11 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,19 +35,14 @@ from firstshot.encoders.runtimes.processor import (
 )
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
+from firstshot.libraries import import_library
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole
 from firstshot.ordered_threads import count_threads
+from firstshot.progress import Bars, silent
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
 RANDOM_SEED = 0
-
-Progress: TypeAlias = Callable[[str], Callable[[int, int], None]]
-
-
-def silent(step: str) -> Callable[[int, int], None]:
-    """Show no progress."""
-    return lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ def bench(
     clips: int = 32,
     threads: int | None = None,
     workers: int = 1,
-    progress: Progress = silent,
+    progress: Bars = silent,
 ) -> BenchReport:
     """Measure an encoder on this machine.
 
@@ -155,7 +150,7 @@ def bench(
 
 
 def measure(
-    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Progress = silent
+    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Bars = silent
 ) -> BenchReport:
     """Measure the encoder that `open_encoder` opens when it is asked so."""
     encoder, made_up = open_encoder(**asked)
@@ -241,9 +236,9 @@ def is_bundle(name: str) -> bool:
 
 def made_up_encoder(name: str) -> Encoder:
     """Return a pre-trained encoder's network with made-up weights: as fast, and as deaf."""
-    from firstshot.encoders.weights.read import build_spec, check_torch
+    from firstshot.encoders.weights.read import build_spec
 
-    check_torch(name)
+    import_library("torch", name)
     import torch
 
     from firstshot.encoders.models import build

@@ -30,9 +30,10 @@ from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
 from firstshot.encoders.pretrained_encoder import Layers, PretrainedEncoder
 from firstshot.encoders.runtimes.compile import CompiledNetwork, compiled_encoder
-from firstshot.encoders.runtimes.onnx import OnnxGraph, first_line
+from firstshot.encoders.runtimes.onnx import OnnxGraph
 from firstshot.encoders.specs.as_json import read_spec
 from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.messages import first_line
 from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import count_threads
 

@@ -39,7 +39,7 @@ from firstshot.encoders.runtimes.compile import encoder_graph
 from firstshot.encoders.runtimes.processor import installed_versions
 from firstshot.encoders.specs.as_json import write_spec
 from firstshot.encoders.specs.base import SAMPLE_RATE, Spec
-from firstshot.errors import FirstshotError, OutputError, ParameterError, WeightsError
+from firstshot.errors import NotFittedError, OutputError, ParameterError, WeightsError
 
 if TYPE_CHECKING:
     from firstshot.encoders.runtimes.torch import TorchNetwork
@@ -77,7 +77,7 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
 def _exportable(detector: Detector) -> TorchNetwork:
     """Return the torch network that the detector's numbers come from, in fp32."""
     if not hasattr(detector, "threshold_"):
-        raise FirstshotError("this detector has learned nothing yet; call fit(...) first")
+        raise NotFittedError("this detector has learned nothing yet; call fit(...) first")
     encoder = detector.hear().encoder
     if encoder.name == "logmel":
         raise ParameterError(

@@ -27,7 +27,7 @@ from firstshot.detector.prediction import (
 from firstshot.detector.settings import read_settings
 from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import FirstshotError
+from firstshot.errors import NotFittedError
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
@@ -314,4 +314,4 @@ class Detector:
 
     def _check_fitted(self, learned: str = "threshold_") -> None:
         if not hasattr(self, learned):
-            raise FirstshotError("this detector has learned nothing yet; call fit(...) first")
+            raise NotFittedError("this detector has learned nothing yet; call fit(...) first")

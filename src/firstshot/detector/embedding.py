@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from math import ceil
-from typing import TypeAlias
 
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Clip, Hearing
@@ -23,10 +22,11 @@ from firstshot.detector.listening import (
     seconds_of,
 )
 from firstshot.detector.sources import Found, HasPath, Source, Sources, find_clips, list_clips
+from firstshot.domains import DOMAINS
 from firstshot.encoders.protocol import Shareable
 from firstshot.errors import FirstshotError, warn
 from firstshot.ordered_threads import count_workers, in_order
-from firstshot.scoring.bank import DOMAINS
+from firstshot.progress import Progress
 from firstshot.store import EmbeddingStore
 
 __all__ = [
@@ -50,9 +50,6 @@ CLIPS_AT_ONCE = 16
 """What an encoder that does not tell its micro-batch is given in one call."""
 AHEAD = 32
 """Clips begun beyond the one that is due: so many pass a slow one. What they hold is embeddings."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (clips done, clips in all)."""
 
 
 def embed_clips(

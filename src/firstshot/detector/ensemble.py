@@ -18,7 +18,7 @@ from firstshot.detector.detector import Detector
 from firstshot.detector.embedding import Progress
 from firstshot.detector.prediction import judged, judged_windows, recording_rule
 from firstshot.detector.sources import HasPath, Source, Sources, is_one_clip
-from firstshot.errors import FirstshotError, ParameterError
+from firstshot.errors import NotFittedError, ParameterError
 from firstshot.results import Result
 from firstshot.scoring.recordings import RecordingRule, highest_windows
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
@@ -126,7 +126,7 @@ class Ensemble:
         self, sources: Source | list[Source], sample_rate: int | None, workers: int | None
     ) -> list[Result]:
         if not hasattr(self, "threshold_"):
-            raise FirstshotError("this ensemble has learned nothing yet; call fit(...) first")
+            raise NotFittedError("this ensemble has learned nothing yet; call fit(...) first")
         by_detector, lengths = [], []
         for detector in self.detectors:
             clips = detector.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)

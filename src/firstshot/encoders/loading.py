@@ -13,8 +13,9 @@ from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.with_runtime import check_names, with_runtime
 from firstshot.encoders.weights.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
 from firstshot.encoders.weights.find import find_weights
-from firstshot.encoders.weights.read import Weights, check_torch
+from firstshot.encoders.weights.read import Weights
 from firstshot.errors import ParameterError, warn
+from firstshot.libraries import import_library
 
 REDUCED = {"float16": "fp16", "bfloat16": "bf16"}
 """The precision that a reduced dtype is."""
@@ -40,7 +41,7 @@ def load_pretrained(
         # The same numbers unless others are asked for, `auto` included.
         run_by.setdefault("precision", "fp32")
     check_names(run_by.get("runtime", "auto"), run_by.get("precision", "auto"))
-    check_torch(record.name)
+    import_library("torch", record.name)
     _check_device(device)
     variant = settings.pop("variant", None)
     record.hub_file(variant)

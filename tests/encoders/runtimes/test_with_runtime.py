@@ -21,7 +21,7 @@ from firstshot.encoders.protocol import Encoder  # noqa: E402
 from firstshot.encoders.runtimes.compile import WORTH_COMPILING, encoder_graph  # noqa: E402
 from firstshot.encoders.runtimes.torch import torch_encoder, torch_network  # noqa: E402
 from firstshot.encoders.runtimes.with_runtime import with_runtime  # noqa: E402
-from firstshot.errors import ParameterError, SoundError, WeightsError  # noqa: E402
+from firstshot.errors import MissingLibraryError, ParameterError, SoundError  # noqa: E402
 from firstshot.ordered_threads import in_order  # noqa: E402
 
 FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
@@ -247,7 +247,7 @@ def test_a_missing_runtime_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, LIBRARIES[runtime], None)
-    with pytest.raises(WeightsError, match=rf"pip install 'firstshot\[{runtime}\]'"):
+    with pytest.raises(MissingLibraryError, match=rf"pip install 'firstshot\[{runtime}\]'"):
         with_runtime(load(files, "ced_tiny"), runtime, "fp32", layers=(1,))
 
 

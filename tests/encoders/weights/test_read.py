@@ -583,7 +583,7 @@ if sys.argv[1] == "blocked":
     for name in ("ced_tiny", "beats_ft1"):
         try:
             firstshot.load_encoder(name, weights="somewhere.pt")
-        except firstshot.errors.WeightsError as error:
+        except firstshot.errors.MissingLibraryError as error:
             errors.append(str(error))
 print(json.dumps([listed.exit_code, counted.exit_code, json.loads(listed.stdout), errors]))
 """

@@ -31,12 +31,12 @@ from firstshot.autoencoder.scores import (
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.dcase.data.layout import ClipRecord, MachineSection
 from firstshot.detector.embedding import Progress
-from firstshot.encoders.weights.read import check_torch
 from firstshot.errors import ParameterError, SoundError, keep_warnings, warn
+from firstshot.libraries import import_library
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
-from firstshot.sound.audio import Channel, load_waveform
-from firstshot.store import hash_samples
+from firstshot.sound.audio import Channel, LengthPolicy, load_waveform
+from firstshot.sound.recording import record
 
 if TYPE_CHECKING:
     from firstshot.autoencoder.training import TrainedAutoencoder
@@ -183,7 +183,7 @@ def score_section_with_autoencoder(
         There are too few vectors to train on, or for a covariance.
     """
     settings = settings or BaselineSettings()
-    check_torch("the autoencoder baseline")
+    import_library("torch", "the autoencoder baseline")
     from firstshot.autoencoder.trials import one_thread, train_trials
 
     with keep_warnings() as caught:
@@ -268,8 +268,9 @@ def _hear_clip(clip: ClipRecord, channel: Channel) -> tuple[_Heard, list[str]]:
     """Return a clip's spectrogram, and what is to be warned of."""
     with keep_warnings() as notes:
         waveform = load_waveform(clip.path, MEL.sample_rate, channel=channel)
+    digest = record(lambda: [waveform], MEL.sample_rate, LengthPolicy()).digest
     try:
-        return _Heard(log_mel(waveform), hash_samples(waveform)), notes
+        return _Heard(log_mel(waveform), digest), notes
     except SoundError as error:
         raise SoundError(f"{clip.path}: {error}") from error
 

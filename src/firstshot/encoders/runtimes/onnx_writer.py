@@ -9,13 +9,12 @@ that Python computed from a length, such as positions and cuts. Operators are th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.errors import WeightsError
+from firstshot.libraries import import_library
 
 OPSET = 23
 IR_VERSION = 11
@@ -32,18 +31,12 @@ class Graph:
 
     Raises
     ------
-    WeightsError
-        onnx is missing.
+    MissingLibraryError
+        onnx is not installed.
     """
 
     def __init__(self, mels: int) -> None:
-        try:
-            onnx: Any = import_module("onnx")
-        except ImportError as error:
-            raise WeightsError(
-                f"writing an encoder as a graph needs onnx ({error}); run "
-                "`pip install 'firstshot[onnx]'`"
-            ) from error
+        onnx = import_library("onnx", "writing an encoder as a graph")
         self._onnx = onnx
         self._mels = mels
         # Everything is written into the model itself: its parts copy what they are made of, and

@@ -29,8 +29,9 @@ from firstshot.encoders.weights.cache import (
 from firstshot.encoders.weights.catalog import EncoderRecord
 from firstshot.encoders.weights.files import kind_of, sha256_of_file
 from firstshot.encoders.weights.hub import Progress, fetch_file, find_in_hub_cache
-from firstshot.encoders.weights.read import Weights, check_torch, read_weights
+from firstshot.encoders.weights.read import Weights, read_weights
 from firstshot.errors import OutputError, WeightsError, warn
+from firstshot.libraries import import_library
 
 
 def find_weights(
@@ -66,7 +67,7 @@ def fetch(
     OutputError
         The cache cannot be written.
     """
-    check_torch(record.name)
+    import_library("torch", record.name)
     file = record.hub_file(variant)
     if file is None:
         raise WeightsError(f"{record.name}: its weights cannot be fetched; {record.advice()}")
@@ -93,7 +94,7 @@ def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> 
     OutputError
         The cache cannot be written.
     """
-    check_torch(record.name)
+    import_library("torch", record.name)
     record.hub_file(variant)
     return _keep(record, variant, path, str(without_links(path)))
 

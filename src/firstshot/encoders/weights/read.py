@@ -46,17 +46,6 @@ class Weights:
     cfg: Mapping[str, Any] | None = None
 
 
-def check_torch(encoder: str) -> None:
-    """Raise `WeightsError` with what to install where torch cannot be imported."""
-    try:
-        import torch  # noqa: F401
-    except (ImportError, OSError) as error:
-        reason = next(iter(str(error).splitlines()), "it is not installed")
-        raise WeightsError(
-            f"{encoder} needs PyTorch ({reason}); run `pip install 'firstshot[encoders]'`"
-        ) from error
-
-
 def build_spec(
     record: EncoderRecord, settings: Mapping[str, Any], cfg: Mapping[str, Any] | None = None
 ) -> Spec:

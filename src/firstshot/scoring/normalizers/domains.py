@@ -13,12 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.vectors import Points, check_metric, make_points
-
-DOMAINS = ("source", "target")
 
 SAME = 1e-12
 """Distances whose spread is below this fraction of their size are taken as equal."""
