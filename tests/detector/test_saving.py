@@ -18,7 +18,7 @@ from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
 from firstshot.scoring.normalizers import NORMALIZERS
-from firstshot.scoring.normalizers.domains import OwnNeighbors
+from firstshot.scoring.normalizers.base import OwnNeighbors
 from firstshot.scoring.transform import TRANSFORMS
 
 FILES = Path(__file__).parent / "files"

@@ -22,11 +22,11 @@ from firstshot.detector.listening import (
     seconds_of,
 )
 from firstshot.detector.sources import Found, HasPath, Source, Sources, find_clips, list_clips
+from firstshot.domains import DOMAINS
 from firstshot.encoders.protocol import Shareable
 from firstshot.errors import FirstshotError, warn
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.progress import Progress
-from firstshot.scoring.bank import DOMAINS
 from firstshot.store import EmbeddingStore
 
 __all__ = [

@@ -11,7 +11,7 @@ import pytest
 from firstshot.complexity import SYSTEM_ENCODERS, total
 from firstshot.dcase.running.system import list_systems, load_system
 from firstshot.encoders.specs.geometry import GEOMETRIES
-from firstshot.scoring.normalizers import DEFAULTS
+from firstshot.scoring.normalizers import default_parameters
 from firstshot.sound.audio import LengthPolicy
 
 GENREP = ("system1", "system2", "system3", "system4")
@@ -47,7 +47,7 @@ def test_a_system_runs_the_encoders_whose_costs_the_report_prints(name):
 def test_normalisers_and_numbers_of_neighbours_are_the_reports(name, normalizer, settings):
     system = load_system(name)
     assert (system.normalizer, system.normalizer_settings) == (normalizer, settings)
-    assert system.normalizer_settings == DEFAULTS[normalizer]
+    assert system.normalizer_settings == default_parameters(normalizer)
     assert not system.memmixup
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from firstshot.dcase.data.clip_header import read_clip_header
 from firstshot.dcase.data.clip_names import read_attributes
 from firstshot.dcase.data.layout import ClipRecord, Layout, MachineSection, scan_layout
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError
 from firstshot.messages import show_text
 
@@ -189,7 +190,7 @@ def _row(counts: SectionCounts) -> tuple[str, ...]:
 
     source = [tested("source", label) + tested(None, label) for label in (0, 1)]
     target = [tested("target", label) for label in (0, 1)]
-    unlabelled = sum(tested(domain, None) for domain in ("source", "target", None))
+    unlabelled = sum(tested(domain, None) for domain in (*DOMAINS, None))
     low, high = counts.seconds or (0.0, 0.0)
     return (
         counts.machine,
