@@ -15,8 +15,9 @@ from firstshot.cli import app
 from firstshot.cli.settings import SETTINGS, read_settings
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
-from firstshot.scoring.normalizers import DEFAULTS
+from firstshot.scoring.normalizers import NORMALIZERS, default_parameters
 
+DEFAULTS = {name: default_parameters(name) for name in NORMALIZERS}
 COMMANDS: Any = get_command(app)
 COMMANDS_WITH_SETTINGS = {
     "fit": COMMANDS.commands["fit"],
