@@ -16,8 +16,8 @@ from firstshot import load_encoder
 from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.system import load_system
 from firstshot.detector.hearing import Hearing
-from firstshot.encoders.pretrained import keep_file
 from firstshot.encoders.weights.catalog import find_record
+from firstshot.encoders.weights.find import keep_file
 from firstshot.errors import ParameterError
 from firstshot.scoring import make_normalizer
 from firstshot.sound.audio import LengthPolicy, load_waveform
