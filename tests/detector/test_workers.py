@@ -90,19 +90,19 @@ class Shared(Watched):
         return nullcontext(lambda: None)
 
 
-def torch_encoder():
+def small_eat():
     torch = pytest.importorskip("torch")
-    from firstshot.encoders.models.eat import EatSpec
-    from firstshot.encoders.specs.geometry import EatGeometry
-    from firstshot.encoders.torch_encoder import TorchEncoder
+    from firstshot.encoders.models import build
+    from firstshot.encoders.runtimes.torch import torch_encoder
+    from firstshot.encoders.specs.eat import EatGeometry, EatSpec
 
     geometry = EatGeometry(dim=48, heads=4, depth=2, least_frames=16)
     spec = EatSpec("eat", geometry, default_layers=(1, 2))
     torch.manual_seed(0)
-    return TorchEncoder(spec, spec.build(), weights_hash="made up")
+    return torch_encoder(spec, build(spec), weights_hash="made up")
 
 
-@pytest.mark.parametrize("make", [LogMel, torch_encoder, Watched], ids=["logmel", "torch", "plain"])
+@pytest.mark.parametrize("make", [LogMel, small_eat, Watched], ids=["logmel", "torch", "plain"])
 @pytest.mark.parametrize("length", ["native", "windows:0.5:0.3"])
 def test_every_number_of_workers_gives_the_same_bits(make, length):
     hearing = make_hearing(make(), length=length)
@@ -337,8 +337,8 @@ def test_warnings_are_told_in_the_callers_thread_in_the_order_of_the_clips():
 
 def test_torch_computes_with_its_share_of_threads_and_has_them_back():
     torch = pytest.importorskip("torch")
-    encoder, shares, before = torch_encoder(), set(), torch.get_num_threads()
-    real = encoder.module.tokens_by_layer
+    encoder, shares, before = small_eat(), set(), torch.get_num_threads()
+    real = encoder.network.module.tokens_by_layer
 
     def watched(*arguments):
         shares.add(
@@ -346,7 +346,7 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
         )
         return real(*arguments)
 
-    encoder.module.tokens_by_layer = watched
+    encoder.network.module.tokens_by_layer = watched
     try:
         torch.set_num_threads(4)
         for workers in (2, 3, 8, 1):

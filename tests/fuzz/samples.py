@@ -139,7 +139,7 @@ def _write_weights(folder: Path) -> None:
     from tests.encoders import official_files as official
 
     (folder / "weights").mkdir()
-    names = {record.module: name for name, record in official.MINI.items()}
+    names = {record.spec.family: name for name, record in official.MINI.items()}
     for module, forms in official.FORMATS.items():
         for form in forms:
             official.write(names[module], folder / "weights", form)

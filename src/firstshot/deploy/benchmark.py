@@ -42,7 +42,7 @@ from firstshot.ordered_threads import count_threads
 from firstshot.progress import Bars, silent
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
-MADE_UP_SEED = 0
+RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,12 @@ def made_up_encoder(name: str) -> Encoder:
     import_library("torch", name)
     import torch
 
-    from firstshot.encoders.torch_encoder import TorchEncoder
+    from firstshot.encoders.models import build
+    from firstshot.encoders.runtimes.torch import torch_encoder
 
     spec = build_spec(ENCODERS[name], {})
-    torch.manual_seed(MADE_UP_SEED)
-    return TorchEncoder(spec, spec.build(), weights_hash=f"made up, seed {MADE_UP_SEED}")
+    torch.manual_seed(RANDOM_SEED)
+    return torch_encoder(spec, build(spec), weights_hash=f"made up, seed {RANDOM_SEED}")
 
 
 def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
@@ -296,9 +297,8 @@ def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
 
 
 def _runtime(encoder: Any) -> str:
-    return getattr(encoder, "runtime", "torch" if hasattr(encoder, "module") else "numpy")
+    return str(getattr(encoder, "runtime", "numpy"))
 
 
 def _precision(encoder: Any) -> str:
-    own = str(getattr(encoder, "dtype", "fp32")).removeprefix("torch.")
-    return str(getattr(encoder, "precision", own.replace("bfloat", "bf").replace("float", "fp")))
+    return str(getattr(encoder, "precision", "fp32"))

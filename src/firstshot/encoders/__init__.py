@@ -81,7 +81,7 @@ def load_encoder(
         warn(
             f"a plug-in is called {name} like the encoder of firstshot, which is used; rename it",
         )
-    from firstshot.encoders.pretrained import load_pretrained
+    from firstshot.encoders.loading import load_pretrained
 
     return load_pretrained(record, weights, device, dtype, fetch_missing, **settings)
 

@@ -26,7 +26,7 @@ _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-class OpenVinoNetwork:
+class OpenVinoGraph:
     """A graph that OpenVINO runs; several threads may run it at once.
 
     Parameters
@@ -48,8 +48,6 @@ class OpenVinoNetwork:
         OpenVINO is missing, or cannot run the graph.
     """
 
-    runtime = "openvino"
-
     def __init__(
         self,
         model: Callable[[], bytes] | Path,
@@ -58,7 +56,6 @@ class OpenVinoNetwork:
         runs: int = 1,
     ) -> None:
         openvino = _import_openvino()
-        self.precision = precision
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
