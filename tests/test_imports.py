@@ -23,12 +23,12 @@ LEARN = """
 import numpy as np, firstshot, warnings
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
-clips = [0.1 * rng.standard_normal(4800) for _ in range(12)]
+clips = [(0.1 * rng.standard_normal(4800), 16000) for _ in range(12)]
 for normalizer in ("none", "domain_zscore", "local_density", "domain_local_density"):
     detector = firstshot.Detector(normalizer=normalizer, length="windows:0.2")
     detector.fit(clips[:6], clips[6:])
     detector.calibrate(0.2, "conformal")
-    result = detector.predict(np.sin(np.arange(4800) * 0.3))
+    result = detector.predict((np.sin(np.arange(4800) * 0.3), 16000))
     assert result.is_anomaly and detector.explain(clips[0]).words
 detector.save(FILE)
 assert firstshot.Detector.load(FILE).score(clips[0]) == detector.score(clips[0])

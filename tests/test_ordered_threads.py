@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from firstshot.errors import ParameterError
+from firstshot.errors import ParameterError, keep_warnings, warn
 from firstshot.ordered_threads import MOST_WORKERS, Room, count_workers, in_order
 
 
@@ -140,3 +140,9 @@ def test_unasked_there_is_a_worker_a_core_up_to_a_few(monkeypatch: pytest.Monkey
     assert count_workers(20) == 20
     with pytest.raises(ParameterError, match="workers -1"):
         count_workers(-1)
+
+
+def test_a_warning_of_any_thread_reaches_the_caller_who_keeps_warnings():
+    with keep_warnings() as kept:
+        list(in_order(lambda item: warn(f"clip {item}"), range(8), workers=4))
+    assert sorted(kept) == [f"clip {item}" for item in range(8)]

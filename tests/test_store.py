@@ -17,7 +17,7 @@ from firstshot.detector.hearing import Hearing, make_hearing
 from firstshot.disk.caches import pack_arrays, unpack_arrays
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError
-from firstshot.store import EmbeddingStore, default_store_folder, entry_key, hash_samples
+from firstshot.store import EmbeddingStore, default_store_folder, entry_key
 
 ARRAYS = {"layer_1": np.arange(6, dtype=np.float32).reshape(2, 3) / 7}
 KEY = entry_key("ab" * 32, {"encoder": "logmel"})
@@ -165,7 +165,6 @@ def test_a_layer_that_is_missing_is_added_beside_those_that_are_there(tmp_path):
 
 
 def test_the_key_depends_on_the_samples_and_on_every_part_of_the_recipe():
-    samples = np.arange(5, dtype=np.float32)
     hearings = [
         make_hearing("logmel"),
         make_hearing("logmel", {"keep_level": True}),
@@ -175,11 +174,11 @@ def test_the_key_depends_on_the_samples_and_on_every_part_of_the_recipe():
         make_hearing("logmel", length="windows:10:5"),
         make_hearing("logmel", length="windows:10:5.0000001"),
     ]
-    keys = [entry_key(hash_samples(samples), hearing.recipe()) for hearing in hearings]
-    keys.append(entry_key(hash_samples(samples + 1), hearings[0].recipe()))
-    keys.append(entry_key(hash_samples(samples), {**hearings[0].recipe(), "encoder": "other"}))
+    keys = [entry_key("a" * 64, hearing.recipe()) for hearing in hearings]
+    keys.append(entry_key("b" * 64, hearings[0].recipe()))
+    keys.append(entry_key("a" * 64, {**hearings[0].recipe(), "encoder": "other"}))
     assert len(set(keys)) == len(keys)
-    assert entry_key(hash_samples(samples), make_hearing("logmel").recipe()) == keys[0]
+    assert entry_key("a" * 64, make_hearing("logmel").recipe()) == keys[0]
 
 
 def test_the_chosen_channel_is_told_apart_by_its_samples(tmp_path):
@@ -219,14 +218,14 @@ def test_a_full_disk_is_an_error_that_leaves_nothing_half_written(tmp_path, monk
 
     store = EmbeddingStore(tmp_path / "store")
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OutputError, match=r"embedding store \(No space left on device\); free"):
+    with pytest.raises(OutputError, match=r"be written \(No space left on device\); free"):
         list(embed_clips(clips(1), Hearing(LogMel(), (1,)), store=store))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_store_that_cannot_be_made_or_read_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="file: cannot write to the embedding store"):
+    with pytest.raises(OutputError, match=r"file: cannot be written .* for the embedding store"):
         EmbeddingStore(tmp_path / "file").save(KEY, ARRAYS)
     store = EmbeddingStore(tmp_path / "store")
     store.save(KEY, ARRAYS)

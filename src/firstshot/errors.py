@@ -7,6 +7,8 @@ The command line prints that line and exits with status 2.
 from __future__ import annotations
 
 import errno
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +28,20 @@ class SoundError(FirstshotError):
     """A clip cannot be read or used as sound."""
 
 
+class NotFittedError(FirstshotError, ValueError, AttributeError):
+    """A detector is used before it has learned; the bases are those of scikit-learn's error."""
+
+
 class WeightsError(FirstshotError):
-    """An encoder's weights, or the library that runs them, are missing or not as they should be."""
+    """An encoder's weights are missing, damaged or another encoder's, or cannot be run."""
 
 
-class LibraryError(FirstshotError):
-    """An optional library that a setting needs is not installed."""
+class DownloadError(FirstshotError):
+    """A file cannot be fetched, or what came is not what was announced."""
+
+
+class MissingLibraryError(FirstshotError, ImportError):
+    """An optional library is not installed; the message says what to run."""
 
 
 class DatasetError(FirstshotError):
@@ -72,27 +82,43 @@ def advice_on(error: OSError) -> str:
     return _ADVICE.get(error.errno or 0, "check the disk or choose another place")
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Return the error for a file or folder that could not be written."""
-    reason = error.strerror or type(error).__name__
-    return OutputError(f"{path}: cannot be written ({reason}); {advice_on(error)}")
+def cannot_write(path: Path, error: OSError, advice: str | None = None) -> OutputError:
+    """Return the error for a file or folder that cannot be written; `advice` ends the message."""
+    reason = error.strerror or error or type(error).__name__
+    return OutputError(f"{path}: cannot be written ({reason}); {advice or advice_on(error)}")
 
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
-def warn(message: str, stacklevel: int = 2) -> None:
-    """Warn of something, or keep it for whoever called `keep_warnings`."""
+def warn(message: str) -> None:
+    """Warn the caller of this package, or keep the message for `keep_warnings`.
+
+    Python shows a warning with the line that caused it: the nearest one outside this package.
+    """
     kept = _KEPT.get()
-    if kept is None:
-        warnings.warn(message, FirstshotWarning, stacklevel=stacklevel + 1)
-    else:
+    if kept is not None:
         kept.append(message)
+        return
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    warnings.warn_explicit(
+        message,
+        FirstshotWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        frame.f_globals.get("__name__"),
+        frame.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
 @contextmanager
 def keep_warnings() -> Iterator[list[str]]:
-    """Keep what `warn` is told meanwhile in this thread, to be told in order by another.
+    """Collect the messages of `warn` in this thread instead of showing them.
+
+    The caller may drop them, store them, or call `warn` with each of them later.
 
     >>> with keep_warnings() as kept:
     ...     warn("digital silence")

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -161,7 +162,8 @@ def _threaded(
     waiting: deque[Future[Outcome[Item, Made]]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(_attempt, function, item))
+            # A copy, so that a warning reaches the `keep_warnings` of the caller.
+            waiting.append(pool.submit(copy_context().run, _attempt, function, item))
             if len(waiting) >= most:
                 yield waiting.popleft().result()
         while waiting:

@@ -11,8 +11,6 @@ the digest of its arrays; an entry that is not what was written is set aside and
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -23,9 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.disk.cache_folder import cache_folder
-from firstshot.disk.caches import ASIDE, pack_arrays, set_aside, unpack_arrays, warn_of_damage
+from firstshot.disk.caches import (
+    ASIDE,
+    digest_of_json,
+    pack_arrays,
+    set_aside,
+    unpack_arrays,
+    warn_of_damage,
+)
 from firstshot.disk.files import write_atomically
-from firstshot.errors import OutputError, ParameterError
+from firstshot.errors import OutputError, ParameterError, cannot_write
 from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
@@ -41,19 +46,9 @@ def default_store_folder() -> Path:
     return cache_folder() / "embeddings"
 
 
-def hash_samples(samples: NDArray[np.float32]) -> str:
-    """Return the hex SHA-256 of a waveform's decoded samples.
-
-    >>> hash_samples(np.zeros(4, dtype=np.float32))[:8]
-    '374708ff'
-    """
-    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
-
-
 def entry_key(samples_digest: str, recipe: Mapping[str, object]) -> str:
     """Return the hex key of one clip's entry under one recipe (encoder, pooling, length policy)."""
-    text = json.dumps([SCHEMA, samples_digest, dict(recipe)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of_json([SCHEMA, samples_digest, dict(recipe)])
 
 
 @dataclass(frozen=True)
@@ -128,10 +123,11 @@ class EmbeddingStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, pack_arrays(key, kept))
         except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot write to the embedding store ({error.strerror or error}); "
-                "free some space or name another folder, the run then goes on from here"
-            ) from error
+            advice = (
+                "free some space or name another folder for the embedding store, the run then "
+                "goes on from here"
+            )
+            raise cannot_write(self.folder, error, advice) from error
         return {name: array.astype(np.float32) for name, array in kept.items()}
 
     def summary(self) -> StoreSummary:

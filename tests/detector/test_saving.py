@@ -18,7 +18,7 @@ from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
 from firstshot.scoring.normalizers import NORMALIZERS
-from firstshot.scoring.normalizers.domains import OwnNeighbors
+from firstshot.scoring.normalizers.base import OwnNeighbors
 from firstshot.scoring.transform import TRANSFORMS
 
 FILES = Path(__file__).parent / "files"
@@ -30,7 +30,8 @@ pytestmark = [
 
 
 def sounds(count, first=0, samples=4800):
-    return [np.random.default_rng(first + i).random(samples) - 0.5 for i in range(count)]
+    draws = [np.random.default_rng(first + i) for i in range(count)]
+    return [(rng.random(samples) - 0.5, 16000) for rng in draws]
 
 
 def stored_detector():

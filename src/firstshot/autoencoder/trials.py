@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def train_trials(
             workers or os.cpu_count() or 1, initializer=torch.set_num_threads, initargs=(1,)
         ) as pool,
     ):
-        futures = [pool.submit(run, trial) for trial in range(len(seeds))]
+        futures = [pool.submit(copy_context().run, run, trial) for trial in range(len(seeds))]
         try:
             finished = wait(futures, return_when=FIRST_EXCEPTION).done
         finally:

@@ -75,10 +75,10 @@ def fetch(
 
     Example: firstshot encoders fetch ced_tiny sslam
     """
-    from firstshot.encoders.pretrained import fetch as fetch_weights
-    from firstshot.encoders.pretrained import keep_file, progress_bar
     from firstshot.encoders.weights.cache import weights_folder
     from firstshot.encoders.weights.catalog import find_record
+    from firstshot.encoders.weights.find import fetch as fetch_weights
+    from firstshot.encoders.weights.find import keep_file, progress_bar
     from firstshot.errors import ParameterError
 
     records = [find_record(name) for name in names]
@@ -137,9 +137,9 @@ def _pretrained_row(record: EncoderRecord, samples: int) -> dict[str, Any]:
         "name": record.name,
         "parameters": counted.parameters,
         "macs": counted.macs,
-        "depth": record.geometry.depth,
-        "dim": record.geometry.dim,
-        "grid": list(record.geometry.grid(samples)),
+        "depth": record.spec.depth,
+        "dim": record.spec.dim,
+        "grid": list(record.spec.geometry.grid(samples)),
         "licence": record.licence,
         "weights": weights,
         "ready": pointer is not None,

@@ -15,11 +15,11 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,19 +35,14 @@ from firstshot.encoders.runtimes.processor import (
 )
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
+from firstshot.libraries import import_library
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole
 from firstshot.ordered_threads import count_threads
+from firstshot.progress import Bars, silent
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
-MADE_UP_SEED = 0
-
-Progress: TypeAlias = Callable[[str], Callable[[int, int], None]]
-
-
-def silent(step: str) -> Callable[[int, int], None]:
-    """Show no progress."""
-    return lambda done, total: None
+RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ def bench(
     clips: int = 32,
     threads: int | None = None,
     workers: int = 1,
-    progress: Progress = silent,
+    progress: Bars = silent,
 ) -> BenchReport:
     """Measure an encoder on this machine.
 
@@ -155,7 +150,7 @@ def bench(
 
 
 def measure(
-    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Progress = silent
+    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Bars = silent
 ) -> BenchReport:
     """Measure the encoder that `open_encoder` opens when it is asked so."""
     encoder, made_up = open_encoder(**asked)
@@ -241,16 +236,17 @@ def is_bundle(name: str) -> bool:
 
 def made_up_encoder(name: str) -> Encoder:
     """Return a pre-trained encoder's network with made-up weights: as fast, and as deaf."""
-    from firstshot.encoders.weights.read import build_spec, check_torch
+    from firstshot.encoders.weights.read import build_spec
 
-    check_torch(name)
+    import_library("torch", name)
     import torch
 
-    from firstshot.encoders.torch_encoder import TorchEncoder
+    from firstshot.encoders.models import build
+    from firstshot.encoders.runtimes.torch import torch_encoder
 
     spec = build_spec(ENCODERS[name], {})
-    torch.manual_seed(MADE_UP_SEED)
-    return TorchEncoder(spec, spec.build(), weights_hash=f"made up, seed {MADE_UP_SEED}")
+    torch.manual_seed(RANDOM_SEED)
+    return torch_encoder(spec, build(spec), weights_hash=f"made up, seed {RANDOM_SEED}")
 
 
 def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
@@ -301,9 +297,8 @@ def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
 
 
 def _runtime(encoder: Any) -> str:
-    return getattr(encoder, "runtime", "torch" if hasattr(encoder, "module") else "numpy")
+    return str(getattr(encoder, "runtime", "numpy"))
 
 
 def _precision(encoder: Any) -> str:
-    own = str(getattr(encoder, "dtype", "fp32")).removeprefix("torch.")
-    return str(getattr(encoder, "precision", own.replace("bfloat", "bf").replace("float", "fp")))
+    return str(getattr(encoder, "precision", "fp32"))

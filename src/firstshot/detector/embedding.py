@@ -9,11 +9,9 @@ recordings of hours are read in pieces, one at a time; what the store holds is n
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from math import ceil
-from typing import TypeAlias
 
 from firstshot.detector.file import MemberRow
 from firstshot.detector.hearing import Clip, Hearing
@@ -24,10 +22,11 @@ from firstshot.detector.listening import (
     seconds_of,
 )
 from firstshot.detector.sources import Found, HasPath, Source, Sources, find_clips, list_clips
+from firstshot.domains import DOMAINS
 from firstshot.encoders.protocol import Shareable
-from firstshot.errors import FirstshotError, FirstshotWarning
+from firstshot.errors import FirstshotError, warn
 from firstshot.ordered_threads import count_workers, in_order
-from firstshot.scoring.bank import DOMAINS
+from firstshot.progress import Progress
 from firstshot.store import EmbeddingStore
 
 __all__ = [
@@ -51,9 +50,6 @@ CLIPS_AT_ONCE = 16
 """What an encoder that does not tell its micro-batch is given in one call."""
 AHEAD = 32
 """Clips begun beyond the one that is due: so many pass a slow one. What they hold is embeddings."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (clips done, clips in all)."""
 
 
 def embed_clips(
@@ -102,7 +98,7 @@ def embed_clips(
         for outcome in stack.enter_context(closing(outcomes)):
             heard = outcome.get()
             for note in heard.notes:
-                warnings.warn(note, FirstshotWarning, stacklevel=2)
+                warn(note)
             for clip, found in zip(outcome.item, heard.found, strict=True):
                 done += 1
                 if isinstance(found, EmbeddedClip):

@@ -38,11 +38,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.tensors import pack, unpack
-from firstshot.disk.documents import parse_json, shown
+from firstshot.disk.documents import parse_json
 from firstshot.disk.files import write_result
 from firstshot.disk.listing import MISSING, why_no_file
 from firstshot.disk.names import csv_text, read_name, write_name
 from firstshot.errors import DetectorFileError
+from firstshot.messages import shown_value
 
 SCHEMA = 2
 _BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"
@@ -216,8 +217,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
 def _check_schema(path: Path, schema: Any) -> None:
     if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
         raise DetectorFileError(
-            f"{path}: schema {shown(schema)} is newer than this firstshot reads ({SCHEMA}) or none "
-            "at all; update firstshot or fit anew"
+            f"{path}: schema {shown_value(schema)} is newer than this firstshot reads ({SCHEMA}) "
+            "or none at all; update firstshot or fit anew"
         )
 
 

@@ -13,7 +13,6 @@ training clips are left out of the bank, but not of the transform, and one windo
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -23,8 +22,9 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.file import MemberRow
 from firstshot.detector.parts import Part, Recipe
-from firstshot.errors import DatasetError, FirstshotWarning
-from firstshot.scoring.bank import DOMAINS, MemoryBank, keep_rows, memmixup
+from firstshot.domains import DOMAINS
+from firstshot.errors import DatasetError, keep_warnings, warn
+from firstshot.scoring.bank import MemoryBank, keep_rows, memmixup
 from firstshot.scoring.normalizers import Normalizer
 from firstshot.scoring.transform import Transform, make_transform
 
@@ -51,11 +51,9 @@ def check_clips(source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip]) 
         first.setdefault(clip.digest, clip.name)
     if copies:
         more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
-        warnings.warn(
+        warn(
             f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "
             "normal than it is, leave it out",
-            FirstshotWarning,
-            stacklevel=4,
         )
 
 
@@ -125,12 +123,10 @@ def _groups(
         rows = bank.rows(domain)
         own = len(set(clips[rows].tolist()))
         if own < FEWEST_CLIPS and own < len(rows):
-            warnings.warn(
+            warn(
                 f"{own} {domain} recording{'s' if own > 1 else ''} cut into {len(rows)} windows: "
                 "the threshold is of single windows, and of a longer clip many must score above "
                 f"it; give {FEWEST_CLIPS} recordings or more for a threshold of whole recordings",
-                FirstshotWarning,
-                stacklevel=5,
             )
             # Windows may overlap the next one, so those of a fold lie side by side.
             groups[rows] = len(clips) + rows
@@ -153,20 +149,17 @@ def _held_out(
         return np.concatenate([scores[domain] for domain in DOMAINS if domain in scores])
     held_out = np.empty(len(part.bank))
     lone: set[str] = set()
-    with warnings.catch_warnings():
+    with keep_warnings():
         # What is said of a fold (too few members, say) was said of the whole bank before.
-        warnings.simplefilter("ignore", FirstshotWarning)
         for fold in np.unique(folds):
             left_out = folds == fold
             kept = keep_rows(part.bank, np.flatnonzero(~left_out))
             transform, normalizer = _fit_fold(kept, recipe, lone)
             held_out[left_out] = normalizer.score(transform(part.bank.embeddings[left_out]))
     for domain in sorted(lone):
-        warnings.warn(
+        warn(
             f"{recipe.normalizer}: the {domain} holds too few clips to leave one out; the other "
             "domain alone then gives the held-out scores",
-            FirstshotWarning,
-            stacklevel=5,
         )
     return held_out
 

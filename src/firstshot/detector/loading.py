@@ -9,7 +9,6 @@ would score everything differently, and is refused.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,14 @@ from firstshot.detector.parts import SavedPart
 from firstshot.detector.saving import self_check
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import DatasetError, DetectorFileError, FirstshotWarning, WeightsError
+from firstshot.errors import (
+    DatasetError,
+    DetectorFileError,
+    DownloadError,
+    MissingLibraryError,
+    WeightsError,
+    keep_warnings,
+)
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
 
@@ -71,9 +77,8 @@ def load_detector(
         parts = _count_parts(manifest)
         saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in range(parts)]
         banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
-        with warnings.catch_warnings():
+        with keep_warnings():
             # What is said of a bank (too few clips for K, say) was said when it was fitted.
-            warnings.simplefilter("ignore", FirstshotWarning)
             detector.restore(rows, banks, arrays["spectra"], saved)
         detector.training_scores_ = arrays["training_scores"]
         detector.calibration_scores_ = arrays["calibration_scores"]
@@ -85,8 +90,8 @@ def load_detector(
         detector.mapped_ = mapped
         if check:
             _compare_self_check(path, detector, manifest.self_check_score)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
+    except (WeightsError, DownloadError, MissingLibraryError) as error:
+        raise type(error)(f"{path}: {error}") from error
     except (*_MISFITS, DatasetError) as error:
         # Its digests hold, so it was written so: by a plug-in, an older firstshot, or on purpose.
         raise _not_a_detector(path, error) from error

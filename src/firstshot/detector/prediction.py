@@ -6,7 +6,6 @@ and nearest normal clips of the window that decides. A clip that is itself in th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.file import MemberRow, check_unwritten
 from firstshot.detector.held_out import held_out_windows, typical_count
 from firstshot.detector.parts import nearest_members, score_parts
-from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.errors import ParameterError, warn
 from firstshot.results import Result, Window
 from firstshot.scoring.recordings import RecordingRule, Verdict
 from firstshot.scoring.threshold import p_value
@@ -157,12 +156,10 @@ def _warn_of_lengths(
         heard = heard_seconds(clip, length)
         if heard is None or learned[0] / ALIKE <= heard <= learned[1] * ALIKE:
             continue
-        warnings.warn(
+        warn(
             f"{clip.name}: {heard:.3g} s of it are heard, of the normal clips {learned[0]:.3g} to "
             f"{learned[1]:.3g} s; another length may raise a score by itself, give clips as long "
             "as those, or fit with the length policy windows:SECONDS",
-            FirstshotWarning,
-            stacklevel=5,
         )
 
 
@@ -171,9 +168,7 @@ def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) ->
     known = {row.digest: row.clip for row in rows if row.digest in asked}
     for clip in clips:
         if clip.digest in known:
-            warnings.warn(
+            warn(
                 f"{clip.name}: the same samples as the normal clip {known[clip.digest]}; its score "
                 "says nothing, leave it out of the test",
-                FirstshotWarning,
-                stacklevel=5,
             )

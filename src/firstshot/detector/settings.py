@@ -53,7 +53,7 @@ def read_settings(
 
 def settled(encoder: Any, told: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return an encoder's settings, with the runtime that `auto` picked and not what was asked."""
-    if not hasattr(encoder, "precision"):
+    if getattr(encoder, "runtime", "torch") == "torch":
         # Run by torch: whatever was asked led there.
         asked = {"runtime", "precision"} & set(told or {})
         run_by = {"runtime": "torch"} if asked else {}

@@ -94,7 +94,7 @@ def set_aside(path: Path) -> str:
 
 def warn_of_damage(path: Path, reason: object, then: str) -> None:
     """Set a damaged file aside and say so; `then` tells what is done instead."""
-    warn(f"{path}: {reason}; it is {set_aside(path)}, and {then}", stacklevel=3)
+    warn(f"{path}: {reason}; it is {set_aside(path)}, and {then}")
 
 
 def _check(told: Mapping[str, Any], key: str, digest: str) -> None:

@@ -8,13 +8,12 @@ heavy is imported before an encoder that needs it is asked for.
 from __future__ import annotations
 
 import inspect
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
-from firstshot.errors import FirstshotError, FirstshotWarning, ParameterError, WeightsError
+from firstshot.errors import FirstshotError, ParameterError, WeightsError, warn
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -79,12 +78,10 @@ def load_encoder(
         asked = {key: value for key, (value, usual) in given.items() if value != usual}
         return _load_registered(name, {**asked, **settings})
     if name in registered():
-        warnings.warn(
+        warn(
             f"a plug-in is called {name} like the encoder of firstshot, which is used; rename it",
-            FirstshotWarning,
-            stacklevel=2,
         )
-    from firstshot.encoders.pretrained import load_pretrained
+    from firstshot.encoders.loading import load_pretrained
 
     return load_pretrained(record, weights, device, dtype, fetch_missing, **settings)
 

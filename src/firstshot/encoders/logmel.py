@@ -33,7 +33,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.clips import check_length, heard
+from firstshot.encoders.clips import check_length, prepare_waveforms
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.errors import ParameterError
@@ -129,7 +129,9 @@ class LogMel:
         """
         asked = range(1, self.depth + 1) if layers is None else layers
         wanted = resolve_layers(asked, self.depth, self.name)
-        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+        clips = prepare_waveforms(
+            waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
+        )
 
         def encode(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             energies = self._log_energies(samples)
@@ -157,7 +159,9 @@ class LogMel:
 
         The level is that of the mean power over frames and bands; 0 dB is the filter bank's own.
         """
-        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+        clips = prepare_waveforms(
+            waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
+        )
 
         def encode(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
             energies = self._energies(samples)

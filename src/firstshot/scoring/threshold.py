@@ -19,13 +19,12 @@ smallest rate that n clips can promise is 1 / (n + 1), and a smaller one is refu
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.errors import ParameterError, warn
 from firstshot.messages import shown_value
 
 METHODS = ("gamma", "quantile", "conformal")
@@ -114,12 +113,10 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
     value, above = _ranked_value(np.sort(values), method, rate)
     promised = above / (clips + 1)
     if promised > 1.5 * rate:
-        warnings.warn(
+        warn(
             f"{clips} normal clips promise {100 * promised:.3g}% with this method where "
             f"{100 * rate:.3g}% was asked; use the threshold method conformal, or give more "
             "clips",
-            FirstshotWarning,
-            stacklevel=4,
         )
     return Threshold(
         value=value,
@@ -192,11 +189,9 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
                 + ", or let the gamma law extrapolate: fit with a higher rate, then `firstshot "
                 "calibrate --extrapolate` (in Python extrapolate=True)"
             )
-        warnings.warn(
+        warn(
             f"a false-alarm rate of {rate:g} from {clips} normal clips rests on the gamma law "
             f"alone; {clips_needed(rate)} clips could promise it",
-            FirstshotWarning,
-            stacklevel=3,
         )
     from firstshot.scoring.gamma import fit_gamma
 
@@ -220,12 +215,10 @@ def _warn_of_a_bad_fit(values: NDArray[np.float64], threshold: float, rate: floa
     above, expected = int((values > threshold).sum()), rate * values.size
     # Chance moves a binomial count by more than 2.5 deviations about once in a hundred times.
     if abs(above - expected) > 2.5 * math.sqrt(expected * (1 - rate)):
-        warnings.warn(
+        warn(
             f"the gamma law fits the {values.size} normal scores badly: {above} lie above its "
             f"threshold where {expected:.1f} are expected; use the threshold method "
             "conformal or quantile",
-            FirstshotWarning,
-            stacklevel=4,
         )
 
 

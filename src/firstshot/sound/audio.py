@@ -82,7 +82,7 @@ def load_waveform(
         rate = sample_rate if source_rate is None else source_rate
         waveform = _of_array(source, rate, sample_rate, channel, label, notes.append)
     for note in notes:
-        warn(note, stacklevel=2)
+        warn(note)
     return waveform
 
 

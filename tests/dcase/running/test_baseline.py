@@ -14,7 +14,7 @@ from firstshot.dcase.running.baseline import (
     score_section_with_autoencoder,
     trial_statistics,
 )
-from firstshot.errors import ParameterError, SoundError, WeightsError
+from firstshot.errors import MissingLibraryError, ParameterError, SoundError
 from firstshot.scoring.metrics import section_metrics
 from firstshot.scoring.threshold import fit_threshold
 
@@ -164,7 +164,9 @@ def test_a_damaged_checkpoint_is_noted(section, scored, tmp_path):
 
 def test_without_torch_one_line_says_what_to_install(section, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(WeightsError, match=r"autoencoder baseline needs PyTorch.*pip install"):
+    with pytest.raises(
+        MissingLibraryError, match=r"autoencoder baseline needs PyTorch.*pip install"
+    ):
         score_section_with_autoencoder(section, QUICK)
 
 

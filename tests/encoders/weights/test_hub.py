@@ -22,12 +22,12 @@ from tests.encoders import official_files as official  # noqa: E402
 from tests.encoders.hub_server import COMMIT, Hub, serving  # noqa: E402
 
 from firstshot.encoders import load_encoder  # noqa: E402
-from firstshot.encoders import pretrained as pretrained_module  # noqa: E402
-from firstshot.encoders.pretrained import fetch as fetch_weights  # noqa: E402
-from firstshot.encoders.pretrained import keep_file  # noqa: E402
+from firstshot.encoders.weights import find as find_module  # noqa: E402
 from firstshot.encoders.weights import hub as fetch  # noqa: E402
 from firstshot.encoders.weights.cache import read_pointer, weights_folder  # noqa: E402
 from firstshot.encoders.weights.catalog import ENCODERS, HubFile  # noqa: E402
+from firstshot.encoders.weights.find import fetch as fetch_weights  # noqa: E402
+from firstshot.encoders.weights.find import keep_file  # noqa: E402
 from firstshot.errors import OutputError, WeightsError  # noqa: E402
 
 CED, EAT = "mispeech/ced-tiny", "worstchan/EAT-base_epoch30"
@@ -407,9 +407,9 @@ def test_what_the_hub_s_own_client_keeps_is_taken_without_a_network(
 def test_progress_is_one_line_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert pretrained_module.progress_bar("eat") is None
+    assert find_module.progress_bar("eat") is None
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    show = pretrained_module.progress_bar("eat")
+    show = find_module.progress_bar("eat")
     assert show is not None
     show(5_000_000, 20_000_000)
     show(20_000_000, 20_000_000)

@@ -16,8 +16,10 @@ from pathlib import Path
 from firstshot.dcase.data.clip_names import read_attributes
 from firstshot.dcase.data.layout import Layout, MachineSection, scan_layout
 from firstshot.dcase.data.machine_folder import ClipRecord
-from firstshot.disk.names import show_text
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, SoundError
+from firstshot.messages import show_text
+from firstshot.progress import Progress
 from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.checks import SHORTEST_SECONDS
 
@@ -100,7 +102,7 @@ _HEADER = (
 def check(
     root: Path,
     machines: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Check a data set; a fault of one file becomes a finding, never an exception.
 
@@ -206,7 +208,7 @@ def _row(counts: SectionCounts) -> tuple[str, ...]:
 
     source = [tested("source", label) + tested(None, label) for label in (0, 1)]
     target = [tested("target", label) for label in (0, 1)]
-    unlabelled = sum(tested(domain, None) for domain in ("source", "target", None))
+    unlabelled = sum(tested(domain, None) for domain in (*DOMAINS, None))
     low, high = counts.seconds or (0.0, 0.0)
     return (
         counts.machine,

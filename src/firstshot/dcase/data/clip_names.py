@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from firstshot.disk.listing import check_file
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError
 
 GRAMMAR = (
@@ -113,7 +114,7 @@ def parse_supplemental_name(stem: str) -> SupplementalName:
     """
     words = stem.lower().split("_")
     section = _SECTION.match(stem)
-    domain = next((word for word in words if word in ("source", "target")), None)
+    domain = next((word for word in words if word in DOMAINS), None)
     clean = "machine" in words or "clean" in words
     kind = "noise" if "noise" in words else "clean" if clean else None
     return SupplementalName(section.group(1) if section else None, domain, kind)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from firstshot.dcase.data.archives import Archive, select_archives
-from firstshot.dcase.data.resume import Step, fetch
+from firstshot.dcase.data.resume import fetch
 from firstshot.dcase.data.unpack import unpack
 from firstshot.dcase.data.zenodo import Connection, RecordFile, Report, choose_file, list_files
 from firstshot.disk.documents import Table, read_json
@@ -23,13 +23,12 @@ from firstshot.disk.files import write_result
 from firstshot.disk.locks import try_lock
 from firstshot.disk.resumable import open_resumable, refuse_link
 from firstshot.errors import OutputError
+from firstshot.progress import Bars, Progress
 
 _SCHEMA = 1
 # Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size. The
 # exact size is known, and checked again, when the archive has arrived.
 _UNPACKED = 1.5
-
-Progress = Callable[[str], Step]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def download(
     machines: Sequence[str] | None = None,
     keep_archives: bool = False,
     connection: Connection | None = None,
-    progress: Progress | None = None,
+    progress: Bars | None = None,
     report: Report | None = None,
 ) -> Download:
     """Fetch a year's data into `out`/dcase<year>t2; existing files are left alone.
@@ -92,7 +91,7 @@ class _Task:
     root: Path
     keep_archives: bool
     connection: Connection
-    progress: Progress | None
+    progress: Bars | None
     report: Report
 
     def fetch_all(self, wanted: Sequence[Archive]) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ class _Task:
         if not self.keep_archives:
             zipped.unlink(missing_ok=True)
 
-    def _step(self, title: str) -> Step | None:
+    def _step(self, title: str) -> Progress | None:
         return self.progress(title) if self.progress else None
 
 

@@ -6,7 +6,6 @@ record per clip. Labels, domains and attributes come from names, folders and att
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from firstshot.disk.listing import (
     why_closed,
     why_no_file,
 )
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES as SOUND_SUFFIXES
 from firstshot.sound.audio_kinds import UNREAD_SUFFIXES, skipped_kinds
 
@@ -114,7 +113,7 @@ def read_layout(
         message = _first_of(refused, "files")
         if strict:
             raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
-        warnings.warn(f"{message}; left out", FirstshotWarning, stacklevel=2)
+        warn(f"{message}; left out")
     _warn_of_unused(root, [file for file in layout.unused if not file.refused])
     if layout.empty:
         raise DatasetError(f"{layout.empty[0]}: no clips in this machine's folders; {_EXPECTED}")
@@ -139,11 +138,11 @@ def _warn_of_unused(root: Path, unused: Sequence[UnusedFile]) -> None:
     skipped = skipped_kinds([file.path for file in unused], _OTHER_SOUND)
     if skipped:
         what = f"{root}: left out what is neither .wav nor .flac, {skipped}"
-        warnings.warn(what, FirstshotWarning, stacklevel=3)
+        warn(what)
     folders = [file for file in unused if is_folder(file.path)]
     if folders:
         what = f"{_first_of(folders, 'folders')}; left out"
-        warnings.warn(what, FirstshotWarning, stacklevel=3)
+        warn(what)
 
 
 def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:

@@ -7,7 +7,6 @@ requests only the rest (HTTP Range). The file gets its own name after its checks
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from http.client import HTTPResponse
 from io import FileIO
 from pathlib import Path
@@ -24,11 +23,10 @@ from firstshot.dcase.data.zenodo import (
 )
 from firstshot.disk.resumable import open_resumable
 from firstshot.errors import DatasetError, OutputError
+from firstshot.progress import Progress
 
 _CHUNK = 1 << 16
 _ADVANCE = 1 << 20  # bytes after which a cut connection restarts the count of failures
-
-Step = Callable[[int, int], None]
 
 
 def fetch(
@@ -36,7 +34,7 @@ def fetch(
     target: Path,
     connection: Connection,
     report: Report,
-    progress: Step | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Download a file to `target`; continue the download that lies in `<target>.part`.
 
@@ -95,7 +93,9 @@ def measure_checksum(path: Path, file: RecordFile) -> str:
     return f"{kind}:{digest.hexdigest()}"
 
 
-def _receive(file: RecordFile, part: FileIO, connection: Connection, progress: Step | None) -> None:
+def _receive(
+    file: RecordFile, part: FileIO, connection: Connection, progress: Progress | None
+) -> None:
     """Make one request for the missing bytes of the part file and append them."""
     received = part.seek(0, 2)
     if received > file.size:
@@ -124,7 +124,7 @@ def _receive(file: RecordFile, part: FileIO, connection: Connection, progress: S
         raise TransientError(cut, advanced=done - start >= _ADVANCE)
 
 
-def _append(answer: HTTPResponse, part: FileIO, size: int, progress: Step | None) -> None:
+def _append(answer: HTTPResponse, part: FileIO, size: int, progress: Progress | None) -> None:
     """Append the body of an answer; the bytes stay if the connection breaks."""
     try:
         for piece in web.read_pieces(answer, size - part.tell(), _CHUNK):

@@ -14,17 +14,17 @@ import os
 import re
 import shutil
 import stat
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from firstshot.dcase.data.machine_folder import AUDIO_SUFFIXES
 from firstshot.disk.archives import DAMAGED, size_of_directory
 from firstshot.disk.resumable import refuse_link
-from firstshot.errors import DatasetError, FirstshotWarning, OutputError
+from firstshot.errors import DatasetError, OutputError, warn
 from firstshot.messages import shown
+from firstshot.progress import Progress
 
 SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
 _OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")
@@ -97,7 +97,7 @@ def _too_much(path: Path, what: str) -> DatasetError:
 def unpack(
     path: Path,
     folder: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     limits: Limits | None = None,
 ) -> dict[str, int]:
     """Unpack one machine's archive into its folder; files of the same name are replaced.
@@ -239,7 +239,7 @@ def _extract(
     archive: zipfile.ZipFile,
     members: Members,
     folder: Path,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     total, done = sum(entry.file_size for entry in members.values()), 0
     folder.mkdir(parents=True)
@@ -267,7 +267,7 @@ def _move_in(
             # Two archives of a machine have a table of the same name: readers take both.
             goal = folder / f"{path.stem}_{archive}{path.suffix}"
             what = f"{folder / path.name}: another one is in {archive}.zip; kept as {goal.name}"
-            warnings.warn(what, FirstshotWarning, stacklevel=2)
+            warn(what)
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         sizes = [
             (file.relative_to(path).as_posix(), file.stat().st_size)

@@ -16,7 +16,6 @@ bootstrap intervals over clips instead.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,13 +32,14 @@ from firstshot.dcase.evaluation.score_files import (
     read_decisions,
     read_scores,
 )
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.domains import DOMAINS
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.scoring.bootstrap import (
     LabelledScores,
     bootstrap_intervals,
     bootstrap_official_interval,
 )
-from firstshot.scoring.metrics import DOMAINS, harmonic_mean, section_metrics
+from firstshot.scoring.metrics import harmonic_mean, section_metrics
 
 # anomaly_score_fan_section_00_test.csv, ..._source_test.csv (2021), and the baseline's
 # anomaly_score_DCASE2024T2fan_section_00_test_seed13711_id(0_)_Eval.csv
@@ -181,7 +181,7 @@ def _find_files(folder: Path, truth: list[SectionTruth], lenient: bool) -> dict[
             )
             if not lenient:
                 raise DatasetError(fault)
-            warnings.warn(fault + "; it is left out", FirstshotWarning, stacklevel=3)
+            warn(fault + "; it is left out")
             continue
         if key in files:
             raise DatasetError(

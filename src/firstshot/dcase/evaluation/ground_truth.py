@@ -10,7 +10,6 @@ submission may name its clips by either name.
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from firstshot.dcase.evaluation.score_files import read_decisions, read_rows
 from firstshot.disk.files import without_links
 from firstshot.disk.listing import is_folder, list_files, why_closed, why_no_file
-from firstshot.errors import DatasetError, FirstshotWarning
+from firstshot.errors import DatasetError, warn
 
 _FILE = re.compile(
     r"ground_truth_(?P<machine>.+)_section_(?P<section>\d{2})"
@@ -152,9 +151,7 @@ def _warn_of_disagreement(section: SectionTruth) -> None:
             said = (int(match["label"] == "anomaly"), match["domain"])
             wrong += said != truth[plain]
     if wrong:
-        warnings.warn(
+        warn(
             f"{section.name}: the labelled names contradict ground_truth_data or "
             f"ground_truth_domain for {wrong} of {len(section.clips)} clips; the latter two count",
-            FirstshotWarning,
-            stacklevel=4,
         )

@@ -9,7 +9,6 @@ trains nothing.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -33,12 +32,12 @@ from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.detector.embedding import Progress
-from firstshot.encoders.weights.read import check_torch
-from firstshot.errors import FirstshotWarning, ParameterError, SoundError, keep_warnings
+from firstshot.errors import ParameterError, SoundError, keep_warnings, warn
+from firstshot.libraries import import_library
 from firstshot.ordered_threads import count_workers, in_order
 from firstshot.scoring.threshold import CHALLENGE_RATE, Threshold, fit_threshold
-from firstshot.sound.audio import Channel, load_waveform
-from firstshot.store import hash_samples
+from firstshot.sound.audio import Channel, LengthPolicy, load_waveform
+from firstshot.sound.recording import record
 
 if TYPE_CHECKING:
     from firstshot.autoencoder.training import TrainedAutoencoder
@@ -185,11 +184,10 @@ def score_section_with_autoencoder(
         There are too few vectors to train on, or for a covariance.
     """
     settings = settings or BaselineSettings()
-    check_torch("the autoencoder baseline")
+    import_library("torch", "the autoencoder baseline")
     from firstshot.autoencoder.trials import one_thread, train_trials
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FirstshotWarning)
+    with keep_warnings() as caught:
         clips = (*section.train, *section.test)
         heard = _hear(clips, settings.channel, _bar(progress, section, "clips read"), workers)
         normal = heard[: len(section.train)]
@@ -205,8 +203,7 @@ def score_section_with_autoencoder(
         )
         with one_thread():
             trials = [_score(trial, data, heard, settings) for trial in trained]
-    notes = [str(w.message) for w in caught if issubclass(w.category, FirstshotWarning)]
-    return BaselineScores(tuple(trials), tuple(dict.fromkeys([SEEN, *notes])))
+    return BaselineScores(tuple(trials), tuple(dict.fromkeys([SEEN, *caught])))
 
 
 def trial_statistics(metrics: Sequence[Mapping[str, float]]) -> dict[str, TrialStatistic]:
@@ -262,7 +259,7 @@ def _hear(
             clip, notes = outcome.get()
             heard.append(clip)
             for note in notes:
-                warnings.warn(note, FirstshotWarning, stacklevel=2)
+                warn(note)
             if step is not None:
                 step(len(heard), len(clips))
     return heard
@@ -272,8 +269,9 @@ def _hear_clip(clip: ClipRecord, channel: Channel) -> tuple[_Heard, list[str]]:
     """Return a clip's spectrogram, and what is to be warned of."""
     with keep_warnings() as notes:
         waveform = load_waveform(clip.path, MEL.sample_rate, channel=channel)
+    digest = record(lambda: [waveform], MEL.sample_rate, LengthPolicy()).digest
     try:
-        return _Heard(log_mel(waveform), hash_samples(waveform)), notes
+        return _Heard(log_mel(waveform), digest), notes
     except SoundError as error:
         raise SoundError(f"{clip.path}: {error}") from error
 

@@ -7,7 +7,6 @@ threshold, decisions, metrics and, for the most anomalous clips, why.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +19,7 @@ from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, Progress, embed_clips
 from firstshot.detector.explanation import compare_spectra, difference_db
-from firstshot.errors import FirstshotWarning
+from firstshot.errors import keep_warnings
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.metrics import section_metrics
@@ -58,8 +57,7 @@ def score_section(
     source = [clip for clip in section.train if clip.domain != "target"]
     target = [clip for clip in section.train if clip.domain == "target"]
     clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FirstshotWarning)
+    with keep_warnings() as caught:
         hearing = detector.hear()
         embedded = list(
             embed_clips(clips, hearing, store=store, progress=progress, workers=workers)
@@ -67,7 +65,6 @@ def score_section(
         normal, test = embedded[: len(section.train)], embedded[len(section.train) :]
         detector.fit_embedded(normal[: len(source)], normal[len(source) :])
         results = detector.predict_embedded(test)
-    notes = [str(w.message) for w in caught if issubclass(w.category, FirstshotWarning)]
     return SectionScores(
         results=tuple(results),
         training_scores=detector.training_scores_,
@@ -76,7 +73,7 @@ def score_section(
         normal_spectra=detector.spectra_,
         normal_levels=detector.levels_,
         normal_names=tuple((row.clip, row.domain) for row in detector.rows_),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(caught)),
         encoder=detector.hear().encoder.name,
         fingerprint=detector.hear().encoder.fingerprint,
     )
@@ -100,10 +97,9 @@ def join_section(
     if None in labels:
         untold = sum(clip.label is None for clip in section.test)
         notes.append(f"{untold} of {len(section.test)} test clips tell no label: no metrics")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FirstshotWarning)
+    with keep_warnings() as caught:
         threshold = fit_threshold(training, system.threshold, system.false_alarm_rate)
-    notes += [str(w.message) for w in caught]
+    notes += caught
     result = judge_section(section, scores, training, threshold, notes)
     return replace(
         result,

@@ -18,7 +18,13 @@ from firstshot.dcase.running.baseline_section import run_baseline_section
 from firstshot.dcase.running.section import SectionScores, join_section, score_section
 from firstshot.dcase.running.system import AnySystem, BaselineSystem, EncoderChoice, System
 from firstshot.detector.embedding import Progress
-from firstshot.errors import FirstshotError, OutputError, WeightsError
+from firstshot.errors import (
+    DownloadError,
+    FirstshotError,
+    MissingLibraryError,
+    OutputError,
+    WeightsError,
+)
 from firstshot.results import SectionResult
 from firstshot.store import EmbeddingStore
 
@@ -112,7 +118,7 @@ def _caught(work: Callable[[], T]) -> T | FirstshotError:
     """Return what the work gives, or the fault that is this section's own."""
     try:
         return work()
-    except (OutputError, WeightsError):
+    except (OutputError, WeightsError, DownloadError, MissingLibraryError):
         raise
     except FirstshotError as error:
         return error

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from firstshot.dcase.running.stored_run import StoredRun, read_run
 from firstshot.dcase.submitting.meta_yaml import Label, check_team, meta_text
 from firstshot.disk.files import check_replaceable, write_result
 from firstshot.disk.listing import check_file
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.errors import DatasetError, ParameterError, warn
 
 MOST_SYSTEMS = 4
 MOST_BYTES = 1 << 28
@@ -147,18 +146,14 @@ def _check_run(run: StoredRun) -> None:
             "machine, start the run again"
         )
     if run.system.get("normalizer") == "test_zscore":
-        warnings.warn(
+        warn(
             f"{run.folder}: its normaliser test_zscore uses the test clips' statistics, which the "
             "challenge's rules forbid",
-            FirstshotWarning,
-            stacklevel=3,
         )
     if any(section.metrics for section in run.sections):
-        warnings.warn(
+        warn(
             f"{run.folder}: these clips have labels, so they are not the evaluation set that the "
             "challenge asks for",
-            FirstshotWarning,
-            stacklevel=3,
         )
 
 

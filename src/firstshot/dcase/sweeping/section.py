@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,7 +24,7 @@ from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.sweeping.grid import Combination
 from firstshot.detector.embedding import Progress, embed_clips
 from firstshot.detector.hearing import Clip, Hearing
-from firstshot.errors import FirstshotError, FirstshotWarning
+from firstshot.errors import FirstshotError, keep_warnings
 from firstshot.scoring.metrics import OFFICIAL_METRICS, section_metrics
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
@@ -106,11 +105,10 @@ def score_combinations(
     scores: dict[_Key, NDArray[np.float64] | str] = {}
     for layer in list(heard.layers):
         wanted = {(c.normalizer, c.metric) for c in waiting if layer in c.layers}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", FirstshotWarning)
+        with keep_warnings() as caught:
             found = _score_layer(heard, heard.layers.pop(layer), sorted(wanted), transform)
         scores |= {(layer, *way): value for way, value in found.items()}
-        for message in dict.fromkeys(str(w.message) for w in caught):
+        for message in dict.fromkeys(caught):
             notes(message)
         ready = [c for c in waiting if not any(left in c.layers for left in heard.layers)]
         waiting = [c for c in waiting if c not in ready]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -136,14 +135,3 @@ def run_blocks(
         if number in layers:
             outputs.append(x)
     return outputs
-
-
-def shapes_of(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every tensor of a module, built without memory for its values.
-
-    >>> shapes_of(lambda: nn.Linear(2, 3))
-    {'weight': (3, 2), 'bias': (3,)}
-    """
-    with torch.device("meta"):
-        module = build()
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

@@ -16,18 +16,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.disk.caches import warn_of_damage
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.check import (
     BOUNDS,
+    describe_geometry,
     layers_to_compare,
     probe_spectrogram,
     runtime_error,
 )
+from firstshot.encoders.runtimes.compile import compile_graph
 from firstshot.encoders.runtimes.measured import AGAIN, keep_measured, measured_file, read_measured
 from firstshot.encoders.runtimes.processor import (
     PACKAGES,
@@ -36,9 +38,6 @@ from firstshot.encoders.runtimes.processor import (
     runtime_versions,
 )
 from firstshot.errors import ParameterError
-
-if TYPE_CHECKING:
-    from firstshot.encoders.torch_encoder import TorchEncoder
 
 PROBE_SECONDS = 1.0
 LEAST_ROUNDS, RUNS_IN_A_ROW = 2, 3
@@ -58,7 +57,7 @@ class Choice:
 
 
 def choose(
-    encoder: TorchEncoder,
+    encoder: PretrainedEncoder,
     runtime: str = "auto",
     precision: str = "auto",
     threads: int = 1,
@@ -86,7 +85,7 @@ def choose(
     return Choice(*only, f"{' '.join(only)}: the only one here that can do what was asked")
 
 
-def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> Choice:
+def _fastest(encoder: PretrainedEncoder, candidates: list[Candidate], threads: int) -> Choice:
     key = _key(encoder, candidates, threads)
     kept = read_measured(CHOICES).get(key)
     for candidate in candidates:
@@ -100,7 +99,7 @@ def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -
 
 
 def _is_exact(
-    encoder: TorchEncoder, candidate: Candidate, threads: int, layers: Sequence[int]
+    encoder: PretrainedEncoder, candidate: Candidate, threads: int, layers: Sequence[int]
 ) -> bool:
     wanted = tuple(sorted(set(layers)))
 
@@ -138,7 +137,7 @@ def _able(runtime: str, asked: str) -> tuple[str, ...]:
 
 
 def probe(
-    encoder: TorchEncoder, candidates: list[Candidate], threads: int
+    encoder: PretrainedEncoder, candidates: list[Candidate], threads: int
 ) -> dict[Candidate, float]:
     """Return the seconds that the first layer takes by each candidate, the best of several runs."""
     spectrogram = probe_spectrogram(encoder)
@@ -159,15 +158,15 @@ def probe(
 
 
 def _runner(
-    encoder: TorchEncoder, candidate: Candidate, threads: int, layers: tuple[int, ...]
+    encoder: PretrainedEncoder, candidate: Candidate, threads: int, layers: tuple[int, ...]
 ) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    from firstshot.encoders.runtimes.with_runtime import compile_network, torch_copy
+    from firstshot.encoders.runtimes.torch import torch_network, with_precision
 
     runtime, precision = candidate
     if runtime == "torch":
-        by_torch = encoder if precision == "fp32" else torch_copy(encoder, precision, None)
-        return partial(by_torch.tokens, layers=layers)
-    return compile_network(encoder, layers, runtime, precision, threads).run
+        by_torch = encoder if precision == "fp32" else with_precision(encoder, precision, None)
+        return partial(by_torch.network.tokens, layers=layers)
+    return compile_graph(torch_network(encoder), layers, runtime, precision, threads).run
 
 
 def pick(taken: Mapping[Candidate, float]) -> Choice:
@@ -192,8 +191,7 @@ def pick(taken: Mapping[Candidate, float]) -> Choice:
     return Choice(*chosen, reason)
 
 
-def _key(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> str:
-    spec: Any = encoder.spec
+def _key(encoder: PretrainedEncoder, candidates: list[Candidate], threads: int) -> str:
     known = [f"{r} {p} {runtime_versions(r)}" for r, p in candidates]
-    geometry = [type(spec.geometry).__name__, asdict(spec.geometry)]
-    return json.dumps([describe_processor(), threads, known, geometry], sort_keys=True)
+    key = [describe_processor(), threads, known, describe_geometry(encoder)]
+    return json.dumps(key, sort_keys=True)

@@ -13,10 +13,13 @@ import soxr
 
 torch = pytest.importorskip("torch")
 
-from firstshot.encoders.models import beats, eat  # noqa: E402
+from firstshot.encoders.models import build  # noqa: E402
+from firstshot.encoders.models.eat import Eat  # noqa: E402
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder  # noqa: E402
 from firstshot.encoders.protocol import Encoder  # noqa: E402
-from firstshot.encoders.specs.geometry import EatGeometry  # noqa: E402
-from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
+from firstshot.encoders.runtimes.torch import torch_encoder  # noqa: E402
+from firstshot.encoders.specs.beats import spec_from_cfg  # noqa: E402
+from firstshot.encoders.specs.eat import EatGeometry, EatSpec  # noqa: E402
 from firstshot.errors import ParameterError, SoundError  # noqa: E402
 
 _found = importlib.util.spec_from_file_location(
@@ -25,22 +28,22 @@ _found = importlib.util.spec_from_file_location(
 recipe: Any = importlib.util.module_from_spec(_found)
 _found.loader.exec_module(recipe)
 
-EAT_MINI = eat.EatSpec(
+EAT_MINI = EatSpec(
     "eat", EatGeometry(dim=48, heads=4, depth=2, least_frames=16), default_layers=(1, 2)
 )
 
 
-def build(name: str, **settings: Any) -> TorchEncoder:
+def golden_encoder(name: str, **settings: Any) -> PretrainedEncoder:
     golden = recipe.Golden(name)
     spec = EAT_MINI
     if name == "beats_mini":
-        spec = replace(beats.spec_from_cfg(golden.facts["cfg"]), default_layers=(1, 2))
+        spec = replace(spec_from_cfg(golden.facts["cfg"]), default_layers=(1, 2))
     return recipe.encoder(spec, golden.state(), **settings)
 
 
 @pytest.fixture(scope="module", params=["beats_mini", "eat_mini"])
-def encoder(request: pytest.FixtureRequest) -> TorchEncoder:
-    return build(request.param)
+def encoder(request: pytest.FixtureRequest) -> PretrainedEncoder:
+    return golden_encoder(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +53,21 @@ def clips() -> list[np.ndarray]:
     return [six, ten[:20000], ten[:48000], six[:20000], ten[5000:53000], six[9:20009], six[:48000]]
 
 
-def test_it_is_an_encoder(encoder: TorchEncoder) -> None:
+def test_it_is_an_encoder(encoder: PretrainedEncoder) -> None:
     assert isinstance(encoder, Encoder)
     assert (encoder.depth, encoder.dim, encoder.sample_rate) == (2, 48, 16000)
     assert encoder.parameters == encoder.spec.geometry.learned_parameters()
     assert encoder.macs(160000) == encoder.spec.geometry.macs(160000)
     assert len(encoder.frequency_bands) == encoder.grid(160000)[1] == 8
-    assert not any(values.requires_grad for values in encoder.module.parameters())
+    assert not any(values.requires_grad for values in encoder.network.module.parameters())
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 8])
 def test_a_clip_has_the_embedding_it_has_alone(
-    encoder: TorchEncoder, clips: list[np.ndarray], micro_batch: int
+    encoder: PretrainedEncoder, clips: list[np.ndarray], micro_batch: int
 ) -> None:
-    batched = TorchEncoder(
-        encoder.spec, encoder.module, weights_hash="golden", micro_batch=micro_batch
+    batched = torch_encoder(
+        encoder.spec, encoder.network.module, weights_hash="golden", micro_batch=micro_batch
     )
     together = batched.embed(clips)
     for index, clip in enumerate(clips):
@@ -73,7 +76,7 @@ def test_a_clip_has_the_embedding_it_has_alone(
 
 
 def test_on_a_cpu_a_clip_has_the_same_bits_whatever_is_beside_it(
-    encoder: TorchEncoder, clips: list[np.ndarray]
+    encoder: PretrainedEncoder, clips: list[np.ndarray]
 ) -> None:
     together, backwards = encoder.embed(clips), encoder.embed(clips[::-1])
     alone = encoder.embed([clips[3]])
@@ -83,7 +86,7 @@ def test_on_a_cpu_a_clip_has_the_same_bits_whatever_is_beside_it(
 
 
 def test_the_number_of_threads_does_not_matter(
-    encoder: TorchEncoder, clips: list[np.ndarray]
+    encoder: PretrainedEncoder, clips: list[np.ndarray]
 ) -> None:
     before = torch.get_num_threads()
     try:
@@ -97,9 +100,9 @@ def test_the_number_of_threads_does_not_matter(
         np.testing.assert_allclose(one, two, atol=1e-6, rtol=0)
 
 
-def test_no_block_runs_beyond_the_deepest_layer_asked_for(encoder: TorchEncoder) -> None:
-    network: Any = encoder.module
-    blocks = network.blocks if isinstance(network, eat.Eat) else network.encoder.layers
+def test_no_block_runs_beyond_the_deepest_layer_asked_for(encoder: PretrainedEncoder) -> None:
+    network: Any = encoder.network.module
+    blocks = network.blocks if isinstance(network, Eat) else network.encoder.layers
     with recipe.outputs_of(blocks) as ran:
         encoder.embed([recipe.clip(2)[:16000]], layers=(1,))
     assert len(ran) == 1
@@ -108,7 +111,7 @@ def test_no_block_runs_beyond_the_deepest_layer_asked_for(encoder: TorchEncoder)
     assert len(ran) == 2
 
 
-def test_layers_come_in_the_order_asked_for(encoder: TorchEncoder) -> None:
+def test_layers_come_in_the_order_asked_for(encoder: PretrainedEncoder) -> None:
     clip = [recipe.clip(2)[:16000]]
     every = encoder.layers(clip)
     assert len(every) == 2
@@ -123,7 +126,7 @@ def test_layers_come_in_the_order_asked_for(encoder: TorchEncoder) -> None:
 
 @pytest.mark.parametrize("pooling", ["temporal", "spectral", "all"])
 def test_an_embedding_is_the_mean_over_its_layer_outputs(
-    encoder: TorchEncoder, pooling: str
+    encoder: PretrainedEncoder, pooling: str
 ) -> None:
     clip = recipe.clip(2)[:32000]
     grids = encoder.layers(clip[None])
@@ -133,7 +136,7 @@ def test_an_embedding_is_the_mean_over_its_layer_outputs(
         np.testing.assert_allclose(embedding[0], expected, atol=1e-5)
 
 
-def test_clips_at_another_rate_are_resampled_first(encoder: TorchEncoder) -> None:
+def test_clips_at_another_rate_are_resampled_first(encoder: PretrainedEncoder) -> None:
     clip = recipe.clip(2)[:48000]
     heard = soxr.resample(clip, 48000, 16000, quality="HQ")
     for found, expected in zip(
@@ -143,7 +146,7 @@ def test_clips_at_another_rate_are_resampled_first(encoder: TorchEncoder) -> Non
 
 
 def test_clips_too_short_for_one_patch_are_refused_with_the_number_needed(
-    encoder: TorchEncoder,
+    encoder: PretrainedEncoder,
 ) -> None:
     needed = encoder.minimum_samples
     shortest = recipe.clip(2)[:needed]
@@ -166,13 +169,15 @@ def test_clips_too_short_for_one_patch_are_refused_with_the_number_needed(
         ([np.full(16000, np.nan, dtype=np.float32)], "NaN"),
     ],
 )
-def test_what_is_no_clip_is_refused(encoder: TorchEncoder, waveforms: Any, reason: str) -> None:
+def test_what_is_no_clip_is_refused(
+    encoder: PretrainedEncoder, waveforms: Any, reason: str
+) -> None:
     with pytest.raises(SoundError, match=reason):
         encoder.embed(waveforms)
 
 
 def test_clips_of_different_lengths_share_neither_layers_nor_spectral_pooling(
-    encoder: TorchEncoder, clips: list[np.ndarray]
+    encoder: PretrainedEncoder, clips: list[np.ndarray]
 ) -> None:
     with pytest.raises(SoundError, match="must share a grid"):
         encoder.layers(clips)
@@ -182,7 +187,7 @@ def test_clips_of_different_lengths_share_neither_layers_nor_spectral_pooling(
     assert encoder.layers(slightly, layers=(1,))[0].shape[0] == 2
 
 
-def test_silence_has_finite_embeddings(encoder: TorchEncoder) -> None:
+def test_silence_has_finite_embeddings(encoder: PretrainedEncoder) -> None:
     assert all(np.isfinite(row).all() for row in encoder.embed(np.zeros((2, 16000), np.float32)))
 
 
@@ -190,10 +195,10 @@ def test_silence_has_finite_embeddings(encoder: TorchEncoder) -> None:
     ("dtype", "atol"), [("float64", 1e-4), (torch.float16, 0.05), ("bfloat16", 0.4)]
 )
 def test_other_dtypes_give_float32_close_to_the_usual(
-    encoder: TorchEncoder, dtype: Any, atol: float
+    encoder: PretrainedEncoder, dtype: Any, atol: float
 ) -> None:
-    name = "eat_mini" if isinstance(encoder.module, eat.Eat) else "beats_mini"
-    other = build(name, dtype=dtype)
+    name = "eat_mini" if isinstance(encoder.network.module, Eat) else "beats_mini"
+    other = golden_encoder(name, dtype=dtype)
     clip = [recipe.clip(2)[:32000]]
     for found, expected in zip(other.embed(clip), encoder.embed(clip), strict=True):
         assert found.dtype == np.float32
@@ -211,49 +216,49 @@ def test_other_dtypes_give_float32_close_to_the_usual(
 )
 def test_unknown_settings_are_refused(setting: dict[str, Any], reason: str) -> None:
     with pytest.raises(ParameterError, match=reason):
-        build("eat_mini", **setting)
+        golden_encoder("eat_mini", **setting)
 
 
 def test_a_last_layer_is_normed_where_asked() -> None:
-    class Normed(eat.Eat):
+    class Normed(Eat):
         def final_norm(self, tokens: Any) -> Any:
             return tokens * 2.0
 
-    network = Normed(EAT_MINI.geometry)
+    network = Normed(EAT_MINI)
     clip = [recipe.clip(2)[:16000]]
-    raw = TorchEncoder(EAT_MINI, network, weights_hash="none").layers(clip)
-    normed = TorchEncoder(EAT_MINI, network, weights_hash="none", last_layer="normed").layers(clip)
+    raw = torch_encoder(EAT_MINI, network, weights_hash="none").layers(clip)
+    normed = torch_encoder(EAT_MINI, network, weights_hash="none", last_layer="normed").layers(clip)
     np.testing.assert_array_equal(normed[0], raw[0])
     np.testing.assert_array_equal(normed[1], raw[1] * 2.0)
 
 
 def test_the_fingerprint_names_everything_that_decides_the_output() -> None:
-    usual = build("eat_mini")
-    alike = TorchEncoder(usual.spec, usual.module, weights_hash="golden", micro_batch=3)
+    usual = golden_encoder("eat_mini")
+    alike = torch_encoder(usual.spec, usual.network.module, weights_hash="golden", micro_batch=3)
     assert usual.fingerprint == alike.fingerprint
     others = [
-        TorchEncoder(usual.spec, usual.module, weights_hash="other"),
-        TorchEncoder(replace(EAT_MINI, output="ffn"), usual.module, weights_hash="golden"),
-        TorchEncoder(replace(EAT_MINI, name="sslam"), usual.module, weights_hash="golden"),
-        build("eat_mini", dtype="float64"),
+        torch_encoder(usual.spec, usual.network.module, weights_hash="other"),
+        torch_encoder(replace(EAT_MINI, output="ffn"), usual.network.module, weights_hash="golden"),
+        torch_encoder(replace(EAT_MINI, name="sslam"), usual.network.module, weights_hash="golden"),
+        golden_encoder("eat_mini", dtype="float64"),
     ]
     assert len({usual.fingerprint, *(other.fingerprint for other in others)}) == 5
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_a_gpu_gives_the_same_numbers(encoder: TorchEncoder, clips: list[np.ndarray]) -> None:
-    name = "eat_mini" if isinstance(encoder.module, eat.Eat) else "beats_mini"
-    on_gpu = build(name, device="cuda")
-    assert on_gpu.device.type == "cuda"
+def test_a_gpu_gives_the_same_numbers(encoder: PretrainedEncoder, clips: list[np.ndarray]) -> None:
+    name = "eat_mini" if isinstance(encoder.network.module, Eat) else "beats_mini"
+    on_gpu = golden_encoder(name, device="cuda")
+    assert on_gpu.network.device.type == "cuda"
     for found, expected in zip(on_gpu.embed(clips), encoder.embed(clips), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
 
 
 def test_on_another_device_clips_come_eight_at_a_time_and_networks_take_turns() -> None:
-    encoder = TorchEncoder(EAT_MINI, EAT_MINI.build(), weights_hash="none", device="meta")
-    here = TorchEncoder(EAT_MINI, EAT_MINI.build(), weights_hash="none")
+    encoder = torch_encoder(EAT_MINI, build(EAT_MINI), weights_hash="none", device="meta")
+    here = torch_encoder(EAT_MINI, build(EAT_MINI), weights_hash="none")
     assert (encoder.micro_batch, here.micro_batch) == (8, 1)
-    with encoder._turns:
-        assert not encoder._turns.acquire(blocking=False)
-    with here._turns, here._turns:
+    with encoder.network._one_at_a_time:
+        assert not encoder.network._one_at_a_time.acquire(blocking=False)
+    with here.network._one_at_a_time, here.network._one_at_a_time:
         pass

@@ -1,24 +1,21 @@
-"""A pre-trained encoder by its name: weights found, read strictly, put into the network.
+"""An encoder's weights are found: in a file, in the cache, or on the hub.
 
-Input: a name, perhaps a path, and settings. Output: an `Encoder`, run by torch unless a
-setting names another runtime. Weights are found in this
-order: the path that is given, the cache, the hub. Nothing is fetched where the licence is for
-evaluation only, or where the hub has no published file.
+Input: an encoder's record, perhaps a path. Output: weights that were read and checked. They are
+looked for in this order: the path that is given, the cache, the hub. Nothing is fetched where the
+licence is for evaluation only, or where the hub has no published file.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firstshot.disk.files import without_links
 from firstshot.disk.resumable import open_resumable
-from firstshot.encoders.runtimes.with_runtime import TORCH_DTYPES, check_names, with_runtime
 from firstshot.encoders.weights.cache import (
     Pointer,
     cannot_write,
@@ -29,60 +26,33 @@ from firstshot.encoders.weights.cache import (
     write_entry,
     write_pointer,
 )
-from firstshot.encoders.weights.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
+from firstshot.encoders.weights.catalog import EncoderRecord
 from firstshot.encoders.weights.files import kind_of, sha256_of_file
 from firstshot.encoders.weights.hub import Progress, fetch_file, find_in_hub_cache
-from firstshot.encoders.weights.read import Weights, check_torch, read_weights
-from firstshot.errors import FirstshotWarning, OutputError, ParameterError, WeightsError
-
-if TYPE_CHECKING:
-    from firstshot.encoders.protocol import Encoder
-    from firstshot.encoders.torch_encoder import TorchEncoder
+from firstshot.encoders.weights.read import Weights, read_weights
+from firstshot.errors import OutputError, WeightsError, warn
+from firstshot.libraries import import_library
 
 
-def load_pretrained(
+def find_weights(
     record: EncoderRecord,
-    weights: str | Path | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
+    path: Path | None,
+    variant: str | None,
+    settings: Mapping[str, Any],
     fetch_missing: bool = True,
-    **settings: Any,
-) -> Encoder:
-    """Return a pre-trained encoder; see `firstshot.encoders.load_encoder`."""
-    unknown = [name for name in settings if name not in record.settings]
-    if unknown:
-        raise ParameterError(
-            f"encoder {record.name!r} has no setting {unknown[0]!r}; it has: "
-            f"{', '.join(record.settings)}"
-        )
-    run_by = {name: value for name, value in settings.items() if name in RUNTIME_SETTINGS}
-    if run_by.get("runtime", "torch") != "torch" and dtype == "float32":
-        # The same numbers unless others are asked for, `auto` included.
-        run_by.setdefault("precision", "fp32")
-    check_names(run_by.get("runtime", "auto"), run_by.get("precision", "auto"))
-    check_torch(record.name)
-    _check_device(device)
-    variant = settings.pop("variant", None)
-    record.hub_file(variant)
-    if weights is not None and variant is not None:
-        raise ParameterError(
-            f"encoder {record.name!r}: weights and variant were both given; the file says what it "
-            "is, leave variant out"
-        )
-    if weights is None:
-        found = _find(record, variant, settings, fetch_missing)
-    else:
-        found = _from_file(record, _expanded(Path(weights)), settings)
-    if record.terms:
-        warnings.warn(f"{record.name}: {record.terms}", FirstshotWarning, stacklevel=3)
-    common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
-    reduced = {name: precision for precision, name in TORCH_DTYPES.items() if precision != "fp32"}
-    narrow = reduced.get(str(dtype).removeprefix("torch."))
-    if narrow and not run_by:
-        # Built in float32 first, with which the reduced precision is compared.
-        run_by, dtype = {"runtime": "torch", "precision": narrow}, "float32"
-    encoder = _build(found, device, dtype, common)
-    return with_runtime(encoder, **run_by) if run_by else encoder
+) -> Weights:
+    """Return the weights in a file; where none is given, those in the cache, else on the hub.
+
+    Raises
+    ------
+    WeightsError
+        They are nowhere, damaged, or another encoder's.
+    OutputError
+        They were fetched and the cache cannot be written.
+    """
+    if path is None:
+        return _find(record, variant, settings, fetch_missing)
+    return _from_file(record, _expanded(path), settings)
 
 
 def fetch(
@@ -97,7 +67,7 @@ def fetch(
     OutputError
         The cache cannot be written.
     """
-    check_torch(record.name)
+    import_library("torch", record.name)
     file = record.hub_file(variant)
     if file is None:
         raise WeightsError(f"{record.name}: its weights cannot be fetched; {record.advice()}")
@@ -124,7 +94,7 @@ def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> 
     OutputError
         The cache cannot be written.
     """
-    check_torch(record.name)
+    import_library("torch", record.name)
     record.hub_file(variant)
     return _keep(record, variant, path, str(without_links(path)))
 
@@ -183,7 +153,7 @@ def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -
             found = read_weights(record, path, settings)
             write_entry(entry, found)
     except OutputError as error:
-        warnings.warn(f"{error}; {path} is read anew each time", FirstshotWarning, stacklevel=6)
+        warn(f"{error}; {path} is read anew each time")
     return found or read_weights(record, path, settings)
 
 
@@ -193,36 +163,6 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         return path
-
-
-def _build(weights: Weights, device: str, dtype: str, settings: Mapping[str, Any]) -> TorchEncoder:
-    import torch
-
-    from firstshot.encoders.torch_encoder import TorchEncoder
-
-    with torch.device("meta"):
-        module = weights.spec.build()
-    module.load_state_dict(weights.tensors, strict=True, assign=True)
-    return TorchEncoder(
-        weights.spec,
-        module,
-        weights_hash=weights.digest,
-        device=device,
-        dtype=dtype,
-        **settings,
-    )
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ParameterError(
-            f"device {device!r} cannot be used here ({reason[:120]}); choose cpu"
-        ) from error
 
 
 def progress_bar(name: str) -> Progress | None:
