@@ -21,7 +21,8 @@ from firstshot.encoders.weights.catalog import ENCODERS  # noqa: E402
 from firstshot.encoders.weights.find import keep_file  # noqa: E402
 from firstshot.errors import DetectorFileError, FirstshotError, WeightsError  # noqa: E402
 
-CLIPS = list((0.1 * np.random.default_rng(0).standard_normal((12, 32000))).astype(np.float32))
+NOISE = (0.1 * np.random.default_rng(0).standard_normal((12, 32000))).astype(np.float32)
+CLIPS = [(samples, 16000) for samples in NOISE]
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,8 @@ pytestmark = [
 
 
 def sounds(count, first=0, samples=4800):
-    return [np.random.default_rng(first + i).random(samples) - 0.5 for i in range(count)]
+    draws = [np.random.default_rng(first + i) for i in range(count)]
+    return [(rng.random(samples) - 0.5, 16000) for rng in draws]
 
 
 def stored_detector():

@@ -30,6 +30,10 @@ def noise(seed=0, samples=3200):
     return 0.1 * np.random.default_rng(seed).standard_normal(samples)
 
 
+def sounds(count, first=0):
+    return [(noise(first + i), RATE) for i in range(count)]
+
+
 def clips_of(count, samples=3200):
     return [Clip(str(i), noise(i, samples)) for i in range(count)]
 
@@ -113,7 +117,7 @@ def test_every_number_of_workers_gives_the_same_bits(make, length):
 
 
 def test_scores_thresholds_and_explanations_are_the_same_bits_too():
-    normal, today = [noise(i) for i in range(20)], [noise(100 + i) for i in range(9)]
+    normal, today = sounds(20), sounds(9, 100)
     alone, many = (Detector().fit(normal, workers=workers) for workers in (1, 4))
     assert alone.threshold_ == many.threshold_
     assert np.array_equal(alone.score(today, workers=1), many.score(today, workers=3))
@@ -129,7 +133,7 @@ def test_how_many_workers_there_were_is_in_no_detector_file(tmp_path):
     files = []
     for workers in (1, 3):
         path = tmp_path / f"{workers}.firstshot"
-        Detector().fit([noise(i) for i in range(20)], workers=workers).save(path)
+        Detector().fit(sounds(20), workers=workers).save(path)
         with zipfile.ZipFile(path) as file:
             files.append({name: file.read(name) for name in file.namelist()})
     assert files[0] == files[1]
@@ -360,15 +364,15 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
 
 
 def test_scores_make_no_spectra_that_nobody_looks_at(monkeypatch):
-    detector = Detector(Shared()).fit([noise(i) for i in range(20)])
+    detector = Detector(Shared()).fit(sounds(20))
     made = []
     monkeypatch.setattr(listening, "LOGMEL", type("Deaf", (), {"embed": made.append}))
     monkeypatch.setattr(listening.LOGMEL, "fingerprint", "", raising=False)
-    detector.score([noise(100)])
-    detector.predict([noise(100)])
+    detector.score(sounds(1, 100))
+    detector.predict(sounds(1, 100))
     assert not made
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_refused():
     with pytest.raises(ParameterError, match="workers 0: expected at least one"):
-        Detector().fit([noise(i) for i in range(12)], workers=0)
+        Detector().fit(sounds(12), workers=0)

@@ -81,11 +81,11 @@ class Detector:
     Examples
     --------
     >>> noise = np.random.default_rng(0).standard_normal
-    >>> normal = [0.1 * noise(16000) for _ in range(20)]
+    >>> normal = [(0.1 * noise(16000), 16000) for _ in range(20)]
     >>> detector = Detector(normalizer="local_density").fit(normal)
-    >>> hum = np.sin(np.arange(16000) * 0.3) * 0.1
-    >>> detector.predict(hum).is_anomaly, detector.predict(0.1 * noise(16000)).is_anomaly
-    (True, False)
+    >>> hum, hiss = 0.1 * np.sin(np.arange(16000) * 0.3), 0.1 * noise(16000)
+    >>> [detector.predict((clip, 16000)).is_anomaly for clip in (hum, hiss)]
+    [True, False]
     """
 
     encoder: str | Encoder = "logmel"
@@ -129,7 +129,7 @@ class Detector:
         progress: Progress | None = None,
         workers: int | None = None,
     ) -> Detector:
-        """Learn from normal clips: paths, folders, arrays (samples,) or records with a `path`.
+        """Learn from normal clips: files, folders, (array, rate) pairs or records with a `path`.
 
         Parameters
         ----------
@@ -137,7 +137,8 @@ class Detector:
             Those of the usual conditions, two at least, and those of new ones (another speed, load
             or background), if there are any.
         sample_rate : int, optional
-            Rate in Hz of clips given as arrays; None means the encoder's.
+            Rate in Hz of the arrays that come without one, (samples,), (samples, channels), or
+            several clips (clips, samples).
         store, progress : optional
             Where embeddings are kept between runs; called with (clips done, clips in all).
         workers : int, optional
@@ -258,7 +259,7 @@ class Detector:
         """Return a `Result` for one clip; for a folder or several clips, a list of them."""
         clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
         results = self.predict_embedded(clips)
-        return results[0] if is_one_clip(sources) else results
+        return results[0] if is_one_clip(sources, sample_rate) else results
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from firstshot.detector.detector import Detector
 from firstshot.detector.embedding import Progress
 from firstshot.detector.prediction import judged, judged_windows, recording_rule
-from firstshot.detector.sources import HasPath, Source, Sources, is_one_clip
+from firstshot.detector.sources import Sources, is_one_clip, list_clips
 from firstshot.errors import NotFittedError, ParameterError
 from firstshot.results import Result
 from firstshot.scoring.recordings import RecordingRule, highest_windows
@@ -41,8 +40,8 @@ class Ensemble:
     --------
     >>> noise = np.random.default_rng(0).standard_normal
     >>> members = [Detector(normalizer="local_density", layers=[layer]) for layer in (1, 2)]
-    >>> ensemble = Ensemble(members).fit([0.1 * noise(16000) for _ in range(20)])
-    >>> result = ensemble.predict(0.1 * np.sin(np.arange(16000) * 0.3))
+    >>> ensemble = Ensemble(members).fit([(0.1 * noise(16000), 16000) for _ in range(20)])
+    >>> result = ensemble.predict((0.1 * np.sin(np.arange(16000) * 0.3), 16000))
     >>> result.is_anomaly, sorted(result.parts)
     (True, ['1 logmel', '2 logmel'])
     """
@@ -74,17 +73,11 @@ class Ensemble:
         """Fit every detector on the same normal clips; see `Detector.fit`."""
         if not self.detectors:
             raise ParameterError("an ensemble of no detectors; give one or more")
-        source = _keep(source)
-        target = None if target is None else _keep(target)
+        # Listed once, as iterators and open files can be gone through once.
+        clips = list_clips(source, sample_rate, "source clips")
+        targets = None if target is None else list_clips(target, sample_rate, "target clips")
         for detector in self.detectors:
-            detector.fit(
-                source,
-                target,
-                sample_rate=sample_rate,
-                store=store,
-                progress=progress,
-                workers=workers,
-            )
+            detector.fit(clips, targets, store=store, progress=progress, workers=workers)
         return self.calibrate()
 
     def calibrate(
@@ -112,26 +105,26 @@ class Ensemble:
         self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
     ) -> NDArray[np.float64]:
         """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        return np.array([r.score for r in self._results(_keep(sources), sample_rate, workers)])
+        return np.array([r.score for r in self._results(sources, sample_rate, workers)])
 
     def predict(
         self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
     ) -> Any:
         """Return a `Result` for one clip; for a folder or several clips, a list of them."""
-        sources = _keep(sources)
         results = self._results(sources, sample_rate, workers)
-        return results[0] if is_one_clip(sources) else results
+        return results[0] if is_one_clip(sources, sample_rate) else results
 
     def _results(
-        self, sources: Source | list[Source], sample_rate: int | None, workers: int | None
+        self, sources: Sources, sample_rate: int | None, workers: int | None
     ) -> list[Result]:
         if not hasattr(self, "threshold_"):
             raise NotFittedError("this ensemble has learned nothing yet; call fit(...) first")
         by_detector, lengths = [], []
+        clips = list_clips(sources, sample_rate)
         for detector in self.detectors:
-            clips = detector.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-            by_detector.append(detector.predict_embedded(clips))
-            lengths.append(recording_rule(detector, clips).windows)
+            embedded = detector.embed(clips, workers=workers, spectra=False)
+            by_detector.append(detector.predict_embedded(embedded))
+            lengths.append(recording_rule(detector, embedded).windows)
         return [self._join(row, lengths) for row in zip(*by_detector, strict=True)]
 
     def _join(self, results: Sequence[Result], lengths: Sequence[int]) -> Result:
@@ -168,10 +161,3 @@ class Ensemble:
         spans = [(window.start_seconds, window.end_seconds) for window in results[0].windows]
         windows = judged_windows(spans, scores, p_value(scores, self.training_scores_), threshold)
         return {"window_scores": tuple(scores.tolist()), "windows": windows}
-
-
-def _keep(sources: Sources) -> Source | list[Source]:
-    """Return sources that can be gone through once per detector."""
-    if isinstance(sources, (str, Path, np.ndarray, HasPath)):
-        return sources
-    return list(sources)

@@ -135,7 +135,9 @@ def test_without_a_store_the_numbers_are_the_same(run, synthetic, tmp_path):
     "name", ["none", "test_zscore", "domain_zscore", "local_density", "domain_local_density"]
 )
 def test_every_normaliser_runs_and_gives_scores_of_its_own(run, synthetic, store, tmp_path, name):
-    found = run_system(synthetic, EMBEDDED.with_normalizer(name), tmp_path / "out", store=store)
+    found = run_system(
+        synthetic, EMBEDDED.changed({"normalizer": name}), tmp_path / "out", store=store
+    )
     assert [result.name for result in found.results] == SECTIONS
     for result, default in zip(found.results, run[1].results, strict=True):
         assert np.isfinite(result.scores).all()
