@@ -94,7 +94,7 @@ def parse_arguments() -> argparse.Namespace:
 def make_bundle(folder: Path, members: int) -> None:
     """Fit CED tiny with made-up weights on noise, and export it."""
     from firstshot import Detector
-    from firstshot.deploy.benchmark import made_up_encoder
+    from firstshot.deploy.benchmark import random_encoder
     from firstshot.deploy.export import export_detector
     from firstshot.errors import FirstshotWarning
 
@@ -102,7 +102,7 @@ def make_bundle(folder: Path, members: int) -> None:
     draws = np.random.default_rng(1)
     clips = [0.1 * draws.standard_normal(RATE) for _ in range(members)]
     few = max(2, members // 100)
-    detector = Detector(made_up_encoder("ced_tiny"), normalizer="domain_local_density")
+    detector = Detector(random_encoder("ced_tiny"), normalizer="domain_local_density")
     export_detector(detector.fit(clips[few:], clips[:few], sample_rate=RATE), folder)
 
 
