@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--members 1000] [--rounds 15] [--threads 2]
 
-Makes a bundle (made-up weights, bank of noise), then starts, in turn, fresh processes that
+Makes a bundle (random weights, bank of noise), then starts, in turn, fresh processes that
 
 - `ours`: load the bundle (digests, self-checks) and score one 10 s file;
 - `command`: run `firstshot score BUNDLE FILE`, which does the same and prints a table;
@@ -92,7 +92,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_bundle(folder: Path, members: int) -> None:
-    """Fit CED tiny with made-up weights on noise, and export it."""
+    """Fit CED tiny with random weights on noise, and export it."""
     from firstshot import Detector
     from firstshot.deploy.benchmark import random_encoder
     from firstshot.deploy.export import export_detector
