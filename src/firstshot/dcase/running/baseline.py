@@ -29,7 +29,8 @@ from firstshot.autoencoder.scores import (
     score_residuals,
 )
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
-from firstshot.dcase.data.layout import ClipRecord, MachineSection
+from firstshot.dcase.data.layout import MachineSection
+from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.detector.embedding import Progress
 from firstshot.errors import ParameterError, SoundError, keep_warnings, warn
 from firstshot.libraries import import_library

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.dcase.data.layout import ClipRecord, MachineSection
+from firstshot.dcase.data.layout import MachineSection
+from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, Progress, embed_clips
