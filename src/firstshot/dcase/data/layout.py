@@ -196,11 +196,6 @@ def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
     return Layout(_group(clips), tuple(strangers), tuple(empty))
 
 
-def find_machines(root: Path) -> list[Path]:
-    """Machine folders under a root: those that hold train/ or a test folder."""
-    return _find_folders(root)[0]
-
-
 def _find_folders(root: Path) -> tuple[list[Path], list[Stranger]]:
     """Find the machine folders, and those that may be some but cannot be used."""
     if not is_folder(root):
