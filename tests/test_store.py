@@ -306,9 +306,7 @@ def test_a_store_that_nobody_asked_for_does_not_stop_the_work(tmp_path, monkeypa
     monkeypatch.setattr(module, "write_atomically", full)
     store = EmbeddingStore(tmp_path, required=False)
     arrays = {"layer_1": np.ones((1, 2), dtype=np.float32)}
-    with pytest.warns(
-        FirstshotWarning, match="store .--no-store keeps none.; embeddings are not kept"
-    ) as told:
+    with pytest.warns(FirstshotWarning, match="--no-store keeps none.; embeddings are") as told:
         assert store.save("ab", arrays)["layer_1"].tolist() == [[1.0, 1.0]]
         assert store.save("cd", arrays)["layer_1"].tolist() == [[1.0, 1.0]]
     assert len(told) == 1

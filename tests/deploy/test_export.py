@@ -181,7 +181,7 @@ def test_the_command_line_scores_a_folder_where_torch_is_absent(
     assert "torn.wav: not readable as audio" in done.stderr
     assert "Traceback" not in done.stderr
     (tmp_path / "clips" / "torn.wav").unlink()
-    found = json.loads(run(program, *arguments).stdout)
+    found = json.loads(run(program, *arguments).stdout)["results"]
     expected = detector.predict(tmp_path / "clips")
     assert [Path(one["clip"]).name for one in found] == ["0.wav", "1.wav", "2.wav"]
     for one, other in zip(found, expected, strict=True):

@@ -52,7 +52,7 @@ def _change_one(case: Case, folder: Path) -> None:
 
 @target("audio", 40)
 def read_audio(case: Case) -> None:
-    from firstshot.dcase.data.clip_header import read_clip_header
+    from firstshot.dcase.data.check import read_clip_header
     from firstshot.sound.audio import load_waveform
 
     sample = case.dice.choice(tree_of(case.samples / "audio"))

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, member_rows
+from firstshot.detector.estimator import NEAREST_SHOWN, Estimator, Labels, clips_to_learn
 from firstshot.detector.file import MappedFile, MemberRow
-from firstshot.detector.hearing import Hearing
+from firstshot.detector.hearing import Clip, Hearing
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.detector.prediction import (
     clip_scores,
@@ -25,9 +26,8 @@ from firstshot.detector.prediction import (
     stack_layers,
 )
 from firstshot.detector.settings import read_settings
-from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
+from firstshot.detector.sources import Source, Sources, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import NotFittedError
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
@@ -36,11 +36,9 @@ from firstshot.store import EmbeddingStore
 if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
 
-NEAREST_SHOWN = 3
-
 
 @dataclass(eq=False)
-class Detector:
+class Detector(Estimator):
     """Learns one machine from its normal sound and scores new clips of it.
 
     Parameters
@@ -76,7 +74,8 @@ class Detector:
         What members are kept in; float16 halves the file and is searched where it lies in it.
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
-
+    sample_rate : int, optional
+        Rate in Hz of the arrays that come without one, where a call names none either.
 
     Examples
     --------
@@ -104,6 +103,7 @@ class Detector:
     memmixup: bool = False
     bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
+    sample_rate: int | None = None
 
     settings_: dict[str, Any] = field(init=False, repr=False)
     hearing_: Hearing = field(init=False, repr=False)
@@ -122,7 +122,7 @@ class Detector:
     def fit(
         self,
         source: Sources,
-        target: Sources | None = None,
+        target: Sources | Labels | None = None,
         *,
         sample_rate: int | None = None,
         store: EmbeddingStore | None = None,
@@ -135,7 +135,8 @@ class Detector:
         ----------
         source, target : clips
             Those of the usual conditions, two at least, and those of new ones (another speed, load
-            or background), if there are any.
+            or background), if there are any. In place of `target`, scikit-learn's `y` is taken: a
+            label 0 (normal) or 1 (anomalous) per source clip; the anomalous are left out.
         sample_rate : int, optional
             Rate in Hz of the arrays that come without one, (samples,), (samples, channels), or
             several clips (clips, samples).
@@ -151,9 +152,7 @@ class Detector:
         """
         if hasattr(self, "hearing_") and self.settings_ != self._settings():
             del self.hearing_
-        sources = list_clips(source, sample_rate, "source clips")
-        targets = [] if target is None else list_clips(target, sample_rate, "target clips")
-        check_apart(sources, targets)
+        sources, targets = clips_to_learn(source, target, self._rate(sample_rate))
         clips = embed_all(
             sources + targets, self.hear(), store=store, progress=progress, workers=workers
         )
@@ -246,21 +245,6 @@ class Detector:
         self.calibration_scores_, self.calibration_windows_ = scores, windows
         return self
 
-    def score(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> NDArray[np.float64]:
-        """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-        return np.array([result.score for result in self.predict_embedded(clips, neighbors=0)])
-
-    def predict(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> Any:
-        """Return a `Result` for one clip; for a folder or several clips, a list of them."""
-        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-        results = self.predict_embedded(clips)
-        return results[0] if is_one_clip(sources, sample_rate) else results
-
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
         from firstshot.detector.explanation import explain_clip
@@ -278,8 +262,15 @@ class Detector:
     ) -> list[EmbeddedClip]:
         """Return the clips' embeddings; `spectra` are for `fit_embedded` and explanations."""
         self._check_fitted()
-        clips = list_clips(sources, sample_rate)
+        clips = list_clips(sources, self._rate(sample_rate))
         return embed_all(clips, self.hear(), workers=workers, spectra=spectra)
+
+    def _predict_clips(
+        self, clips: list[Clip], neighbors: int, workers: int | None
+    ) -> list[Result]:
+        return self.predict_embedded(
+            embed_all(clips, self.hear(), workers=workers, spectra=False), neighbors
+        )
 
     def predict_embedded(
         self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN
@@ -312,7 +303,3 @@ class Detector:
         from firstshot.detector.loading import load_detector
 
         return load_detector(Path(path), cls, encoder)
-
-    def _check_fitted(self, learned: str = "threshold_") -> None:
-        if not hasattr(self, learned):
-            raise NotFittedError("this detector has learned nothing yet; call fit(...) first")

@@ -419,7 +419,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, closed, name):
     told = f"{name}: cannot be listed \\(Permission denied\\); make it readable"
     with pytest.raises(DatasetError, match=told):
         read_layout(tmp_path, machines=["fan"])
-    assert [stranger.refused for stranger in scan_layout(tmp_path, ["fan"]).strangers] == [True]
+    assert [file.refused for file in scan_layout(tmp_path, ["fan"]).unused] == [True]
 
 
 def test_a_root_that_cannot_be_listed_is_named(tmp_path, closed):
