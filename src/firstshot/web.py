@@ -29,10 +29,11 @@ from urllib.request import (
     UnknownHandler,
 )
 
-from firstshot import __version__
 from firstshot.errors import ParameterError
 from firstshot.messages import shown
+from firstshot.version import __version__
 
+USER_AGENT = f"firstshot/{__version__}"
 MOVED = (301, 302, 303, 307, 308)
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which trying again may help."""
@@ -182,7 +183,7 @@ def _open(url: str, timeout: float, headers: Mapping[str, str]) -> HTTPResponse:
     # Without the handlers of build_opener for file, ftp and data, and without its redirects.
     opener = OpenerDirector()
     request = Request(url)
-    request.headers.update({"User-agent": f"firstshot/{__version__}"})
+    request.headers.update({"User-agent": USER_AGENT})
     request.headers.update({"Accept-encoding": "identity", **headers})
     try:
         for handler in (ProxyHandler(), UnknownHandler(), HTTPHandler(), HTTPSHandler()):

@@ -204,7 +204,7 @@ def test_bench_measures_a_bundle_where_torch_is_absent(
         "fp32",
     )
     assert report["layers"] == [1, 2]
-    assert not report["made_up_weights"]
+    assert not report["random_weights"]
     refused = run(program, *arguments, "--runtime", "torch", status=2)
     assert "has a runtime and weights of its own" in refused.stderr
 

@@ -93,7 +93,7 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder says of itself that `firstshot export` wrote it; nothing is checked."""
+    """Return whether a folder looks like a bundle; nothing in it is checked."""
     try:
         description = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
@@ -171,9 +171,9 @@ def _try_out(folder: Path, detector: Detector) -> float | None:
     except FirstshotError:
         raise
     except Exception as error:  # ONNX Runtime's own classes have no base but Exception
-        told = first_line(error)
+        reason = first_line(error)
         raise DetectorFileError(
-            f"{folder}: its description and its graph do not go together ({told}); export anew"
+            f"{folder}: its description and its graph do not go together ({reason}); export anew"
         ) from error
     return found
 

@@ -387,7 +387,7 @@ def test_a_failing_page_names_the_clip(copied, store, tmp_path, monkeypatch):
             raise SoundError(f"{gone}: does not exist")
         return np.zeros(1600, np.float32)
 
-    monkeypatch.setattr("firstshot.dcase.running.section._hear", vanish)
+    monkeypatch.setattr("firstshot.dcase.running.section._read_waveform", vanish)
     found = run_system(copied, EMBEDDED, tmp_path / "out", store=store)
     assert str(gone) in found.failures["SynthFan_section_00"]
     assert [result.machine for result in found.results] == ["SynthValve"]

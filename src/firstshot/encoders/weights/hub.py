@@ -77,7 +77,7 @@ def is_offline() -> bool:
 
 
 def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) -> Fetched:
-    """Return a whole copy of a file: one that the hub's own client keeps, or a download.
+    """Return a whole copy of a file: one in the cache of huggingface_hub, or a download.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) ->
 
 
 def find_in_hub_cache(file: HubFile) -> Fetched | None:
-    """Return a file that the hub's own client downloaded, of the revision asked for."""
+    """Return a file that huggingface_hub downloaded before, of the given revision."""
     home = os.environ.get("HF_HOME") or (user_cache_folder() or Path(os.devnull)) / "huggingface"
     hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
     kept = hub / f"models--{file.repo.replace('/', '--')}"
@@ -190,7 +190,7 @@ def _download(source: Source, announced: Announced, folder: Path, quiet: bool) -
         raise cannot_write(folder, error) from error
     with file:
         if announced.size is None or file.tell() > announced.size:
-            file.seek(file.truncate(0))  # nobody can say whether it is a part of this file
+            file.seek(file.truncate(0))  # whether it is a part of this file is unknown
         _check_space(path, file.tell(), announced.size)
         part = PartFile(file, LARGEST if announced.size is None else announced.size)
         for attempt in range(ATTEMPTS):

@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from firstshot import __version__, web
+from firstshot import web
 from firstshot.encoders.weights.cache import cannot_write
 from firstshot.errors import FirstshotError, ParameterError, WeightsError
 from firstshot.libraries import import_library
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 _ENDPOINT: ContextVar[str | None] = ContextVar("_ENDPOINT", default=None)
 _START = re.compile(r"bytes[ =]([0-9]{1,15})-.*")
-"""The first byte of a Range that is asked for, or of a Content-Range that comes."""
+"""The first byte of a requested Range, or of a received Content-Range."""
 _MEANING = {401: ", it asks for a valid HF_TOKEN", 403: ", forbidden", 404: ", not found"}
 _REASONS = {
     "TimeoutException": "no answer in time",
@@ -100,7 +100,7 @@ def headers_to_send() -> dict[str, str]:
             f"{HF_TOKEN}: holds a line break or another character that no token has (its value is "
             "not shown); set it anew, or unset it"
         )
-    plain = {"User-Agent": f"firstshot/{__version__}", "Accept-Encoding": "identity"}
+    plain = {"User-Agent": web.USER_AGENT, "Accept-Encoding": "identity"}
     return {**plain, "Authorization": f"Bearer {token}"} if token else plain
 
 
@@ -193,7 +193,7 @@ def _check_request(request: Any) -> None:
 
 
 def _check_response(response: Any) -> None:
-    """Refuse a redirect to what may not be asked, and other bytes than were asked for."""
+    """Refuse a redirect to an address that is not allowed, and bytes that were not requested."""
     if _ENDPOINT.get() is None:
         return
     if response.status_code in web.MOVED:
@@ -202,4 +202,4 @@ def _check_response(response: Any) -> None:
         wanted = response.request.headers.get("Range", "")
         sent = response.headers.get("Content-Range", "")
         if _START.sub(r"\1", wanted) != _START.sub(r"\1", sent):
-            raise web.BadAnswer("it sends other bytes than were asked for")
+            raise web.BadAnswer("it sends other bytes than were requested")
