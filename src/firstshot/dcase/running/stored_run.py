@@ -130,7 +130,9 @@ def _read_json(path: Path) -> Table:
     try:
         return Table.of(read_json(path))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); start the run again") from error
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); start the run again with --overwrite"
+        ) from error
 
 
 def _check_digest(results: Table) -> None:
