@@ -293,3 +293,23 @@ def test_the_default_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("FIRSTSHOT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
     assert default_store_folder() == tmp_path / "b" / "firstshot" / "embeddings"
+
+
+def test_a_store_that_nobody_asked_for_does_not_stop_the_work(tmp_path, monkeypatch):
+    import errno
+
+    from firstshot import store as module
+
+    def full(path, content):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    store = EmbeddingStore(tmp_path, required=False)
+    arrays = {"layer_1": np.ones((1, 2), dtype=np.float32)}
+    with pytest.warns(FirstshotWarning, match="--no-store keeps none.; embeddings are") as told:
+        assert store.save("ab", arrays)["layer_1"].tolist() == [[1.0, 1.0]]
+        assert store.save("cd", arrays)["layer_1"].tolist() == [[1.0, 1.0]]
+    assert len(told) == 1
+    assert "free some space" not in str(told[0].message)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        EmbeddingStore(tmp_path).save("ab", arrays)

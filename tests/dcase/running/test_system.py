@@ -145,7 +145,7 @@ def test_a_system_file_that_is_no_text_is_refused(tmp_path):
     [
         ('"domain_local_density"', '"domain_local_densty"', "normaliser 'domain_local_densty'"),
         ("k_source = 16", "k_source = -3", "k_source=-3"),
-        ('length = "native"', 'length = "fixed:-1"', "length policy fixed"),
+        ('length = "native"', 'length = "fixed:-1"', "length policy 'fixed:-1'"),
         ('length = "native"', "channel = true", "channel"),
         ('name = "embedded"', 'name = "../evil"', "name"),
     ],

@@ -1,9 +1,9 @@
-"""The output folder of a run: held by one run at a time, and never emptied for a worse one.
+"""The output folder of a run: one run at a time has it, and complete results are not lost.
 
-`run.json` says which run a folder belongs to. The same run started again goes on in its folder; a
-different one is refused once there are results to lose, unless told to overwrite. Earlier results
-stay as they are until the new ones are complete; then only the files that a run writes are
-replaced. While a run works, a lock keeps every other one out.
+`run.json` says to which run a folder belongs. The same run started again continues in its folder. A
+different run is refused if there are results, unless it may overwrite them. Earlier results stay
+until the new ones are complete; then only the files that a run writes are replaced. A lock keeps
+other runs out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESULTS = "results.json"
 TRIALS = "trials"
 """Folder of the score files of each trial of a trained baseline, by its seed."""
 _DRAFT = ".results.part"
-"""Folder of new results that are not complete; of use only to the process that writes them."""
+"""Folder of new results that are not complete; only the process that writes them uses it."""
 _OUTPUTS = (
     "results.csv",
     RESULTS,
@@ -39,7 +39,7 @@ _OUTPUTS = (
     f"{TRIALS}/*/decision_result_*.csv",
 )
 _MARKS = {"data", "system"}
-"""What the identity of every run tells, and the run.json of another program does not."""
+"""Keys in the identity of every run, and not in the run.json of another program."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Claim:
     folder : Path
         The folder.
     identity : dict
-        What makes two runs the same run: data, machines, system.
+        Two runs with the same identity are the same run: data, machines, system.
     stands : bool
-        Whether it holds results already, of this run or of the one that is overwritten.
+        Whether it contains results, of this run or of the one that is overwritten.
     """
 
     folder: Path
@@ -61,13 +61,13 @@ class Claim:
     stands: bool
 
     def has_section(self, machine: str, section: str) -> bool:
-        """Tell whether earlier scores of a section lie in the folder."""
+        """Return whether earlier scores of a section lie in the folder."""
         return self.stands and (self.folder / file_name(SCORES, machine, section)).exists()
 
     def replace_results(self, write: Callable[[Path], None]) -> None:
-        """Let `write` fill a folder with all results, and put them in the earlier ones' place.
+        """Let `write` fill a folder with all results, and replace the earlier ones by them.
 
-        A fault in writing leaves the earlier results as they are.
+        An error in writing leaves the earlier results as they are.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Claim:
             write(draft)
             _move_in(draft, self.folder)
         except OutputError as error:
-            # The place that the user named says more than the hidden one.
+            # The message names the user's folder, not the hidden one.
             raise OutputError(str(error).replace(str(draft), str(self.folder))) from error
         except OSError as error:
             raise cannot_write(self.folder, error) from error
@@ -90,14 +90,14 @@ class Claim:
 
 @contextmanager
 def claimed(folder: Path, identity: dict[str, Any], overwrite: bool = False) -> Iterator[Claim]:
-    """Hold a folder for this run from the first moment to the last.
+    """Hold a folder for this run from beginning to end.
 
-    A fault that leaves nothing in a new folder but the claim takes that back too.
+    An error that leaves nothing but the claim in a new folder removes the claim too.
 
     Raises
     ------
     OutputError
-        Another process writes to the folder, or it holds something else than this run, or it
+        Another process writes to the folder, it contains something else than this run, or it
         cannot be written.
     """
     if folder.exists() and not folder.is_dir():
@@ -105,7 +105,7 @@ def claimed(folder: Path, identity: dict[str, Any], overwrite: bool = False) -> 
     with hold_folder(folder):
         new = not (folder / IDENTITY).exists()
         claim = claim_folder(folder, identity, overwrite)
-        shutil.rmtree(folder / _DRAFT, ignore_errors=True)  # what a killed run has left
+        shutil.rmtree(folder / _DRAFT, ignore_errors=True)  # left by a killed run
         try:
             yield claim
         except FirstshotError:
@@ -115,15 +115,21 @@ def claimed(folder: Path, identity: dict[str, Any], overwrite: bool = False) -> 
 
 
 def claim_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False) -> Claim:
-    """Make `folder` this run's own, or raise OutputError saying whose it is.
+    """Make `folder` this run's own, or raise OutputError that says to whom it belongs.
 
-    `identity` is what makes two runs the same run: data, system, settings. Where results of another
-    run are to be overwritten, the folder stays that run's until the new results are complete.
+    If `overwrite` replaces another run's results, the folder stays that run's until the new results
+    are complete.
     """
     found = _read_identity(folder / IDENTITY)
     identity = json.loads(json.dumps(identity))
     outputs = _outputs(folder)
-    if found is None and folder.is_dir():
+    damaged = _is_damaged(folder / IDENTITY) and _is_run(folder, outputs)
+    if damaged and outputs and not overwrite:
+        raise OutputError(
+            f"{folder}: its {IDENTITY} is damaged, so whose results these are cannot be told; "
+            "choose another folder, or add --overwrite to run anew"
+        )
+    if found is None and folder.is_dir() and not damaged:
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
             raise OutputError(
@@ -153,12 +159,29 @@ def _read_identity(path: Path) -> dict[str, Any] | None:
 
 
 def _difference(found: Any, wanted: Any, place: str = "") -> str:
-    """Say where two identities part, going down to the setting itself."""
+    """Return the first difference of two identities, down to the setting itself."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in [*wanted, *found]:
             if found.get(key) != wanted.get(key):
                 return _difference(found.get(key), wanted.get(key), f"{place} {key}".strip())
     return f"holds the results of another run ({place}: {found!r}, now {wanted!r})"
+
+
+def _is_damaged(path: Path) -> bool:
+    """Tell whether a file is there that is no JSON; another program's is."""
+    try:
+        read_json(path)
+    except ValueError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _is_run(folder: Path, outputs: list[Path]) -> bool:
+    """Tell whether a folder holds nothing but what a run writes."""
+    ours = {path.relative_to(folder).parts[0] for path in outputs} | {IDENTITY}
+    return all(path.name in ours or path.name[:1] == "." for path in folder.iterdir())
 
 
 def _outputs(folder: Path) -> list[Path]:
@@ -168,8 +191,8 @@ def _outputs(folder: Path) -> list[Path]:
 def _move_in(draft: Path, folder: Path) -> None:
     """Replace a folder's results by those of a draft.
 
-    results.json, which tells that a run has ended, goes first and comes last: what a kill leaves
-    in between is a run that has not ended.
+    results.json marks a finished run. It is removed first and moved last, so that a kill in
+    between leaves an unfinished run.
     """
     new = [path.relative_to(draft) for path in draft.rglob("*") if path.is_file()]
     for name in new:
@@ -179,7 +202,7 @@ def _move_in(draft: Path, folder: Path) -> None:
     for old in _outputs(folder):
         if old.relative_to(folder) not in new:
             old.unlink()
-            with suppress(OSError):  # a trial's folder, where others are left in it
+            with suppress(OSError):  # a trial's folder with other files in it
                 if old.parent != folder:
                     old.parent.rmdir()
     for name in sorted(new, key=lambda name: (name == Path(RESULTS), name)):

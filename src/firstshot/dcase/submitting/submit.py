@@ -1,9 +1,9 @@
 """Runs become one submission: a zip with every system's scores, decisions and meta file.
 
 Input: up to four folders that `firstshot dcase run` wrote, all of the same data. Output: a zip of
-``teams/<team>/<label>/`` for each, the layout that the official evaluator reads, holding the
+``teams/<team>/<label>/`` for each, the layout that the official evaluator reads, with the
 challenge's CSV files and ``<label>.meta.yaml``. The zip is read back and compared with the runs
-before it appears under its name.
+before it gets its name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from firstshot.errors import DatasetError, ParameterError, warn
 
 MOST_SYSTEMS = 4
 MOST_BYTES = 1 << 28
-"""Of a submission, unpacked: its tables have some MB."""
+"""The largest unpacked size of a submission; its tables have some MB."""
 _CSV = re.compile(rf"(?P<kind>{SCORES}|{DECISIONS})_(?P<section>.+_section_\d{{2}})_test\.csv")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same runs give the same bytes
 
@@ -111,7 +111,7 @@ def _check_arguments(count: int, out: Path, team: str, overwrite: bool) -> None:
 
 
 def _is_submission(path: Path) -> bool:
-    """Tell whether a file is laid out like a submission; nothing is checked."""
+    """Return whether a file has the layout of a submission; nothing is checked."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -180,7 +180,7 @@ def _pack(
 
 
 def _compare(found: Sequence[SubmittedSystem], runs: Sequence[StoredRun]) -> None:
-    """Hold what was read back against the runs: every section, every row, every value."""
+    """Compare what was read back with the runs: every section, every row, every value."""
     for system, run in zip(found, runs, strict=True):
         for section in run.sections:
             packed = system.scores.get(section.name), system.decisions.get(section.name)
@@ -201,8 +201,8 @@ def check_submission(path: Path) -> tuple[SubmittedSystem, ...]:
     Raises
     ------
     DatasetError
-        What is wrong first: no zip, a file that does not belong there, a score or decision that
-        cannot be read, a section without one of its two files, systems of different clips.
+        The first fault: not a zip, an unexpected file, a score or decision that cannot be read, a
+        section without one of its two files, systems of different clips.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folders = _unpack(path, Path(scratch))
@@ -214,7 +214,7 @@ def check_submission(path: Path) -> tuple[SubmittedSystem, ...]:
 
 
 def _unpack(path: Path, scratch: Path) -> list[Path]:
-    """Unpack a submission's systems, one folder each, refusing every name that has no place."""
+    """Unpack a submission's systems, one folder each; refuse an unexpected name."""
     teams, folders = set(), dict[str, Path]()
     try:
         check_file(path)
@@ -252,7 +252,7 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
 def _read_system(path: Path, folder: Path) -> SubmittedSystem:
     label = folder.name
     meta = folder / f"{label}.meta.yaml"
-    # Whatever else it says, in whatever encoding, is the team's own.
+    # The rest of the file, and its encoding, is up to the team.
     text = meta.read_text(encoding="utf-8", errors="replace") if meta.is_file() else ""
     if f'label: "{label}"' not in text:
         raise DatasetError(f"{path}: {label} lacks a meta file {meta.name} that names its label")
