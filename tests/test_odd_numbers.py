@@ -19,7 +19,7 @@ from firstshot.scoring.bank import make_bank, memmixup, merge
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.threshold import fit_threshold
 from firstshot.sound.synth import synthesize
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 NAN, INF = float("nan"), float("inf")
 WHOLE = [NAN, INF, 1e300, 2**70, 1.5, -1]
