@@ -131,7 +131,7 @@ class Ensemble:
         for detector in self.detectors:
             clips = detector.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
             by_detector.append(detector.predict_embedded(clips))
-            lengths.append(recording_rule(detector, clips).windows)
+            lengths.append(recording_rule(detector.fitted_, clips).windows)
         return [self._join(row, lengths) for row in zip(*by_detector, strict=True)]
 
     def _join(self, results: Sequence[Result], lengths: Sequence[int]) -> Result:
@@ -149,7 +149,10 @@ class Ensemble:
         scores = [float(np.mean(column)) for column in columns]
         verdict = RecordingRule(self.threshold_, self.training_scores_).judge(scores)
         score = scores[verdict.window]
-        names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
+        names = [
+            f"{i} {d.embedding_settings().encoder.name}"
+            for i, d in enumerate(self.detectors, start=1)
+        ]
         parts = [float(value) for value in columns[verdict.window]]
         return replace(
             results[0],

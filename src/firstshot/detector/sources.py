@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.hearing import Clip
+from firstshot.detector.embedding import Clip
 from firstshot.disk.listing import MISSING, Listing, is_folder, list_files, why_no_file
 from firstshot.errors import DatasetError, warn
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES, skipped_kinds

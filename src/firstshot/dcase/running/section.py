@@ -57,9 +57,9 @@ def score_section(
     target = [clip for clip in section.train if clip.domain == "target"]
     clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
     with keep_warnings() as caught:
-        hearing = detector.hear()
+        settings = detector.embedding_settings()
         embedded = list(
-            embed_clips(clips, hearing, store=store, progress=progress, workers=workers)
+            embed_clips(clips, settings, store=store, progress=progress, workers=workers)
         )
         normal, test = embedded[: len(section.train)], embedded[len(section.train) :]
         detector.fit_embedded(normal[: len(source)], normal[len(source) :])
@@ -69,12 +69,12 @@ def score_section(
         training_scores=detector.training_scores_,
         spectra=tuple(c.spectrum[_deciding(c, r)][0] for c, r in zip(test, results, strict=True)),
         levels=tuple(c.levels[_deciding(c, r)] for c, r in zip(test, results, strict=True)),
-        normal_spectra=detector.spectra_,
-        normal_levels=detector.levels_,
-        normal_names=tuple((row.clip, row.domain) for row in detector.rows_),
+        normal_spectra=detector.fitted_.normal_clips.spectra,
+        normal_levels=detector.fitted_.normal_clips.levels,
+        normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
         notes=tuple(dict.fromkeys(caught)),
-        encoder=detector.hear().encoder.name,
-        fingerprint=detector.hear().encoder.fingerprint,
+        encoder=detector.embedding_settings().encoder.name,
+        fingerprint=detector.embedding_settings().encoder.fingerprint,
     )
 
 

@@ -56,7 +56,7 @@ def outcomes(
     if len(system.encoders) > 1:
         # Missing weights are told of before the first encoder's hours, not after.
         for choice in system.encoders:
-            system.detector(choice).hear()
+            system.detector(choice).embedding_settings()
     scored: Scored = {section.name: [] for section in sections}
     for choice in system.encoders:
         _hear_all(sections, system, choice, scored, store, progress, workers)
@@ -74,7 +74,7 @@ def _hear_all(
     workers: int | None,
 ) -> None:
     """Add what one encoder says of every section; the encoder is let go on return."""
-    encoder = system.detector(choice).hear().encoder
+    encoder = system.detector(choice).embedding_settings().encoder
     for section in sections:
         before = scored[section.name]
         if isinstance(before, FirstshotError):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
-from firstshot.detector.settings import settled
+from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers import make_normalizer
@@ -103,10 +103,10 @@ class System(_Judging):
         for choice in self.encoders:
             told = {**choice.settings, **asked}
             detector = self.detector(choice.model_copy(update={"settings": told}))
-            encoder: Any = detector.hear().encoder
+            encoder: Any = detector.embedding_settings().encoder
             if hasattr(encoder, "compile"):  # what cannot be run is refused here
-                encoder.compile(detector.hear().layers)
-            found = {**told, **(settled(encoder, told) or {})}
+                encoder.compile(detector.embedding_settings().layers)
+            found = {**told, **(resolved_encoder_settings(encoder, told) or {})}
             choices.append(choice.model_copy(update={"settings": found}))
             if getattr(encoder, "reason", ""):
                 picked.append(f"{choice.name}: {encoder.reason}")

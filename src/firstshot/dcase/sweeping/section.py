@@ -1,9 +1,9 @@
 """One section heard by one encoder, scored in every combination of layers, normaliser and metric.
 
-Input: a section with labels, a `Hearing` and combinations. Output: metrics per combination. The
-embeddings of all layers are read or computed once; each layer is then scored on its own, and a set
-of layers is the mean of its layers' scores, which costs nothing more. The numbers are those of a
-`Detector` with the same settings.
+Input: a section with labels, `EmbeddingSettings` and combinations. Output: metrics per
+combination. The embeddings of all layers are read or computed once; each layer is then scored on
+its own, and a set of layers is the mean of its layers' scores, which costs nothing more. The
+numbers are those of a `Detector` with the same settings.
 
 In memory at once: clips x layers x values x 4 bytes (1,200 clips, 12 layers of 6,144: 0.35 GB).
 """
@@ -23,7 +23,7 @@ from firstshot import __version__
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.sweeping.grid import Combination
 from firstshot.detector.embedding import Progress, embed_clips
-from firstshot.detector.hearing import Clip, Hearing
+from firstshot.detector.embedding.settings import Clip, EmbeddingSettings
 from firstshot.errors import FirstshotError, keep_warnings
 from firstshot.scoring.metrics import OFFICIAL_METRICS, section_metrics
 from firstshot.scoring.normalizers import make_normalizer
@@ -48,37 +48,37 @@ class HeardSection:
     starts: NDArray[np.int64]
 
 
-def section_key(section: MachineSection, hearing: Hearing, transform: str) -> str:
+def section_key(section: MachineSection, settings: EmbeddingSettings, transform: str) -> str:
     """Return a digest of all that decides a section's outcomes besides the combination."""
     clips = []
     for clip in (*section.train, *section.test):
         file = clip.path.stat()
         clips.append((clip.path.name, clip.domain, clip.label, file.st_size, file.st_mtime_ns))
-    text = json.dumps([__version__, hearing.recipe(), str(hearing.channel), transform, clips])
+    text = json.dumps([__version__, settings.recipe(), str(settings.channel), transform, clips])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hear_section(
     section: MachineSection,
-    hearing: Hearing,
+    settings: EmbeddingSettings,
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> HeardSection:
-    """Read or compute the embeddings of a section's clips at the layers of `hearing`."""
+    """Read or compute the embeddings of a section's clips at the layers of `settings`."""
     source = [clip for clip in section.train if clip.domain != "target"]
     target = [clip for clip in section.train if clip.domain == "target"]
     clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
-    columns: list[list[NDArray[np.float32]]] = [[] for _ in hearing.layers]
+    columns: list[list[NDArray[np.float32]]] = [[] for _ in settings.layers]
     names: list[tuple[str, ...]] = []
     for clip in embed_clips(
-        clips, hearing, store=store, progress=progress, workers=workers, spectra=False
+        clips, settings, store=store, progress=progress, workers=workers, spectra=False
     ):
         names.append(clip.window_names)
         for column, rows in zip(columns, clip.layers, strict=True):
             column.append(rows)
     layers = {}
-    for layer, column in zip(hearing.layers, columns, strict=True):
+    for layer, column in zip(settings.layers, columns, strict=True):
         layers[layer] = np.concatenate(column)
         column.clear()
     first_target, first_test = len(source), len(section.train)
