@@ -1,12 +1,13 @@
 # Two commands set everything up on a machine with Python 3.11 and make:
 #   make demo   synthetic machines, a detector each, a table and a page
 #   make test   format, types, walls and the whole test suite
+# make docs builds the documentation's site into site/, strictly: a dead link is an error.
 PYTHON ?= python3
 BIN := .venv/bin
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO ?= demo
 
-.PHONY: demo test check format clean lock
+.PHONY: demo test docs check format clean lock
 
 demo: .venv
 	$(BIN)/firstshot demo --out $(DEMO)
@@ -14,6 +15,10 @@ demo: .venv
 # Two processes of one thread each beat one process of two threads on two cores.
 test: .venv .venv/runtimes-are-installed check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+docs: .venv/site-tools-are-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html"
 
 # Format, lint, types and the walls between the modules: the hooks of .pre-commit-config.yaml, on
 # every file. Outside a git checkout (an unpacked archive) the same four tools run by themselves.
@@ -45,6 +50,10 @@ format: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/tests.txt
 	touch $@
 
+.venv/site-tools-are-installed: requirements/docs.txt .venv/is-complete
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/docs.txt
+	touch $@
+
 lock:
 	$(PYTHON) -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv
 	.lock-venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
@@ -52,4 +61,4 @@ lock:
 	rm -rf .lock-venv
 
 clean:
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv demo site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

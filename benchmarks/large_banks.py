@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.runtimes.processor import describe_processor
-from firstshot.scoring import make_normalizer, telling
+from firstshot.scoring import make_normalizer, report_progress
 from firstshot.scoring.search.exact import distances
 
 BLOCK = 8192
@@ -167,7 +167,7 @@ def in_turn(
 def measure_fit(bank: NDArray[np.float16]) -> None:
     """Print how long the densities of a bank take, and what they add to the memory."""
     told: list[tuple[int, int]] = []
-    with memory_added() as added, telling(lambda *seen: told.append(seen)):
+    with memory_added() as added, report_progress(lambda *seen: told.append(seen)):
         began = time.perf_counter()
         make_normalizer("local_density").fit({"source": bank})
         taken = time.perf_counter() - began
@@ -179,10 +179,10 @@ def measure_fit(bank: NDArray[np.float16]) -> None:
 
 def print_shares(folder: Path, decays: list[float]) -> None:
     """Print the share of variance that leading directions hold, of real and of made-up banks."""
-    from firstshot.deploy.benchmark import made_up_encoder
+    from firstshot.deploy.benchmark import random_encoder
     from firstshot.sound.audio import load_waveform
 
-    encoder, rate = made_up_encoder("ced_tiny"), 16000
+    encoder, rate = random_encoder("ced_tiny"), 16000
     rows = []
     for path in sorted(folder.rglob("*.wav")):
         waveform = load_waveform(path, rate)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import tomllib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from firstshot.errors import FirstshotWarning, keep_warnings, warn
+from firstshot.detector import Detector, Ensemble
+from firstshot.errors import (
+    FirstshotError,
+    FirstshotWarning,
+    MissingLibraryError,
+    NotFittedError,
+    keep_warnings,
+    warn,
+)
+from firstshot.libraries import EXTRAS, import_library
 from firstshot.scoring.threshold import fit_threshold
 
 SOURCE = Path(__file__).parents[1] / "src" / "firstshot"
@@ -49,3 +61,29 @@ def test_kept_warnings_are_not_shown_and_belong_to_their_thread() -> None:
 def test_no_module_counts_stack_levels_by_hand() -> None:
     named = [p.name for p in SOURCE.rglob("*.py") if "stacklevel" in p.read_text()]
     assert named == []
+
+
+@pytest.mark.parametrize("make", [Detector, lambda: Ensemble([Detector(), Detector()])])
+def test_a_detector_that_has_learned_nothing_says_so_by_its_own_error(make: Any) -> None:
+    with pytest.raises(NotFittedError, match=r"call fit\(\.\.\.\) first") as caught:
+        make().predict("today.wav")
+    # scikit-learn's error has these bases too.
+    for base in (ValueError, AttributeError, FirstshotError):
+        assert isinstance(caught.value, base)
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_a_missing_library_is_one_error_that_says_what_to_install(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    library, extra = EXTRAS[module]
+    said = rf"^a setting needs {library} \(.+\); run `pip install 'firstshot\[{extra}\]'`$"
+    with pytest.raises(MissingLibraryError, match=said):
+        import_library(module, "a setting")
+
+
+def test_every_extra_that_a_message_names_can_be_installed() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["project"]
+    named = {extra for module, (_, extra) in EXTRAS.items() if module != "huggingface_hub"}
+    assert named <= project["optional-dependencies"].keys()

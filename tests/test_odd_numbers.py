@@ -34,7 +34,7 @@ def bank():
 CALLS = {
     "workers": lambda n: count_workers(n),
     "workers of a pool": lambda n: in_order(abs, [1, 2], n),
-    "workers of a detector": lambda n: Detector().fit(list(NOISE), workers=n),
+    "workers of a detector": lambda n: Detector().fit(NOISE, sample_rate=16000, workers=n),
     "threads": lambda n: count_threads(n),
     "clips of a benchmark": lambda n: bench("logmel", clips=n),
     "workers of a benchmark": lambda n: bench("logmel", workers=n),

@@ -28,12 +28,20 @@ class SoundError(FirstshotError):
     """A clip cannot be read or used as sound."""
 
 
+class NotFittedError(FirstshotError, ValueError, AttributeError):
+    """A detector is used before it has learned; the bases are those of scikit-learn's error."""
+
+
 class WeightsError(FirstshotError):
-    """An encoder's weights, or the library that runs them, are missing or not as they should be."""
+    """An encoder's weights are missing, damaged or another encoder's, or cannot be run."""
 
 
-class LibraryError(FirstshotError):
-    """An optional library that a setting needs is not installed."""
+class DownloadError(FirstshotError):
+    """A file cannot be fetched, or what came is not what was announced."""
+
+
+class MissingLibraryError(FirstshotError, ImportError):
+    """An optional library is not installed; the message says what to run."""
 
 
 class DatasetError(FirstshotError):
@@ -74,10 +82,10 @@ def advice_on(error: OSError) -> str:
     return _ADVICE.get(error.errno or 0, "check the disk or choose another place")
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Return the error for a file or folder that could not be written."""
-    reason = error.strerror or type(error).__name__
-    return OutputError(f"{path}: cannot be written ({reason}); {advice_on(error)}")
+def cannot_write(path: Path, error: OSError, advice: str | None = None) -> OutputError:
+    """Return the error for a file or folder that cannot be written; `advice` ends the message."""
+    reason = error.strerror or error or type(error).__name__
+    return OutputError(f"{path}: cannot be written ({reason}); {advice or advice_on(error)}")
 
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)

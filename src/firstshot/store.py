@@ -11,8 +11,7 @@ the digest of its arrays; an entry that is not what was written is set aside and
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -23,9 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.disk.cache_folder import cache_folder
-from firstshot.disk.caches import ASIDE, pack_arrays, set_aside, unpack_arrays, warn_of_damage
+from firstshot.disk.caches import (
+    ASIDE,
+    digest_of_json,
+    pack_arrays,
+    set_aside,
+    unpack_arrays,
+    warn_of_damage,
+)
 from firstshot.disk.files import write_atomically
-from firstshot.errors import OutputError, ParameterError
+from firstshot.errors import OutputError, ParameterError, cannot_write, warn
 from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
@@ -41,19 +47,9 @@ def default_store_folder() -> Path:
     return cache_folder() / "embeddings"
 
 
-def hash_samples(samples: NDArray[np.float32]) -> str:
-    """Return the hex SHA-256 of a waveform's decoded samples.
-
-    >>> hash_samples(np.zeros(4, dtype=np.float32))[:8]
-    '374708ff'
-    """
-    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
-
-
 def entry_key(samples_digest: str, recipe: Mapping[str, object]) -> str:
     """Return the hex key of one clip's entry under one recipe (encoder, pooling, length policy)."""
-    text = json.dumps([SCHEMA, samples_digest, dict(recipe)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of_json([SCHEMA, samples_digest, dict(recipe)])
 
 
 @dataclass(frozen=True)
@@ -75,10 +71,15 @@ class EmbeddingStore:
     precision : "float32" or "float16"
         How embeddings are kept. float16 halves the size and rounds to three decimal digits; it is
         part of the key, so entries of the two precisions never mix.
+    required : bool
+        Whether a folder that cannot be written is an error; else a warning says once that nothing
+        is kept, and the work goes on.
     """
 
     folder: Path
     precision: str = "float32"
+    required: bool = True
+    _refused: list[OutputError] = field(default_factory=list, init=False, repr=False, compare=False)
     _damaged: set[Path] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -123,16 +124,22 @@ class EmbeddingStore:
                     f"store precision {self.precision} cannot hold values of {name} up to "
                     f"{np.abs(arrays[name]).max():.3g}; use float32"
                 )
-        path = self._path(key)
+        if not self._refused:
+            self._write(self._path(key), pack_arrays(key, kept))
+        return {name: array.astype(np.float32) for name, array in kept.items()}
+
+    def _write(self, path: Path, content: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, pack_arrays(key, kept))
+            write_atomically(path, content)
         except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot write to the embedding store ({error.strerror or error}); "
-                "free some space or name another folder, the run then goes on from here"
-            ) from error
-        return {name: array.astype(np.float32) for name, array in kept.items()}
+            full = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            advice = f"{full}name another folder for the embedding store"
+            refused = cannot_write(self.folder, error, advice)
+            if self.required:
+                raise refused from error
+            self._refused.append(refused)
+            warn(f"{refused} (--no-store keeps none); embeddings are not kept")
 
     def summary(self) -> StoreSummary:
         """Count the entries and their bytes."""

@@ -135,7 +135,7 @@ def test_a_full_disk_under_the_store_is_one_line_and_leaves_no_half_entry(
     done = firstshot(*words, preexec_fn=small_disk(500))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {store}: cannot write to the embedding store")
+    assert line.startswith(f"error: {store}: cannot be written")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -21,7 +21,7 @@ from firstshot.scoring.threshold import METHODS
 from firstshot.sound.audio import LengthPolicy
 
 SOURCE = Path(firstshot.__file__).parent
-DOCUMENTS = [SOURCE.parents[1] / "README.md", *sorted((SOURCE.parents[1] / "docs").glob("*.md"))]
+DOCUMENTS = [SOURCE.parents[1] / "README.md", *sorted((SOURCE.parents[1] / "docs").rglob("*.md"))]
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 COMMAND = re.compile(r"firstshot((?: [a-z]+)+)([^`]*)")
 READERS = {
@@ -114,7 +114,9 @@ def test_every_option_that_a_message_names_is_one_of_a_command_its_reader_uses()
         assert not unknown, f"{module}:{line}: {unknown}"
 
 
-@pytest.mark.parametrize("module", ["messages", *(path.name for path in DOCUMENTS)])
+@pytest.mark.parametrize(
+    "module", ["messages", *DOCUMENTS], ids=lambda page: getattr(page, "name", page)
+)
 def test_every_command_that_a_text_gives_exists_and_takes_the_options_beside_it(module):
     """In backticks in messages and documents, and in a document's shell examples."""
     if module == "messages":
@@ -125,8 +127,7 @@ def test_every_command_that_a_text_gives_exists_and_takes_the_options_beside_it(
         ]
         lines = [(place, quoted or example) for place, (quoted, example) in given]
     else:
-        (path,) = (path for path in DOCUMENTS if path.name == module)
-        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        text = module.read_text(encoding="utf-8").replace("\\\n", " ")
         shell = "\n".join(re.findall(r"```(?:sh)?\n(.*?)```", text, re.S))
         lines = [(module, line) for line in re.findall(r"^firstshot [^\n#|&]*", shell, re.M)]
         lines += [(module, line) for line in re.findall(r"`(firstshot [^`|]*)`", text)]

@@ -17,7 +17,10 @@ def recordings(seed, count):
     draws = np.random.default_rng(seed)
     tones = np.sin(np.arange(RATE) * np.array([[0.2], [0.35]]))
     return [
-        (0.1 * draws.standard_normal(RATE) + draws.uniform(0.02, 0.05, 2) @ tones).astype("f4")
+        (
+            (0.1 * draws.standard_normal(RATE) + draws.uniform(0.02, 0.05, 2) @ tones).astype("f4"),
+            RATE,
+        )
         for _ in range(count)
     ]
 

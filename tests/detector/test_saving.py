@@ -26,7 +26,7 @@ from firstshot.detector.file import members as members_table
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
 from firstshot.scoring.normalizers import NORMALIZERS
-from firstshot.scoring.normalizers.domains import OwnNeighbors
+from firstshot.scoring.normalizers.base import OwnNeighbors
 from firstshot.scoring.transform import TRANSFORMS
 
 FILES = Path(__file__).parent / "files"
@@ -38,7 +38,8 @@ pytestmark = [
 
 
 def sounds(count, first=0, samples=4800):
-    return [np.random.default_rng(first + i).random(samples) - 0.5 for i in range(count)]
+    draws = [np.random.default_rng(first + i) for i in range(count)]
+    return [(rng.random(samples) - 0.5, 16000) for rng in draws]
 
 
 def stored_detector():

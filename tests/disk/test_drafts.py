@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+from firstshot.disk.drafts import draft_of
 from firstshot.disk.files import write_result
 
 KILLED = """
@@ -79,3 +80,17 @@ def test_without_locks_only_what_is_a_day_old_is_removed(tmp_path, monkeypatch):
     os.utime(old, (0, 0))
     write_result(tmp_path / "note.txt", "new")
     assert sorted(tmp_path.iterdir()) == [young, tmp_path / "note.txt"]
+
+
+def test_a_draft_that_another_process_cleans_up_before_it_is_locked_is_made_again(tmp_path):
+    made = []
+
+    def make(path):
+        path.touch()
+        made.append(path)
+        if len(made) == 1:
+            path.unlink()  # as a second writer of the same file does with what nobody holds
+
+    with draft_of(tmp_path / "entry", make) as draft:
+        assert draft == made[1]
+        assert draft.is_file()

@@ -19,10 +19,10 @@ from firstshot.disk.names import (
     csv_text,
     read_name,
     show_name,
-    show_text,
     write_name,
     write_names,
 )
+from firstshot.messages import show_text
 
 ODD = [
     b"cr\r.wav",

@@ -52,7 +52,7 @@ def _change_one(case: Case, folder: Path) -> None:
 
 @target("audio", 40)
 def read_audio(case: Case) -> None:
-    from firstshot.dcase.data.clip_header import read_clip_header
+    from firstshot.dcase.data.check import read_clip_header
     from firstshot.sound.audio import load_waveform
 
     sample = case.dice.choice(tree_of(case.samples / "audio"))
@@ -371,8 +371,8 @@ if has("torch"):
     @target("weights cache", 10)
     def read_weights_cache(case: Case) -> None:
         from firstshot.encoders import load_encoder
-        from firstshot.encoders.pretrained import keep_file
         from firstshot.encoders.weights.catalog import find_record
+        from firstshot.encoders.weights.find import keep_file
 
         os.environ["FIRSTSHOT_CACHE"] = str(case.folder / "cache")
         sample = next((case.samples / "weights").glob("eat*pretrained.safetensors"), None)

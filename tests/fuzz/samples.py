@@ -139,7 +139,7 @@ def _write_weights(folder: Path) -> None:
     from tests.encoders import official_files as official
 
     (folder / "weights").mkdir()
-    names = {record.module: name for name, record in official.MINI.items()}
+    names = {record.spec.family: name for name, record in official.MINI.items()}
     for module, forms in official.FORMATS.items():
         for form in forms:
             official.write(names[module], folder / "weights", form)
@@ -175,7 +175,7 @@ def _write_bundle(folder: Path) -> None:
     weights = next((folder / "weights").glob("ced*"))
     noise = 0.1 * np.random.default_rng(0).standard_normal((9, 2 * RATE)).astype(np.float32)
     detector = Detector("ced_tiny", encoder_settings={"weights": str(weights)})
-    export_detector(detector.fit(list(noise)), folder / "bundle")
+    export_detector(detector.fit(noise, sample_rate=RATE), folder / "bundle")
 
 
 def small_defaults() -> None:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
-from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, NOISES, make_clip, synthesize
+from firstshot.sound.synth import FAULTS, MACHINES, NOISES, make_clip, synthesize
 from firstshot.sound.synth_machines import BEARING, BLADES, PINION_TEETH, SOUNDS, Run
 from firstshot.sound.synth_parts import (
     SAMPLE_RATE,

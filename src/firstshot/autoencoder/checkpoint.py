@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.autoencoder.features import MEL
-from firstshot.autoencoder.scores import DOMAINS
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.disk.caches import pack_arrays, unpack_arrays, warn_of_damage
 from firstshot.disk.files import write_result
+from firstshot.domains import DOMAINS
 from firstshot.errors import warn
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]

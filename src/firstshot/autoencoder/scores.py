@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.autoencoder.features import MEL, VECTOR
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError
 
 ScoreName: TypeAlias = Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
-DOMAINS = ("source", "target")
 RELEASED_QUANTILE = 0.9
 
 

@@ -33,8 +33,9 @@ from firstshot.autoencoder.checkpoint import (
 )
 from firstshot.autoencoder.features import VECTOR, TrainingFrames, stack_frames
 from firstshot.autoencoder.network import Autoencoder
-from firstshot.autoencoder.scores import DOMAINS, ScoreName, residual_covariances, score_residuals
+from firstshot.autoencoder.scores import ScoreName, residual_covariances, score_residuals
 from firstshot.autoencoder.settings import TrainingSettings
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
 
 

@@ -19,11 +19,11 @@ from typing import Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from firstshot import __version__
 from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
 from firstshot.cli.tables import say
 from firstshot.errors import FirstshotError, FirstshotWarning, advice_on
 from firstshot.numbers import read_whole
+from firstshot.version import __version__
 
 PIPE_CLOSED = 128 + 13
 WARNINGS_OF_A_KIND = 3

@@ -9,6 +9,7 @@ import typer
 
 from firstshot.cli.options import Overwrite
 from firstshot.cli.tables import print_rows, say
+from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:
     from firstshot.dcase.comparing.compare import Comparison
@@ -36,6 +37,8 @@ def compare(
     from firstshot.dcase.comparing.compare import compare_runs
     from firstshot.disk.files import check_replaceable, write_result
 
+    if csv is not None and page is not None and csv.absolute() == page.absolute():
+        raise ParameterError(f"{csv}: named by --csv and by --page; give each a file of its own")
     if csv is not None:
         from firstshot.dcase.comparing.table import is_comparison_csv
 

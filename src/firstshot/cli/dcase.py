@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,14 +14,13 @@ from firstshot.cli.download import download
 from firstshot.cli.options import (
     NoStore,
     Overwrite,
-    Precision,
     Quiet,
-    Runtime,
     Store,
     Workers,
     open_store,
 )
 from firstshot.cli.progress import progress_bars
+from firstshot.cli.settings import with_settings
 from firstshot.cli.submit import submit
 from firstshot.cli.sweep import sweep
 from firstshot.cli.tables import print_json, print_rows, print_table, say
@@ -42,22 +43,16 @@ Root = Annotated[
 
 
 @app.command()
+@with_settings(overrides=True)
 def run(
     root: Root,
+    settings: dict[str, Any],
     system: Annotated[
         str, typer.Option(help="A packaged system, or a .toml file of your own.")
     ] = "embedded",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: runs/<data>-<system>.")
     ] = None,
-    normalizer: Annotated[
-        str | None, typer.Option(help="Use another normaliser, with its default parameters.")
-    ] = None,
-    threshold: Annotated[
-        str | None, typer.Option(help="Set the threshold by conformal, quantile or gamma instead.")
-    ] = None,
-    runtime: Runtime = None,
-    precision: Precision = None,
     machine: Annotated[
         list[str] | None, typer.Option(help="A machine to run; may be repeated. Default: all.")
     ] = None,
@@ -70,7 +65,8 @@ def run(
     """Run a system on every machine: scores, decisions, tables and report.html.
 
     A run that was stopped goes on when the same command is given again. Exit status 2 where a
-    machine could not be run; the others' results are written all the same.
+    machine could not be run; the others' results are written all the same. An option of the groups
+    Encoder, Clips, Scores and Threshold takes the place of what the system says.
 
     Example: firstshot dcase run data/dcase2025t2 --system embedded --out runs/first
     """
@@ -78,18 +74,16 @@ def run(
     from firstshot.dcase.running.system import load_system
     from firstshot.disk.files import without_links
 
-    chosen = load_system(system)
-    if normalizer is not None:
-        chosen = chosen.with_normalizer(normalizer)
-    if threshold is not None:
-        chosen = chosen.with_threshold(threshold)
-    if runtime is not None or precision is not None:
-        chosen, picked = chosen.run_by(runtime, precision)
-        for reason in picked:
-            typer.echo(f"picked {reason}", err=True)
+    chosen = load_system(system).changed(settings)
+    if {"runtime", "precision"} & settings.get("encoder_settings", {}).keys():
+        chosen, picked = chosen.pick_runtimes()
+    else:
+        picked = []
+    for reason in picked:
+        typer.echo(f"picked {reason}", err=True)
     if out is None:
-        parts = [without_links(root).name, chosen.name, normalizer or "", threshold or ""]
-        out = Path("runs") / "-".join(part for part in parts if part)
+        parts = [without_links(root).name, chosen.name, *_names_of(settings)]
+        out = Path("runs") / "-".join(parts)
     with progress_bars(quiet) as bars:
         found = run_system(
             root,
@@ -104,6 +98,23 @@ def run(
     print_run(found, out)
     if found.failures:
         raise typer.Exit(2)
+
+
+def _names_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return what distinguishes a run with other settings, for the name of its folder.
+
+    >>> _names_of({"normalizer": "none", "layers": (7, 10), "encoder_settings": {"weights": "/w"}})
+    ['none', 'layers_7_10', 'weights_w']
+    """
+    names = []
+    for name, value in settings.items():
+        if name in ("normalizer", "threshold"):
+            names.append(str(value))
+        elif isinstance(value, dict):
+            names += _names_of(value)
+        else:
+            names.append(f"{name}_{value}")
+    return [re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("_") for name in names]
 
 
 def print_run(run: Run, out: Path) -> None:

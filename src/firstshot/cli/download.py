@@ -60,7 +60,7 @@ def download(
             keep_archives=keep_archives,
             connection=Connection(records_url=api),
             progress=progress,
-            tell=tell,
+            report=tell,
         )
     counts = f"archives fetched: {len(done.fetched)}, there before: {len(done.present)}"
     typer.echo(f"{done.root}: {counts}")

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import (
-    Channel,
-    Length,
     NoStore,
     Overwrite,
     Quiet,
     Store,
     Workers,
     open_store,
-    parse_channel,
 )
 from firstshot.cli.progress import progress_bars
+from firstshot.cli.settings import help_of, read_channel
 from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
@@ -48,9 +46,9 @@ def sweep(
     transform: Annotated[
         str | None, typer.Option(help="none, standardize or whiten. Default: the encoder's own.")
     ] = None,
-    pooling: Annotated[str, typer.Option(help="temporal, spectral or all.")] = "temporal",
-    length: Length = "native",
-    channel: Channel = "mean",
+    pooling: Annotated[str, typer.Option(help=help_of("pooling"))] = "temporal",
+    length: Annotated[str, typer.Option(help=help_of("length"))] = "native",
+    channel: Annotated[str, typer.Option(help=help_of("channel"))] = "mean",
     machine: Annotated[
         list[str] | None, typer.Option(help="A machine to try; may be repeated. Default: all.")
     ] = None,
@@ -83,7 +81,7 @@ def sweep(
         metrics=tuple(metric or METRICS),
         pooling=pooling,
         length=length,
-        channel=parse_channel(channel),
+        channel=read_channel(channel),
         transform=transform,
     )
     out = out or Path("runs") / f"{without_links(root).name}-sweep"

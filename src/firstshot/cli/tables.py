@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firstshot.disk.names import show_text, write_names
+from firstshot.disk.names import write_names
+from firstshot.messages import show_text
 
 if TYPE_CHECKING:
     from rich.table import Table

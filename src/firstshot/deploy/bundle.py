@@ -28,10 +28,13 @@ from firstshot.detector.loading import load_detector
 from firstshot.disk.caches import digest_of_json
 from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
-from firstshot.encoders.exported_spec import read_spec
-from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
-from firstshot.encoders.runtimes.onnx import OnnxNetwork, first_line
+from firstshot.encoders.pretrained_encoder import Layers, PretrainedEncoder
+from firstshot.encoders.runtimes.compile import CompiledNetwork, compiled_encoder
+from firstshot.encoders.runtimes.onnx import OnnxGraph
+from firstshot.encoders.specs.as_json import read_spec
 from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.messages import first_line
+from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import count_threads
 
 SCHEMA = 1
@@ -90,7 +93,7 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder says of itself that `firstshot export` wrote it; nothing is checked."""
+    """Return whether a folder looks like a bundle; nothing in it is checked."""
     try:
         description = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
@@ -100,26 +103,30 @@ def is_bundle(folder: Path) -> bool:
 
 def load_bundle_encoder(
     folder: Path, values: Mapping[str, Any], threads: int | None = None, workers: int = 1
-) -> RuntimeEncoder:
+) -> PretrainedEncoder:
     """Return the encoder of a bundle, from the entry `encoder` of its description."""
     table, spec = Table.of(values, "encoder"), read_spec(values)
     held: Layers = table.wholes("layers", 1, spec.depth)
     _check_graph(folder / GRAPH)
 
-    def compile_layers(wanted: Layers, runs: int) -> OnnxNetwork:
+    def compile_layers(wanted: Layers, runs: int) -> OnnxGraph:
         if not set(wanted) <= set(held):
             raise ParameterError(
                 f"layers {list(wanted)}: the bundle {folder} holds layers {list(held)} only; "
                 "export the detector with the layers you need"
             )
-        return OnnxNetwork(folder / GRAPH, "fp32", count_threads(threads), runs)
+        return OnnxGraph(folder / GRAPH, "fp32", count_threads(threads), runs)
 
-    encoder = RuntimeEncoder(
+    network = CompiledNetwork(
         spec,
         compile_layers,
-        made_of=table.line("made_of"),
         runtime="onnx",
         precision="fp32",
+        runs=check_at_once("workers", workers),
+    )
+    encoder = compiled_encoder(
+        network,
+        made_of=table.line("made_of"),
         parameters=table.whole("parameters"),
         workers=workers,
     )
@@ -164,9 +171,9 @@ def _try_out(folder: Path, detector: Detector) -> float | None:
     except FirstshotError:
         raise
     except Exception as error:  # ONNX Runtime's own classes have no base but Exception
-        told = first_line(error)
+        reason = first_line(error)
         raise DetectorFileError(
-            f"{folder}: its description and its graph do not go together ({told}); export anew"
+            f"{folder}: its description and its graph do not go together ({reason}); export anew"
         ) from error
     return found
 

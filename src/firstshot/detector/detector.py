@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip, EmbeddingSettings, Progress, embed_all
+from firstshot.detector.embedding import Clip, EmbeddedClip, EmbeddingSettings, embed_all
+from firstshot.detector.estimator import NEAREST_SHOWN, Estimator, Labels, clips_to_learn
 from firstshot.detector.fitted import (
-    NOT_FITTED,
     Calibration,
     FittedDetector,
     check_clips,
@@ -26,9 +26,9 @@ from firstshot.detector.fitted import (
 )
 from firstshot.detector.parts import Part, Recipe
 from firstshot.detector.prediction import clip_scores, predict_clips
-from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
+from firstshot.detector.sources import Source, Sources, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import FirstshotError
+from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
@@ -37,11 +37,9 @@ from firstshot.store import EmbeddingStore
 if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
 
-NEAREST_SHOWN = 3
-
 
 @dataclass(eq=False)
-class Detector:
+class Detector(Estimator):
     """Learns one machine from its normal sound and scores new clips of it.
 
     Parameters
@@ -77,16 +75,17 @@ class Detector:
         What members are kept in; float16 halves the file and is searched where it lies in it.
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
-
+    sample_rate : int, optional
+        Rate in Hz of the arrays that come without one, where a call names none either.
 
     Examples
     --------
     >>> noise = np.random.default_rng(0).standard_normal
-    >>> normal = [0.1 * noise(16000) for _ in range(20)]
+    >>> normal = [(0.1 * noise(16000), 16000) for _ in range(20)]
     >>> detector = Detector(normalizer="local_density").fit(normal)
-    >>> hum = np.sin(np.arange(16000) * 0.3) * 0.1
-    >>> detector.predict(hum).is_anomaly, detector.predict(0.1 * noise(16000)).is_anomaly
-    (True, False)
+    >>> hum, hiss = 0.1 * np.sin(np.arange(16000) * 0.3), 0.1 * noise(16000)
+    >>> [detector.predict((clip, 16000)).is_anomaly for clip in (hum, hiss)]
+    [True, False]
     """
 
     encoder: str | Encoder = "logmel"
@@ -105,31 +104,32 @@ class Detector:
     memmixup: bool = False
     bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
+    sample_rate: int | None = None
 
     fitted_: FittedDetector = field(init=False, repr=False)
-    _resolved: tuple[dict[str, Any], EmbeddingSettings, Recipe] | None = field(
-        default=None, init=False, repr=False
-    )
+    resolved_: tuple[dict[str, Any], EmbeddingSettings, Recipe] = field(init=False, repr=False)
 
     def fit(
         self,
         source: Sources,
-        target: Sources | None = None,
+        target: Sources | Labels | None = None,
         *,
         sample_rate: int | None = None,
         store: EmbeddingStore | None = None,
         progress: Progress | None = None,
         workers: int | None = None,
     ) -> Detector:
-        """Learn from normal clips: paths, folders, arrays (samples,) or records with a `path`.
+        """Learn from normal clips: files, folders, (array, rate) pairs or records with a `path`.
 
         Parameters
         ----------
         source, target : clips
             Those of the usual conditions, two at least, and those of new ones (another speed, load
-            or background), if there are any.
+            or background), if there are any. In place of `target`, scikit-learn's `y` is taken: a
+            label 0 (normal) or 1 (anomalous) per source clip; the anomalous are left out.
         sample_rate : int, optional
-            Rate in Hz of clips given as arrays; None means the encoder's.
+            Rate in Hz of the arrays that come without one, (samples,), (samples, channels), or
+            several clips (clips, samples).
         store, progress : optional
             Where embeddings are kept between runs; called with (clips done, clips in all).
         workers : int, optional
@@ -140,9 +140,7 @@ class Detector:
         SoundError, DatasetError
             A clip cannot be read, is named twice, or there are too few.
         """
-        sources = list_clips(source, sample_rate, "source clips")
-        targets = [] if target is None else list_clips(target, sample_rate, "target clips")
-        check_apart(sources, targets)
+        sources, targets = clips_to_learn(source, target, self._rate(sample_rate))
         settings, _ = self._prepare()
         clips = embed_all(
             sources + targets, settings, store=store, progress=progress, workers=workers
@@ -174,9 +172,9 @@ class Detector:
     def _prepare(self, fetch_missing: bool = True) -> tuple[EmbeddingSettings, Recipe]:
         """Resolve the constructor's arguments as they are now; an encoder is loaded once."""
         settings = self._settings()
-        if self._resolved is None or self._resolved[0] != settings:
-            self._resolved = (settings, *read_settings(settings, fetch_missing))
-        return self._resolved[1:]
+        if not hasattr(self, "resolved_") or self.resolved_[0] != settings:
+            self.resolved_ = (settings, *read_settings(settings, fetch_missing))
+        return self.resolved_[1:]
 
     def _settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
@@ -202,7 +200,8 @@ class Detector:
             Allow the gamma law a rate below the smallest that the clips can promise; without it
             such a rate is a ParameterError that names the smallest.
         """
-        fitted = self._fitted(with_threshold=clips is not None)
+        self._check_fitted("fitted_" if clips is None else "threshold_")
+        fitted = self.fitted_
         scores, windows = fitted.training_scores, None
         if clips is not None:
             embedded = self.embed(clips, sample_rate=sample_rate, spectra=False)
@@ -211,21 +210,6 @@ class Detector:
         threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate)
         self.fitted_ = replace(fitted, calibrated=Calibration(threshold, scores, windows))
         return self
-
-    def score(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> NDArray[np.float64]:
-        """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-        return np.array([result.score for result in self.predict_embedded(clips, neighbors=0)])
-
-    def predict(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> Any:
-        """Return a `Result` for one clip; for a folder or several clips, a list of them."""
-        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-        results = self.predict_embedded(clips)
-        return results[0] if is_one_clip(sources) else results
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
@@ -244,8 +228,15 @@ class Detector:
     ) -> list[EmbeddedClip]:
         """Return the clips' embeddings; `spectra` are for `fit_embedded` and explanations."""
         settings = self._fitted().embedding_settings
-        clips = list_clips(sources, sample_rate)
+        clips = list_clips(sources, self._rate(sample_rate))
         return embed_all(clips, settings, workers=workers, spectra=spectra)
+
+    def _predict_clips(
+        self, clips: list[Clip], neighbors: int, workers: int | None
+    ) -> list[Result]:
+        return self.predict_embedded(
+            embed_all(clips, self.embedding_settings(), workers=workers, spectra=False), neighbors
+        )
 
     def predict_embedded(
         self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN
@@ -282,32 +273,32 @@ class Detector:
         """Make the detector of a record, such as another detector's `fitted_`."""
         detector = cls(**fitted.settings)
         detector.fitted_ = fitted
-        detector._resolved = (dict(fitted.settings), fitted.embedding_settings, fitted.recipe)
+        detector.resolved_ = (detector._settings(), fitted.embedding_settings, fitted.recipe)
         return detector
 
     @property
     def threshold_(self) -> Threshold:
         """The threshold, and what is known of its false alarms."""
-        return self._fitted().calibration.threshold
+        self._check_fitted("fitted_")
+        return self.fitted_.calibration.threshold
 
     @property
     def parts_(self) -> tuple[Part, ...]:
         """The nearest-neighbour systems: one per layer, or one of all layers."""
-        return self._fitted(with_threshold=False).parts
+        self._check_fitted("fitted_")
+        return self.fitted_.parts
 
     @property
     def training_scores_(self) -> NDArray[np.float64]:
         """Held-out scores of the normal clips, float64 (clips,)."""
-        return self._fitted(with_threshold=False).training_scores
+        self._check_fitted("fitted_")
+        return self.fitted_.training_scores
 
     @property
     def calibration_scores_(self) -> NDArray[np.float64]:
         """The scores that the threshold was set on, float64 (clips,)."""
         return self._fitted().calibration.scores
 
-    def _fitted(self, with_threshold: bool = True) -> FittedDetector:
-        """Return the record; a FirstshotError where there is none, or none with a threshold."""
-        fitted: FittedDetector | None = getattr(self, "fitted_", None)
-        if fitted is None or (with_threshold and fitted.calibrated is None):
-            raise FirstshotError(NOT_FITTED)
-        return fitted
+    def _fitted(self) -> FittedDetector:
+        self._check_fitted()
+        return self.fitted_

@@ -19,8 +19,8 @@ from firstshot.detector.embedding.clips import stack_layers
 from firstshot.detector.file import MappedFile, MemberRow
 from firstshot.detector.held_out import clip_windows, held_out_scores
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
-from firstshot.errors import DatasetError, FirstshotError, ParameterError, warn
-from firstshot.scoring.bank import DOMAINS
+from firstshot.domains import DOMAINS
+from firstshot.errors import DatasetError, NotFittedError, ParameterError, warn
 from firstshot.scoring.threshold import METHODS, Threshold
 
 NOT_FITTED = "this detector has learned nothing yet; call fit(...) first"
@@ -98,9 +98,9 @@ class FittedDetector:
 
     @property
     def calibration(self) -> Calibration:
-        """Threshold and the scores it was set on; FirstshotError where none is set."""
+        """Threshold and the scores it was set on; NotFittedError where none is set."""
         if self.calibrated is None:
-            raise FirstshotError(NOT_FITTED)
+            raise NotFittedError(NOT_FITTED)
         return self.calibrated
 
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from firstshot.detector.file import MemberRow
 from firstshot.detector.parts import Part, Recipe
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, keep_warnings, warn
-from firstshot.scoring.bank import DOMAINS, MemoryBank, keep_rows, memmixup
+from firstshot.scoring.bank import MemoryBank, keep_rows, memmixup
 from firstshot.scoring.normalizers import Normalizer
 from firstshot.scoring.transform import Transform, make_transform
 

@@ -32,7 +32,14 @@ from firstshot.detector.parts import Recipe, SavedPart
 from firstshot.detector.saving import self_check
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import DatasetError, DetectorFileError, WeightsError, keep_warnings
+from firstshot.errors import (
+    DatasetError,
+    DetectorFileError,
+    DownloadError,
+    MissingLibraryError,
+    WeightsError,
+    keep_warnings,
+)
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
 
@@ -76,8 +83,8 @@ def load_detector(
         fitted = replace(_rebuild(path, manifest, arrays, rows, encoder), mapped=mapped)
         if check:
             _compare_self_check(path, fitted, manifest.self_check_score)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
+    except (WeightsError, DownloadError, MissingLibraryError) as error:
+        raise type(error)(f"{path}: {error}") from error
     except (*_MISFITS, DatasetError) as error:
         # Its digests hold, so it was written so: by a plug-in, an older firstshot, or on purpose.
         raise _not_a_detector(path, error) from error

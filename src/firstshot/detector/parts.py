@@ -20,7 +20,7 @@ from firstshot.errors import ParameterError
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
-from firstshot.scoring.normalizers.states import State
+from firstshot.scoring.normalizers.base import State
 from firstshot.scoring.search.exact import Index, search
 from firstshot.scoring.search.float16 import narrow
 from firstshot.scoring.search.vectors import make_points

@@ -109,7 +109,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it names {shown(twice)} twice in one table")
+        raise ValueError(f"it names {shown_value(twice)} twice in one table")
     return table
 
 
@@ -170,7 +170,7 @@ class Table:
     def of(cls, value: Any, place: str = "") -> Table:
         """Return a value that should be a table."""
         if not isinstance(value, dict):
-            raise ValueError(f"{place or 'it'} is {shown(value)}, expected a table")
+            raise ValueError(f"{place or 'it'} is {shown_value(value)}, expected a table")
         return cls(value, place)
 
     def __contains__(self, name: str) -> bool:
@@ -269,12 +269,14 @@ class Table:
 
     def _checked_whole(self, value: Any, name: str, low: int, high: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            found, wanted = shown(value), f"a whole number from {low} to {high}"
+            found, wanted = shown_value(value), f"a whole number from {low} to {high}"
             raise ValueError(f"{self._named(name)} is {found}, expected {wanted}")
         return value
 
     def _wrong(self, name: str, wanted: str) -> ValueError:
-        return ValueError(f"{self._named(name)} is {shown(self._get(name))}, expected {wanted}")
+        return ValueError(
+            f"{self._named(name)} is {shown_value(self._get(name))}, expected {wanted}"
+        )
 
 
 def _is_finite(value: float) -> bool:
@@ -282,13 +284,3 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
-
-
-def shown(value: Any) -> str:
-    """Return the beginning of a value, or its kind where it holds others, on one line.
-
-    >>> shown("x" * 1000), shown([1, 2])
-    ("'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...", 'a list')
-    """
-    kinds = {dict: "a table", list: "a list", type(None): "null", bool: str(value).lower()}
-    return kinds.get(type(value)) or shown_value(value)

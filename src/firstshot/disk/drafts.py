@@ -51,12 +51,15 @@ def _make_held(path: Path, make: Callable[[Path], object]) -> tuple[Path, int | 
     while True:
         draft = hidden_beside(path, DRAFT)
         make(draft)
-        handle = _open_to_hold(draft)
+        try:
+            handle = _open_to_hold(draft)
+        except FileNotFoundError:
+            continue  # another process has cleaned up between the two steps
         if handle is None:
             return draft, None
         if _locks(handle) and is_at(handle, draft):
             return draft, handle
-        os.close(handle)  # another process has cleaned up between the two steps
+        os.close(handle)  # the same, a moment later
         _remove(draft)
 
 

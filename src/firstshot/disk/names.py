@@ -15,21 +15,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-_SURROGATES = "\ud800-\udfff"
-_CONTROLS = (
-    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # escape sequences begin with one of these
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"  # and these reorder or hide text
-)
-_LINES = "\t\n\r\u2028\u2029"
+from firstshot.messages import BYTES, CONTROLS, LINES, SURROGATES, escape
+
 _AMBIGUOUS = r"|\\(?=x[0-9a-f]{2}|u[0-9a-f]{4})"
 
-_WRITTEN = re.compile(f"[{_SURROGATES}]{_AMBIGUOUS}")
-_CELL = re.compile(f"[{_SURROGATES}{_CONTROLS}]{_AMBIGUOUS}")
-_SHOWN = re.compile(f"[{_SURROGATES}{_CONTROLS}{_LINES}]{_AMBIGUOUS}")
-_UNPRINTABLE = re.compile(f"[{_SURROGATES}{_CONTROLS}{_LINES}]")
+_WRITTEN = re.compile(f"[{SURROGATES}]{_AMBIGUOUS}")
+_CELL = re.compile(f"[{SURROGATES}{CONTROLS}]{_AMBIGUOUS}")
+_SHOWN = re.compile(f"[{SURROGATES}{CONTROLS}{LINES}]{_AMBIGUOUS}")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4}))")
-_BYTES = 0xDC00
-"""Python gives the byte 0xHH of a name that is not UTF-8 as the character U+DCHH."""
 
 Cell: TypeAlias = str | int | float | None
 
@@ -40,7 +33,7 @@ def write_name(name: str) -> str:
     >>> write_name("two\nlines.wav") == "two\nlines.wav", write_name("caf\udce9.wav")
     (True, 'caf\\xe9.wav')
     """
-    return _WRITTEN.sub(_escape, name)
+    return _WRITTEN.sub(escape, name)
 
 
 def cell_name(name: str) -> str:
@@ -49,7 +42,7 @@ def cell_name(name: str) -> str:
     >>> cell_name("two\nlines.wav") == "two\nlines.wav", cell_name("\x1b[31mred.wav")
     (True, '\\x1b[31mred.wav')
     """
-    return _CELL.sub(_escape, name)
+    return _CELL.sub(escape, name)
 
 
 def show_name(name: str) -> str:
@@ -58,18 +51,7 @@ def show_name(name: str) -> str:
     >>> show_name("two\nlines.wav"), show_name("a\u202egpj.wav"), show_name(r"C:\x41.wav")
     ('two\\x0alines.wav', 'a\\u202egpj.wav', 'C:\\x5cx41.wav')
     """
-    return _SHOWN.sub(_escape, name)
-
-
-def show_text(text: str) -> str:
-    r"""Make a sentence with names in it one line that does nothing to a terminal.
-
-    Backslashes stay as they are, since a sentence may hold escapes already.
-
-    >>> show_text("two\nlines.wav: is \x1b[1mempty")
-    'two\\x0alines.wav: is \\x1b[1mempty'
-    """
-    return _UNPRINTABLE.sub(_escape, text)
+    return _SHOWN.sub(escape, name)
 
 
 def read_name(text: str) -> str:
@@ -108,15 +90,6 @@ def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
     return text.getvalue()
 
 
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    if _BYTES + 0x80 <= code <= _BYTES + 0xFF:
-        return f"\\x{code - _BYTES:02x}"
-    return f"\\u{code:04x}"
-
-
 def _unescape(match: re.Match[str]) -> str:
     code = int(match[1] or match[2], 16)
-    return chr(code + _BYTES if match[1] and code >= 0x80 else code)
+    return chr(code + BYTES if match[1] and code >= 0x80 else code)

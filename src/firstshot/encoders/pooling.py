@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
 
-POOLINGS = ("temporal", "spectral", "all")
+_AXES: dict[str, int | tuple[int, ...]] = {"temporal": 1, "spectral": 2, "all": (1, 2)}
+POOLINGS = tuple(_AXES)
 
 
 def pool(tokens: NDArray[np.float32], pooling: str = "temporal") -> NDArray[np.float32]:
@@ -27,15 +28,15 @@ def pool(tokens: NDArray[np.float32], pooling: str = "temporal") -> NDArray[np.f
     >>> pool(tokens).tolist()
     [[3.0, 4.0, 5.0, 6.0, 7.0, 8.0]]
     """
-    if pooling == "temporal":
-        pooled = tokens.mean(axis=1)
-    elif pooling == "spectral":
-        pooled = tokens.mean(axis=2)
-    elif pooling == "all":
-        pooled = tokens.mean(axis=(1, 2))
-    else:
-        raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
+    check_pooling(pooling)
+    pooled = tokens.mean(axis=_AXES[pooling])
     return np.ascontiguousarray(pooled.reshape(len(tokens), -1), dtype=np.float32)
+
+
+def check_pooling(pooling: str) -> None:
+    """Raise `ParameterError` for a pooling that does not exist."""
+    if pooling not in POOLINGS:
+        raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
 
 
 def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int, ...]:
@@ -45,20 +46,20 @@ def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int
     (7, 12)
     """
     try:
-        asked_for = [operator.index(layer) for layer in layers]
+        numbers = [operator.index(layer) for layer in layers]
     except TypeError as error:
         raise ParameterError(
             f"layers {layers!r}: expected whole numbers in a list, as [7, 10] or [-1]"
         ) from error
-    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in asked_for)
-    for asked, layer in zip(asked_for, resolved, strict=True):
-        if asked == 0 or not 1 <= layer <= depth:
+    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in numbers)
+    for given, layer in zip(numbers, resolved, strict=True):
+        if given == 0 or not 1 <= layer <= depth:
             raise ParameterError(
-                f"layer {asked} does not exist: {encoder} has layers 1 to {depth}, "
+                f"layer {given} does not exist: {encoder} has layers 1 to {depth}, "
                 f"or -{depth} to -1 counted from the end"
             )
     if not resolved:
-        raise ParameterError(f"no layer was asked for; {encoder} has layers 1 to {depth}")
+        raise ParameterError(f"no layer was given; {encoder} has layers 1 to {depth}")
     if len(set(resolved)) < len(resolved):
         raise ParameterError(
             f"layers {list(layers)}: one of {encoder} is named twice; name it once"

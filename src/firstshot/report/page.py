@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from firstshot.disk.files import write_result
-from firstshot.disk.names import show_name, show_text
+from firstshot.disk.names import show_name
 from firstshot.errors import ParameterError
+from firstshot.messages import show_text
 from firstshot.report import example_plots
 from firstshot.report.table import (
     called_anomalous,

@@ -13,10 +13,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.report.svg import COLOURS, drawing, inline_svg
 from firstshot.report.table import percent
 from firstshot.results import SectionResult
-from firstshot.scoring.metrics import DOMAINS, roc_curve
+from firstshot.scoring.metrics import roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import is_whole
 
-DOMAINS = ("source", "target")
 _MIXED_NAME = re.compile(r"(?P<target>.+) \* [0-9.e-]+ \+ (?P<source>.+) \* [0-9.e-]+")
 _ROWS_AT_ONCE = 1024
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import LARGEST_SEED, check_whole, is_whole
 from firstshot.scoring.metrics import (
-    DOMAINS,
     EPSILON,
     OFFICIAL_METRICS,
     auc_of_counts,

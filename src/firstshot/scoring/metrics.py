@@ -23,9 +23,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
 
-DOMAINS = ("source", "target")
 OFFICIAL_METRICS = ("auc_source", "auc_target", "pauc")
 EPSILON = float(np.finfo(np.float64).eps)
 

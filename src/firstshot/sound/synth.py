@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import LARGEST_SEED, check_whole
 from firstshot.sound.synth_machines import SOUNDS, Run
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice, Signal, angle, band_noise, harmonics
-
-DOMAINS = ("source", "target")
 
 
 @dataclass(frozen=True)

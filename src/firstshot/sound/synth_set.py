@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.disk.files import write_result
+from firstshot.domains import DOMAINS
 from firstshot.errors import OutputError, ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import check_whole
-from firstshot.sound.synth import DOMAINS, FAULTS, MACHINES, check_seed, make_clip
+from firstshot.sound.synth import FAULTS, MACHINES, check_seed, make_clip
 from firstshot.sound.synth_parts import SAMPLE_RATE, Dice
 
 SECTION = "00"

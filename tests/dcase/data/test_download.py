@@ -169,12 +169,12 @@ def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm):
     else:
         clip.write_bytes(clip.read_bytes()[:50])
     told = []
-    assert bring(server, tmp_path, tell=told.append).fetched == ("dev_fan.zip",)
+    assert bring(server, tmp_path, report=told.append).fetched == ("dev_fan.zip",)
     assert tree(done.root) == expected
     assert "1 of" in told[0] or harm == "the folder is gone"
     assert "dev_fan.zip are gone or changed" in told[0]
     size = len(server.records[DEV]["dev_fan.zip"])
-    assert told[1] == f"{done.root}: archives to bring: 1, {size / 1e9:.3g} GB"
+    assert told[1] == f"{done.root}: archives to fetch: 1, {size / 1e9:.3g} GB"
 
 
 def test_a_kept_archive_repairs_the_folder_without_another_download(server, expected, tmp_path):
@@ -206,7 +206,7 @@ def test_a_wrong_archive_put_there_by_hand_is_fetched_anew(server, expected, tmp
     downloads.mkdir(parents=True)
     (downloads / "dev_fan.zip").write_bytes(b"old")
     told = []
-    done = bring(server, tmp_path, tell=told.append)
+    done = bring(server, tmp_path, report=told.append)
     assert tree(done.root) == expected
     assert "not the file that the record lists" in told[-1]
 
@@ -270,7 +270,7 @@ def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, 
         Fault(status=206, body=b"wrong"),
     ]
     told = []
-    assert tree(bring(server, tmp_path, tell=told.append).root) == expected
+    assert tree(bring(server, tmp_path, report=told.append).root) == expected
     assert "sent bytes from 5 on instead of 1000" in told[2]
     assert "does not say which bytes it sends" in told[3]
     assert server.asked_for("content")[-1].range == "bytes=1000-"
@@ -331,7 +331,7 @@ def test_the_server_is_given_the_time_it_asks_for(server, expected, tmp_path, st
     server.faults[path] = [Fault(status=status, headers={"Retry-After": "1"})]
     told = []
     begun = time.monotonic()
-    done = bring(server, tmp_path, tell=told.append)
+    done = bring(server, tmp_path, report=told.append)
     assert time.monotonic() - begun >= 1
     assert tree(done.root) == expected
     assert f"(HTTP {status}); trying again in 1 s" in "".join(told)
@@ -561,9 +561,9 @@ def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path):
     first = threading.Thread(target=lambda: bring(server, tmp_path, progress=slow))
     first.start()
     assert reached.wait(5)
-    done.append(bring(server, tmp_path, tell=told.append))
+    done.append(bring(server, tmp_path, report=told.append))
     first.join()
-    assert "another process is at work on it" in told[-1]
+    assert "another process works on it" in told[-1]
     assert done[0].fetched == ()
     assert tree(tmp_path / "dcase2025t2") == expected
 
@@ -610,7 +610,7 @@ def test_in_a_terminal_the_command_draws_bytes_and_lines_beside_them(server, tmp
                 drawn += chunk
     os.close(ours)
     assert child.returncode == 0, drawn.decode()
-    assert b"archives to bring: 1" in drawn
+    assert b"archives to fetch: 1" in drawn
     assert b"trying again in 0 s" in drawn
     assert b"dev_fan.zip (1 of 1)" in drawn
     assert b"MB" in drawn

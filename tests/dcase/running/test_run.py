@@ -137,7 +137,9 @@ def test_without_a_store_the_numbers_are_the_same(run, synthetic, tmp_path):
     "name", ["none", "test_zscore", "domain_zscore", "local_density", "domain_local_density"]
 )
 def test_every_normaliser_runs_and_gives_scores_of_its_own(run, synthetic, store, tmp_path, name):
-    found = run_system(synthetic, EMBEDDED.with_normalizer(name), tmp_path / "out", store=store)
+    found = run_system(
+        synthetic, EMBEDDED.changed({"normalizer": name}), tmp_path / "out", store=store
+    )
     assert [result.name for result in found.results] == SECTIONS
     for result, default in zip(found.results, run[1].results, strict=True):
         assert np.isfinite(result.scores).all()
@@ -387,7 +389,7 @@ def test_a_failing_page_names_the_clip(copied, store, tmp_path, monkeypatch):
             raise SoundError(f"{gone}: does not exist")
         return np.zeros(1600, np.float32)
 
-    monkeypatch.setattr("firstshot.dcase.running.section._hear", vanish)
+    monkeypatch.setattr("firstshot.dcase.running.section._read_waveform", vanish)
     found = run_system(copied, EMBEDDED, tmp_path / "out", store=store)
     assert str(gone) in found.failures["SynthFan_section_00"]
     assert [result.machine for result in found.results] == ["SynthValve"]

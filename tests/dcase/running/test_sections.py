@@ -70,7 +70,7 @@ def test_the_packaged_baselines_are_as_released() -> None:
 
 def test_a_baseline_has_no_normaliser() -> None:
     with pytest.raises(ParameterError, match="has none; leave it out"):
-        QUICK.with_normalizer("none")
+        QUICK.changed({"normalizer": "none"})
 
 
 def _two_encoders(second: str) -> System:

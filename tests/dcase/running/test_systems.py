@@ -10,8 +10,8 @@ import pytest
 
 from firstshot.complexity import SYSTEM_ENCODERS, total
 from firstshot.dcase.running.system import list_systems, load_system
-from firstshot.encoders.specs.geometry import GEOMETRIES
-from firstshot.scoring.normalizers import DEFAULTS
+from firstshot.encoders.specs import SPECS
+from firstshot.scoring.normalizers import default_parameters
 from firstshot.sound.audio import LengthPolicy
 
 GENREP = ("system1", "system2", "system3", "system4")
@@ -47,14 +47,14 @@ def test_a_system_runs_the_encoders_whose_costs_the_report_prints(name):
 def test_normalisers_and_numbers_of_neighbours_are_the_reports(name, normalizer, settings):
     system = load_system(name)
     assert (system.normalizer, system.normalizer_settings) == (normalizer, settings)
-    assert system.normalizer_settings == DEFAULTS[normalizer]
+    assert system.normalizer_settings == default_parameters(normalizer)
     assert not system.memmixup
 
 
 @pytest.mark.parametrize("name", GENREP)
 def test_layers_are_the_last_two_or_seven_and_ten(name):
     for choice in load_system(name).encoders:
-        depth = GEOMETRIES[choice.name].depth
+        depth = SPECS[choice.name].depth
         last = name in ("system1", "system2") or choice.name == "eat_large"
         assert choice.layers == ((depth - 1, depth) if last else (7, 10))
 

@@ -37,6 +37,10 @@ def noise(seed=0, samples=3200):
     return 0.1 * np.random.default_rng(seed).standard_normal(samples)
 
 
+def sounds(count, first=0):
+    return [(noise(first + i), RATE) for i in range(count)]
+
+
 def clips_of(count, samples=3200):
     return [Clip(str(i), noise(i, samples)) for i in range(count)]
 
@@ -93,19 +97,19 @@ class Shared(Watched):
         return nullcontext(lambda: None)
 
 
-def torch_encoder():
+def small_eat():
     torch = pytest.importorskip("torch")
-    from firstshot.encoders.models.eat import EatSpec
-    from firstshot.encoders.specs.geometry import EatGeometry
-    from firstshot.encoders.torch_encoder import TorchEncoder
+    from firstshot.encoders.models import build
+    from firstshot.encoders.runtimes.torch import torch_encoder
+    from firstshot.encoders.specs.eat import EatGeometry, EatSpec
 
     geometry = EatGeometry(dim=48, heads=4, depth=2, least_frames=16)
     spec = EatSpec("eat", geometry, default_layers=(1, 2))
     torch.manual_seed(0)
-    return TorchEncoder(spec, spec.build(), weights_hash="made up")
+    return torch_encoder(spec, build(spec), weights_hash="made up")
 
 
-@pytest.mark.parametrize("make", [LogMel, torch_encoder, Watched], ids=["logmel", "torch", "plain"])
+@pytest.mark.parametrize("make", [LogMel, small_eat, Watched], ids=["logmel", "torch", "plain"])
 @pytest.mark.parametrize("length", ["native", "windows:0.5:0.3"])
 def test_every_number_of_workers_gives_the_same_bits(make, length):
     settings = make_embedding_settings(make(), length=length)
@@ -120,7 +124,7 @@ def test_every_number_of_workers_gives_the_same_bits(make, length):
 
 
 def test_scores_thresholds_and_explanations_are_the_same_bits_too():
-    normal, today = [noise(i) for i in range(20)], [noise(100 + i) for i in range(9)]
+    normal, today = sounds(20), sounds(9, 100)
     alone, many = (Detector().fit(normal, workers=workers) for workers in (1, 4))
     assert alone.threshold_ == many.threshold_
     assert np.array_equal(alone.score(today, workers=1), many.score(today, workers=3))
@@ -136,7 +140,7 @@ def test_how_many_workers_there_were_is_in_no_detector_file(tmp_path):
     files = []
     for workers in (1, 3):
         path = tmp_path / f"{workers}.firstshot"
-        Detector().fit([noise(i) for i in range(20)], workers=workers).save(path)
+        Detector().fit(sounds(20), workers=workers).save(path)
         with zipfile.ZipFile(path) as file:
             files.append({name: file.read(name) for name in file.namelist()})
     assert files[0] == files[1]
@@ -342,8 +346,8 @@ def test_warnings_are_told_in_the_callers_thread_in_the_order_of_the_clips():
 
 def test_torch_computes_with_its_share_of_threads_and_has_them_back():
     torch = pytest.importorskip("torch")
-    encoder, shares, before = torch_encoder(), set(), torch.get_num_threads()
-    real = encoder.module.tokens_by_layer
+    encoder, shares, before = small_eat(), set(), torch.get_num_threads()
+    real = encoder.network.module.tokens_by_layer
 
     def watched(*arguments):
         shares.add(
@@ -351,7 +355,7 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
         )
         return real(*arguments)
 
-    encoder.module.tokens_by_layer = watched
+    encoder.network.module.tokens_by_layer = watched
     try:
         torch.set_num_threads(4)
         for workers in (2, 3, 8, 1):
@@ -369,15 +373,15 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
 
 
 def test_scores_make_no_spectra_that_nobody_looks_at(monkeypatch):
-    detector = Detector(Shared()).fit([noise(i) for i in range(20)])
+    detector = Detector(Shared()).fit(sounds(20))
     made = []
     monkeypatch.setattr(batch_embedder, "LOGMEL", type("Deaf", (), {"embed": made.append}))
     monkeypatch.setattr(batch_embedder.LOGMEL, "fingerprint", "", raising=False)
-    detector.score([noise(100)])
-    detector.predict([noise(100)])
+    detector.score(sounds(1, 100))
+    detector.predict(sounds(1, 100))
     assert not made
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_refused():
     with pytest.raises(ParameterError, match="workers 0: expected at least one"):
-        Detector().fit([noise(i) for i in range(12)], workers=0)
+        Detector().fit(sounds(12), workers=0)

@@ -17,12 +17,12 @@ from firstshot.detector import Detector
 from firstshot.detector.file import read_detector_file, write_detector_file
 from firstshot.errors import DetectorFileError, FirstshotError, FirstshotWarning
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent.parent / "files"
 CLIP = np.random.default_rng(0).random(4800) - 0.5
 
 
 def sounds(count, first=0):
-    return [np.random.default_rng(first + i).random(4800) - 0.5 for i in range(count)]
+    return [(np.random.default_rng(first + i).random(4800) - 0.5, 16000) for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def refused_or_sound(path, what):
     """Load and score; anything but an error in one line or finite numbers is a fault."""
     try:
         detector = Detector.load(path)
-        (score,) = detector.score([CLIP])
+        (score,) = detector.score(CLIP, sample_rate=16000)
     except FirstshotError as error:
         assert "\n" not in str(error), what
         assert len(str(error)) < 600, what
@@ -117,7 +117,7 @@ def test_every_wrong_value_in_a_manifest_is_refused_or_harmless(request, tmp_pat
         ("value", math.inf, "the number Infinity is not finite"),
         ("value", 1e300, "threshold 1e\\+300 lies outside of 0.2"),
         ("value", "0.5", "manifest.threshold.value is '0.5', expected a finite number"),
-        ("value", True, "manifest.threshold.value is true, expected a finite number"),
+        ("value", True, "manifest.threshold.value is True, expected a finite number"),
         ("clips", 11, "its threshold rests on 11 scores, and 16 are there"),
         ("false_alarm_rate", 1.5, "false_alarm_rate is 1.5, expected a number from 1e-12 to 1"),
         ("promise", "all is\nwell", "manifest.threshold.promise is .* expected text on one line"),

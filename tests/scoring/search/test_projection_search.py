@@ -8,7 +8,8 @@ import weakref
 import numpy as np
 import pytest
 
-from firstshot.scoring import progress, telling
+from firstshot import progress
+from firstshot.scoring import report_progress
 from firstshot.scoring.search import exact as neighbors
 from firstshot.scoring.search import index as index_module
 from firstshot.scoring.search import projection as sketch
@@ -168,7 +169,7 @@ def test_a_long_search_tells_its_progress_up_to_all_queries(monkeypatch, least):
     told = []
     members = make_points(like_embeddings(1, MEMBERS), "sqeuclidean")
     index = Index.of(members)
-    with telling(lambda *seen: told.append(seen)):
+    with report_progress(lambda *seen: told.append(seen)):
         neighbors.search(members, index, 1)
         neighbors.search(members.take(np.arange(10)), index, 1)  # too short to tell of
     neighbors.search(members, index, 1)  # nobody listens any more

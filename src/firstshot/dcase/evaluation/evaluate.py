@@ -32,13 +32,14 @@ from firstshot.dcase.evaluation.score_files import (
     read_decisions,
     read_scores,
 )
+from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.scoring.bootstrap import (
     LabelledScores,
     bootstrap_intervals,
     bootstrap_official_interval,
 )
-from firstshot.scoring.metrics import DOMAINS, harmonic_mean, section_metrics
+from firstshot.scoring.metrics import harmonic_mean, section_metrics
 
 # anomaly_score_fan_section_00_test.csv, ..._source_test.csv (2021), and the baseline's
 # anomaly_score_DCASE2024T2fan_section_00_test_seed13711_id(0_)_Eval.csv

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.dcase.data.clip_names import why_not_scored
+from firstshot.dcase.data.clip_names import check_machine, why_not_scored
 from firstshot.disk.files import write_result
 from firstshot.disk.listing import check_file
 from firstshot.disk.names import csv_text
@@ -31,7 +31,6 @@ from firstshot.errors import DatasetError, ParameterError
 SCORES = "anomaly_score"
 DECISIONS = "decision_result"
 _SECTION = re.compile(r"[0-9]{2}")
-_MACHINE = re.compile(r"[^\s/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,7 @@ def file_name(kind: str, machine: str, section: str) -> str:
         raise ParameterError(f"kind {kind!r} is not known; use {SCORES!r} or {DECISIONS!r}")
     if not _SECTION.fullmatch(section):
         raise ParameterError(f"section {section!r} must be two digits, as '00'")
-    if not _MACHINE.fullmatch(machine):
-        raise ParameterError(
-            f"machine {machine!r} must be a name without spaces, slashes and "
-            "control characters, in UTF-8"
-        )
+    check_machine(machine)
     return f"{kind}_{machine}_section_{section}_test.csv"
 
 

@@ -123,7 +123,13 @@ def claim_folder(folder: Path, identity: dict[str, Any], overwrite: bool = False
     found = _read_identity(folder / IDENTITY)
     identity = json.loads(json.dumps(identity))
     outputs = _outputs(folder)
-    if found is None and folder.is_dir():
+    damaged = _is_damaged(folder / IDENTITY) and _is_run(folder, outputs)
+    if damaged and outputs and not overwrite:
+        raise OutputError(
+            f"{folder}: its {IDENTITY} is damaged, so whose results these are cannot be told; "
+            "choose another folder, or add --overwrite to run anew"
+        )
+    if found is None and folder.is_dir() and not damaged:
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
             raise OutputError(
@@ -159,6 +165,23 @@ def _difference(found: Any, wanted: Any, place: str = "") -> str:
             if found.get(key) != wanted.get(key):
                 return _difference(found.get(key), wanted.get(key), f"{place} {key}".strip())
     return f"holds the results of another run ({place}: {found!r}, now {wanted!r})"
+
+
+def _is_damaged(path: Path) -> bool:
+    """Tell whether a file is there that is no JSON; another program's is."""
+    try:
+        read_json(path)
+    except ValueError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _is_run(folder: Path, outputs: list[Path]) -> bool:
+    """Tell whether a folder holds nothing but what a run writes."""
+    ours = {path.relative_to(folder).parts[0] for path in outputs} | {IDENTITY}
+    return all(path.name in ours or path.name[:1] == "." for path in folder.iterdir())
 
 
 def _outputs(folder: Path) -> list[Path]:

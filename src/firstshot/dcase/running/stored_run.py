@@ -22,9 +22,10 @@ from firstshot.dcase.evaluation.score_files import (
 from firstshot.dcase.running.run_folder import IDENTITY, RESULTS
 from firstshot.dcase.running.system import make_system
 from firstshot.disk.caches import digest_of_json
-from firstshot.disk.documents import Table, read_json, shown
+from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
 from firstshot.errors import DatasetError
+from firstshot.messages import shown_value
 from firstshot.report.table import METRIC_COLUMNS
 from firstshot.results import Interval
 
@@ -129,7 +130,9 @@ def _read_json(path: Path) -> Table:
     try:
         return Table.of(read_json(path))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); start the run again") from error
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); start the run again with --overwrite"
+        ) from error
 
 
 def _check_digest(results: Table) -> None:
@@ -142,7 +145,7 @@ def _check_digest(results: Table) -> None:
 def _section(name: str, entry: Table) -> StoredSection:
     machine, _, section = name.rpartition("_section_")
     if not machine or not name.isprintable() or {"/", "\\"} & set(name):
-        raise ValueError(f"{shown(name)} names no section")
+        raise ValueError(f"{shown_value(name)} names no section")
     intervals = entry.table("intervals").tables() if "intervals" in entry else {}
     return StoredSection(
         machine=machine,

@@ -20,7 +20,7 @@ from typing import Any
 from firstshot.complexity import AUTOENCODER, TEN_SECONDS, Complexity, complexity
 from firstshot.dcase.running.stored_run import StoredRun
 from firstshot.encoders import load_encoder
-from firstshot.encoders.specs.geometry import GEOMETRIES
+from firstshot.encoders.specs import SPECS
 from firstshot.errors import ParameterError
 
 LONGEST_ABBREVIATION = 10
@@ -91,7 +91,7 @@ def system_complexity(system: Mapping[str, Any]) -> Complexity:
 
 def _encoder_complexity(choice: Mapping[str, Any]) -> Complexity:
     name = str(choice["name"])
-    if name in GEOMETRIES:
+    if name in SPECS:
         return complexity(name)
     # The embedded encoder and plug-ins count themselves; neither says what attention adds.
     encoder = load_encoder(name, **dict(choice.get("settings") or {}))
@@ -157,7 +157,7 @@ def _description(system: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _datasets(system: Mapping[str, Any]) -> list[str]:
-    trained = [str(c["name"]) for c in system.get("encoders") or () if c["name"] in GEOMETRIES]
+    trained = [str(c["name"]) for c in system.get("encoders") or () if c["name"] in SPECS]
     return [f"training data of {name}" for name in trained]
 
 

@@ -83,7 +83,7 @@ class Grid:
         for encoder in self.encoders:
             name, _ = weights_of(encoder)
             if name in ENCODERS:
-                self.combinations(name, ENCODERS[name].geometry.depth)
+                self.combinations(name, ENCODERS[name].spec.depth)
             elif name == LogMel.name:
                 self.combinations(name, LogMel.depth)
         for normalizer, metric in product(self.normalizers, self.metrics):

@@ -19,16 +19,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot import __version__
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.sweeping.grid import Combination
-from firstshot.detector.embedding import Progress, embed_clips
+from firstshot.detector.embedding import embed_clips
 from firstshot.detector.embedding.settings import Clip, EmbeddingSettings
 from firstshot.errors import FirstshotError, keep_warnings
+from firstshot.progress import Progress
 from firstshot.scoring.metrics import OFFICIAL_METRICS, section_metrics
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
 from firstshot.store import EmbeddingStore
+from firstshot.version import __version__
 
 Outcome: TypeAlias = dict[str, float] | str
 """AUC source, AUC target and pAUC as fractions of 1, or what is wrong with the combination."""

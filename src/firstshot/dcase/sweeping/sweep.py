@@ -20,7 +20,6 @@ from firstshot.dcase.data.layout import MachineSection, read_layout
 from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
 from firstshot.dcase.sweeping.section import Outcome, hear_section, score_combinations, section_key
 from firstshot.dcase.sweeping.table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
-from firstshot.detector.embedding import Progress
 from firstshot.detector.embedding.settings import EmbeddingSettings, make_embedding_settings
 from firstshot.disk.caches import pack_json, unpack_json, warn_of_damage
 from firstshot.disk.documents import Table, read_json
@@ -28,6 +27,7 @@ from firstshot.disk.files import check_not_read_only, without_links, write_resul
 from firstshot.disk.locks import hold_folder
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.ordered_threads import count_workers
+from firstshot.progress import Progress
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from math import ceil
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from firstshot.detector.embedding.settings import Clip, EmbeddingSettings
 from firstshot.encoders.protocol import Shareable
 from firstshot.errors import FirstshotError, ParameterError, warn
 from firstshot.ordered_threads import count_workers, in_order
+from firstshot.progress import Progress
 from firstshot.store import EmbeddingStore
 
 NAMED_AT_MOST = 5
@@ -34,9 +34,6 @@ CLIPS_AT_ONCE = 16
 """Clips in one call of an encoder that does not state its micro-batch."""
 AHEAD = 32
 """Clips begun after the one that is due next. Only their embeddings stay in memory."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (clips done, clips in all)."""
 
 
 def embed_clips(

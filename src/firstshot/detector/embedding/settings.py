@@ -110,8 +110,8 @@ def resolved_encoder_settings(
 ) -> dict[str, Any] | None:
     """Return an encoder's settings with the runtime that `auto` chose in place of `auto`."""
     chosen = {}
-    if hasattr(encoder, "precision"):
-        chosen = {"runtime": getattr(encoder, "runtime", None), "precision": encoder.precision}
+    if getattr(encoder, "runtime", "torch") != "torch":
+        chosen = {name: getattr(encoder, name) for name in ("runtime", "precision")}
     elif {"runtime", "precision"} & set(given or {}):
         chosen = {"runtime": "torch"}  # whatever was given led there
     # The number of cores belongs to the machine, and decides no number.

@@ -38,10 +38,11 @@ from numpy.typing import NDArray
 from firstshot.detector.file.mapped import is_mapped
 from firstshot.detector.file.members import MemberRow, members_from_csv, members_to_csv
 from firstshot.detector.file.tensors import pack, unpack
-from firstshot.disk.documents import parse_json, shown
+from firstshot.disk.documents import parse_json
 from firstshot.disk.files import write_result
 from firstshot.disk.listing import MISSING, why_no_file
 from firstshot.errors import DetectorFileError
+from firstshot.messages import shown_value
 
 SCHEMA = 2
 _BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"
@@ -167,8 +168,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
 def _check_schema(path: Path, schema: Any) -> None:
     if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
         raise DetectorFileError(
-            f"{path}: schema {shown(schema)} is newer than this firstshot reads ({SCHEMA}) or none "
-            "at all; update firstshot or fit anew"
+            f"{path}: schema {shown_value(schema)} is newer than this firstshot reads ({SCHEMA}) "
+            "or none at all; update firstshot or fit anew"
         )
 
 

@@ -6,26 +6,25 @@ Input: an ONNX model. Output: per output of the graph, a float32 array.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.runtimes.graph_names import INPUT
-from firstshot.errors import ParameterError, WeightsError
+from firstshot.encoders.runtimes.onnx_writer import INPUT
+from firstshot.errors import FirstshotError, ParameterError, WeightsError
+from firstshot.libraries import import_library
+from firstshot.messages import first_line
 
-INSTALL = "run `pip install 'firstshot[onnx]'`"
 
-
-class OnnxNetwork:
+class OnnxGraph:
     """A graph that ONNX Runtime runs; several threads may run it at once.
 
     Parameters
     ----------
     model : callable or Path
-        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+        A function that returns the bytes of an ONNX model, called once; or a file.
     precision : str
         `fp32`: on a processor, ONNX Runtime emulates the others.
     threads : int
@@ -33,8 +32,6 @@ class OnnxNetwork:
     runs : int
         Runs that may go on at once; each has `threads` divided by `runs`.
     """
-
-    runtime = "onnx"
 
     def __init__(
         self,
@@ -48,8 +45,7 @@ class OnnxNetwork:
                 f"precision {precision!r}: ONNX Runtime computes in fp32 on a processor and would "
                 "emulate it; choose fp32, or the runtime openvino or torch"
             )
-        onnxruntime = load_onnxruntime()
-        self.precision = precision
+        onnxruntime = import_library("onnxruntime", "the runtime onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, threads // runs)
         options.inter_op_num_threads = 1
@@ -64,7 +60,7 @@ class OnnxNetwork:
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except WeightsError:  # from writing the graph
+        except FirstshotError:  # from writing the graph
             raise
         except Exception as error:  # its own classes have no base but Exception
             place = str(model) if isinstance(model, Path) else "the graph"
@@ -84,18 +80,3 @@ class OnnxNetwork:
     def close(self) -> None:
         """Give the memory back."""
         self._session = None
-
-
-def load_onnxruntime() -> Any:
-    """Import ONNX Runtime, or raise WeightsError with what to install."""
-    try:
-        return import_module("onnxruntime")
-    except ImportError as error:
-        raise WeightsError(
-            f"the runtime onnx needs ONNX Runtime ({first_line(error)}); {INSTALL}"
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, 120 characters of it at most."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:120]

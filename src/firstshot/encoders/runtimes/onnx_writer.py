@@ -9,40 +9,34 @@ that Python computed from a length, such as positions and cuts. Operators are th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.runtimes.graph_names import INPUT
-from firstshot.errors import WeightsError
+from firstshot.libraries import import_library
 
 OPSET = 23
 IR_VERSION = 11
 TO_END = 2**31
+INPUT = "spectrogram"
+"""The graph's input, float32 (clips, frames, mels)."""
 
 Array = NDArray[Any]
 Weights = dict[str, NDArray[np.float32]]
 
 
 class Graph:
-    """Operators and constants as they are added; names of values are made up.
+    """An ONNX graph under construction; it names the values itself.
 
     Raises
     ------
-    WeightsError
-        onnx is missing.
+    MissingLibraryError
+        onnx is not installed.
     """
 
     def __init__(self, mels: int) -> None:
-        try:
-            onnx: Any = import_module("onnx")
-        except ImportError as error:
-            raise WeightsError(
-                f"writing an encoder as a graph needs onnx ({error}); run "
-                "`pip install 'firstshot[onnx]'`"
-            ) from error
+        onnx = import_library("onnx", "writing an encoder as a graph")
         self._onnx = onnx
         self._mels = mels
         # Everything is written into the model itself: its parts copy what they are made of, and
@@ -149,3 +143,12 @@ class Graph:
         graph.input.append(helper.make_tensor_value_info(INPUT, kind, given))
         data: bytes = self._model.SerializeToString()
         return data
+
+
+def output_name(layer: int) -> str:
+    """Return the name of a layer's output, float32 (clips, time, freq, dim).
+
+    >>> output_name(7)
+    'layer_7'
+    """
+    return f"layer_{layer}"

@@ -2,38 +2,37 @@
 
 Input: an ONNX model. Output: per output of the graph, a float32 array.
 
-Two of its defaults are wrong here and are always set. It computes in bf16 wherever the processor
-can, without saying so; and a precision that the processor lacks is replaced by another, equally
-silently: the precision is asked for, then read back. It pins its threads to cores, and processes
-that know nothing of each other to the same ones: pinning is off.
+Two of its defaults do not fit and are always set. By default it computes in bf16 wherever the
+processor can, and replaces a precision that the processor lacks, both without a message: here the
+precision is set and then read back. By default it pins its threads to cores, and two processes to
+the same cores: here pinning is off.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.runtimes.onnx import first_line
 from firstshot.errors import ParameterError, WeightsError
+from firstshot.libraries import import_library
+from firstshot.messages import first_line
 
-INSTALL = "run `pip install 'firstshot[openvino]'`"
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-class OpenVinoNetwork:
+class OpenVinoGraph:
     """A graph that OpenVINO runs; several threads may run it at once.
 
     Parameters
     ----------
     model : callable or Path
-        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+        A function that returns the bytes of an ONNX model, called once; or a file.
     precision : str
         `fp32`, or `fp16` or `bf16` where the processor computes in it.
     threads : int
@@ -49,8 +48,6 @@ class OpenVinoNetwork:
         OpenVINO is missing, or cannot run the graph.
     """
 
-    runtime = "openvino"
-
     def __init__(
         self,
         model: Callable[[], bytes] | Path,
@@ -58,8 +55,7 @@ class OpenVinoNetwork:
         threads: int = 1,
         runs: int = 1,
     ) -> None:
-        openvino = load_openvino()
-        self.precision = precision
+        openvino = _import_openvino()
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -98,15 +94,9 @@ class OpenVinoNetwork:
 
 def openvino_precisions() -> tuple[str, ...]:
     """Return the precisions that OpenVINO computes in on this processor."""
-    able = load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return tuple(name for name in _HINTS if name.upper() in able)
 
 
-def load_openvino() -> Any:
-    """Import OpenVINO, or raise WeightsError with what to install."""
-    try:
-        return import_module("openvino")
-    except ImportError as error:
-        raise WeightsError(
-            f"the runtime openvino needs OpenVINO ({first_line(error)}); {INSTALL}"
-        ) from error
+def _import_openvino() -> Any:
+    return import_library("openvino", "the runtime openvino")

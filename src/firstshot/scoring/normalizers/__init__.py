@@ -1,4 +1,4 @@
-"""One door to the five normalisers: a name, a metric and parameters become a normaliser.
+"""One door to the normalisers: a name, a metric and parameters become a normaliser.
 
 A normaliser takes the banks of the two domains and gives scores, float64, higher = more anomalous
 (the GenRep report's equations). Its name, metric, parameters and banks determine it fully, since
@@ -12,10 +12,14 @@ the same normaliser, bit for bit, without measuring again.
 | `domain_zscore` | eq. 3 | `k=1`, `own_std=False` |
 | `local_density` | eq. 4 | `k=16` |
 | `domain_local_density` | eq. 5 | `k_source=16`, `k_target=9` |
+
+A package adds a normaliser of its own by the entry point `firstshot.normalizers`: anything that is
+called with `metric` and parameters and gives a `Normalizer` that is `Restorable` too.
 """
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -23,12 +27,15 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.scoring.normalizers.distance_scores import NearestDistance, TransductiveZScore
+from firstshot.plugins import load_plugin, make_from_plugin, registered
+from firstshot.scoring.normalizers.base import BankArrays, BankNames, Scores, State
 from firstshot.scoring.normalizers.domain_zscore import DomainZScore
-from firstshot.scoring.normalizers.domains import BankArrays, BankNames, Scores
 from firstshot.scoring.normalizers.local_density import DomainLocalDensity, LocalDensity
-from firstshot.scoring.normalizers.states import State
+from firstshot.scoring.normalizers.nearest_distance import NearestDistance
+from firstshot.scoring.normalizers.test_zscore import TransductiveZScore
 from firstshot.scoring.search.vectors import check_metric
+
+ENTRY_POINT_GROUP = "firstshot.normalizers"
 
 
 @runtime_checkable
@@ -82,23 +89,26 @@ _CLASSES: dict[str, Any] = {
     )
 }
 NORMALIZERS = tuple(_CLASSES)
-DEFAULTS: dict[str, dict[str, int]] = {
-    "none": {"k": 1},
-    "test_zscore": {"k": 1},
-    "domain_zscore": {"k": 1, "own_std": False},
-    "local_density": {"k": 16},
-    "domain_local_density": {"k_source": 16, "k_target": 9},
-}
-"""Every normaliser's parameters with their default values."""
+"""The normalisers of this package; plug-ins are not among them."""
 
 
-def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: int) -> Normalizer:
+def list_normalizers() -> tuple[str, ...]:
+    """Return the names that `make_normalizer` knows: this package's, then plug-ins.
+
+    >>> list_normalizers()[:2]
+    ('none', 'test_zscore')
+    """
+    plugins = sorted(name for name in registered(ENTRY_POINT_GROUP) if name not in _CLASSES)
+    return (*NORMALIZERS, *plugins)
+
+
+def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: Any) -> Normalizer:
     """Return an unfitted normaliser.
 
     Parameters
     ----------
     name : str
-        `none`, `test_zscore`, `domain_zscore`, `local_density` or `domain_local_density`.
+        One of `list_normalizers()`.
     metric : str
         `sqeuclidean`, `euclidean` or `cosine`.
     **parameters
@@ -116,37 +126,54 @@ def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: int) -
     >>> normalizer.score([[5.0]]).round(3).tolist()
     [1.414]
     """
-    if name not in _CLASSES:
-        raise ParameterError(
-            f"normaliser {name!r} is not known; choose one of {', '.join(NORMALIZERS)}"
-        )
     check_metric(metric)
-    known = DEFAULTS[name]
+    known = default_parameters(name)
     for parameter, value in parameters.items():
         if parameter not in known:
             raise ParameterError(
-                f"{name} has no parameter {parameter!r}; it takes {', '.join(known)}"
+                f"{name} has no parameter {parameter!r}; it takes {', '.join(known) or 'none'}"
             )
         parameters[parameter] = _checked(parameter, value, known[parameter])
-    normalizer: Normalizer = _CLASSES[name](metric=metric, **parameters)
-    return normalizer
+    settings = {"metric": metric, **parameters}
+    if name in _CLASSES:
+        normalizer: Normalizer = _CLASSES[name](**settings)
+        return normalizer
+    plugin, told = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
+    made: Normalizer = make_from_plugin(plugin, told, settings, Restorable)
+    if not isinstance(made, Normalizer):
+        raise ParameterError(
+            f"{told} gives a {type(made).__name__}, which lacks members of "
+            "firstshot.scoring.normalizers.Normalizer"
+        )
+    return made
 
 
-def normalizer_parameters(normalizer: Normalizer) -> dict[str, int]:
-    """Return the parameters with which `make_normalizer` makes the same normaliser again.
+def default_parameters(name: str) -> dict[str, Any]:
+    """Return a normaliser's parameters besides the metric, with their default values.
 
-    >>> normalizer_parameters(make_normalizer("local_density", k=8))
-    {'k': 8}
+    >>> default_parameters("domain_local_density")
+    {'k_source': 16, 'k_target': 9}
     """
-    return {parameter: getattr(normalizer, parameter) for parameter in DEFAULTS[normalizer.name]}
+    if name in _CLASSES:
+        kind = _CLASSES[name]
+    elif name in registered(ENTRY_POINT_GROUP):
+        kind, _ = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
+    else:
+        raise ParameterError(
+            f"normaliser {name!r} is not known; choose one of {', '.join(list_normalizers())}"
+        )
+    signature = inspect.signature(kind).parameters.values()
+    return {p.name: p.default for p in signature if p.name != "metric"}
 
 
-def _checked(parameter: str, value: int, default: int) -> int:
+def _checked(parameter: str, value: Any, default: Any) -> Any:
     """Return the value, of the kind of its default, or refuse it."""
     if isinstance(default, bool):
         if value in (True, False):
             return bool(value)
         raise ParameterError(f"{parameter}={value!r} cannot be used; choose True or False")
+    if not isinstance(default, int):
+        return value  # of a plug-in, which checks it
     try:
         count = operator.index(value)
     except TypeError:

@@ -8,35 +8,30 @@ nearest members and the statistics those of the training clips' d inside their o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from firstshot.errors import DatasetError, warn
-from firstshot.scoring.normalizers.domains import (
-    BankArrays,
-    BankNames,
+from firstshot.scoring.normalizers.base import (
+    BankNormalizer,
     OwnNeighbors,
+    SavedState,
     Scores,
-    check_banks,
-    check_fitted,
     deviation_of,
-    domain_distances,
-    fit_indexes,
-    indexes_of,
+    distances_to_domains,
     left_out_distances,
-    per_domain,
-    smallest,
+    make_indexes,
 )
-from firstshot.scoring.normalizers.states import State, check_names, read_statistics
 from firstshot.scoring.search.index import Index
+from firstshot.scoring.search.vectors import Points
 
 
 @dataclass
-class DomainZScore:
+class DomainZScore(BankNormalizer):
     """`domain_zscore`: (d - mean of the domain) / deviation of the target (eq. 3).
 
     Mean and deviation are of the training clips' distances inside their domain, self excluded.
@@ -54,50 +49,35 @@ class DomainZScore:
     neighbors_: dict[str, OwnNeighbors] | None = field(init=False, repr=False)
     statistics_: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
-    def fit(self, banks: BankArrays, names: BankNames | None = None) -> DomainZScore:
-        """Hold the banks and measure (mean, deviation) per domain in `statistics_`."""
-        indexes = fit_indexes(self.name, banks, names, self.metric, self.k, others=1)
-        self.neighbors_ = {domain: OwnNeighbors.of(i, self.k) for domain, i in indexes.items()}
+    def _measure(self, banks: dict[str, Points]) -> None:
+        self.indexes_ = make_indexes(self.name, banks, self.k, others=1)
+        self.neighbors_ = self._own_neighbors()
         notes: set[str] = set()
-        self.statistics_ = _statistics(
-            {domain: _own_means(own) for domain, own in self.neighbors_.items()},
-            self.own_std,
-            notes,
-        )
-        _tell(notes, "")
-        self.indexes_ = indexes
-        return self
+        means = {domain: _own_means(own) for domain, own in self.neighbors_.items()}
+        self.statistics_ = _statistics(means, self.own_std, notes)
+        _warn_of(notes, "")
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return (mean, deviation) per domain that holds clips, float64 (2,)."""
-        check_fitted(self)
+    def _own_neighbors(self) -> dict[str, OwnNeighbors]:
+        return {domain: OwnNeighbors.of(i, self.k) for domain, i in self.indexes_.items()}
+
+    def _measured(self) -> dict[str, NDArray[Any]]:
         return {domain: np.array(values) for domain, values in self.statistics_.items()}
 
-    def restore(self, banks: BankArrays, state: State) -> DomainZScore:
-        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
-        checked = check_banks(banks, None, self.metric)
-        check_names(self.name, state, set(checked))
-        self.statistics_ = {domain: read_statistics(self.name, state, domain) for domain in checked}
-        self.indexes_ = indexes_of(checked)
+    def _restore(self, banks: dict[str, Points], state: SavedState) -> None:
+        state.only(set(banks))
+        self.statistics_ = {domain: state.statistics(domain) for domain in banks}
+        self.indexes_ = {domain: Index.of(points) for domain, points in banks.items()}
         self.neighbors_ = None
-        return self
 
-    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
-        """Return the scores of queries (q, values)."""
-        return smallest(self.domain_scores(Q, names))
-
-    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return each domain's term; `score` is their minimum."""
-        check_fitted(self)
-        terms = domain_distances(Q, names, self.indexes_, self.metric, self.k)
+    def _terms(self, queries: Points) -> dict[str, Scores]:
+        terms = distances_to_domains(queries, self.indexes_, self.k)
         return {domain: _standardise(d, self.statistics_[domain]) for domain, d in terms.items()}
 
-    def leave_one_out(self) -> dict[str, Scores]:
-        """Return every training clip's score had bank and statistics been made without it."""
-        check_fitted(self)
+    def _left_out(self) -> dict[str, Scores]:
+        """Bank and statistics are made without the clip."""
         terms = left_out_distances(self.indexes_, self.k)
         if self.neighbors_ is None:  # the statistics were read and not measured
-            self.neighbors_ = {d: OwnNeighbors.of(i, self.k) for d, i in self.indexes_.items()}
+            self.neighbors_ = self._own_neighbors()
         means = {domain: _own_means(own) for domain, own in self.neighbors_.items()}
         notes: set[str] = set()
         scores = {}
@@ -110,8 +90,8 @@ class DomainZScore:
                     for term, values in terms[domain].items()
                     if term in statistics
                 )
-        _tell(notes, "leave_one_out: ")
-        return per_domain(scores)
+        _warn_of(notes, "leave_one_out: ")
+        return scores
 
 
 def _own_means(own: OwnNeighbors) -> Scores:
@@ -182,6 +162,6 @@ def _standardise(d: Scores, statistics: tuple[float, float]) -> Scores:
     return (d - mean) / deviation
 
 
-def _tell(notes: set[str], prefix: str) -> None:
+def _warn_of(notes: set[str], prefix: str) -> None:
     for note in sorted(notes):
         warn(f"domain_zscore: {prefix}{note}")

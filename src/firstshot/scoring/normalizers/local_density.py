@@ -12,30 +12,25 @@ clip and its multiple too. Two different clips are the least that has a density.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from firstshot.errors import DatasetError, warn
-from firstshot.scoring.normalizers.domains import (
-    BankArrays,
-    BankNames,
+from firstshot.scoring.normalizers.base import (
+    BankNormalizer,
     OwnNeighbors,
+    SavedState,
     Scores,
-    check_banks,
-    check_fitted,
-    per_domain,
-    smallest,
     warn_few,
 )
-from firstshot.scoring.normalizers.states import State, check_names, read_copies, read_densities
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.rows import different_rows, gathered, joined, numbered, taken
-from firstshot.scoring.search.vectors import Points, first_copies, make_points
+from firstshot.scoring.search.vectors import Points, first_copies
 
 Kind = TypeVar("Kind", bound=np.generic)
 
@@ -67,11 +62,11 @@ class DenseBank:
         return cls(index, first, neighbors.counted.sum(axis=1), k, neighbors)
 
     @classmethod
-    def restore(cls, points: Points, k: int, name: str, what: str, state: State) -> DenseBank:
+    def restore(cls, points: Points, k: int, what: str, state: SavedState) -> DenseBank:
         """Take the densities of a `state`; `what` is the bank's name there too."""
-        first = read_copies(name, state, f"{what}.first", len(points))
-        different = different_rows(first, name, what)
-        density = read_densities(name, state, f"{what}.density", len(different))
+        first = state.copies(f"{what}.first", len(points))
+        different = different_rows(first, state.normalizer, what)
+        density = state.densities(f"{what}.density", len(different))
         return cls(Index.of(taken(points, different)), first, density, k)
 
     def left_out(self) -> Scores:
@@ -101,7 +96,7 @@ class DenseBank:
 
 
 @dataclass
-class LocalDensity:
+class LocalDensity(BankNormalizer):
     """`local_density`: densities from the joint bank of both domains (eq. 4).
 
     >>> banks = {"source": [[0.0], [1.0]], "target": [[4.0]]}
@@ -118,60 +113,45 @@ class LocalDensity:
     neighbors_: OwnNeighbors | None = field(init=False, repr=False)
     indexes_: dict[str, tuple[Index, NDArray[np.float64]]] = field(init=False, repr=False)
 
-    def fit(self, banks: BankArrays, names: BankNames | None = None) -> LocalDensity:
-        """Hold the banks and measure the densities."""
-        checked = check_banks(banks, names, self.metric)
-        joint = DenseBank.of(joined(checked), self.k, self.name, JOINT)
+    def _measure(self, banks: dict[str, Points]) -> None:
+        joint = DenseBank.of(joined(banks), self.k, self.name, JOINT)
         _warn_if_few(self.name, {"the joint bank": (joint, self.k)})
-        self._hold(checked, joint.first, joint.density, joint.neighbors)
-        return self
+        self._hold(banks, joint.first, joint.density, joint.neighbors)
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def _measured(self) -> dict[str, NDArray[Any]]:
         """Return densities (different,) and first copies' rows (clips,) of the joint bank."""
-        check_fitted(self)
         return {"first": self.first_, "density": self.density_}
 
-    def restore(self, banks: BankArrays, state: State) -> LocalDensity:
-        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
-        checked = check_banks(banks, None, self.metric)
-        check_names(self.name, state, {"first", "density"})
-        first = read_copies(self.name, state, "first", sum(map(len, checked.values())))
+    def _restore(self, banks: dict[str, Points], state: SavedState) -> None:
+        state.only({"first", "density"})
+        first = state.copies("first", sum(map(len, banks.values())))
         count = len(different_rows(first, self.name, JOINT))
-        density = read_densities(self.name, state, "density", count)
-        self._hold(checked, first, density, None)
-        return self
+        self._hold(banks, first, state.densities("density", count), None)
 
     def _hold(
         self,
-        checked: dict[str, Points],
+        banks: dict[str, Points],
         first: NDArray[np.int64],
         density: NDArray[np.float64],
         neighbors: OwnNeighbors | None,
     ) -> None:
-        self.banks_, self.first_, self.density_ = checked, first, density
+        self.banks_, self.first_, self.density_ = banks, first, density
         self.neighbors_, self.indexes_ = neighbors, {}
         different, (number, _) = different_rows(first, self.name, JOINT), numbered(first)
         for domain, numbers in self._split(number).items():
             chosen = np.unique(numbers)
-            index = Index.of(gathered(checked, different[chosen]))
+            index = Index.of(gathered(banks, different[chosen]))
             self.indexes_[domain] = (index, density[chosen])
 
-    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
-        """Return the scores of queries (q, values)."""
-        return smallest(self.domain_scores(Q, names))
-
-    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return the minimum over each domain's members; `score` is the minimum of both."""
-        check_fitted(self)
-        queries = make_points(Q, self.metric, "query", names)
+    def _terms(self, queries: Points) -> dict[str, Scores]:
+        """Return the minimum over each domain's members."""
         return {
             domain: search(queries, index, 1, scale=density)[0][:, 0]
             for domain, (index, density) in self.indexes_.items()
         }
 
-    def leave_one_out(self) -> dict[str, Scores]:
-        """Return every training clip's score had bank and densities been made without it."""
-        check_fitted(self)
+    def _left_out(self) -> dict[str, Scores]:
+        """Bank and densities are made without the clip."""
         different = different_rows(self.first_, self.name, JOINT)
         index = Index.of(gathered(self.banks_, different))
         joint = DenseBank(index, self.first_, self.density_, self.k, self.neighbors_)
@@ -181,7 +161,7 @@ class LocalDensity:
                 "leave_one_out of local_density needs at least 3 different clips in source and "
                 f"target together, got {len(index)}; add normal clips"
             )
-        return per_domain(self._split(scores))
+        return self._split(scores)
 
     def _split(self, values: NDArray[Kind]) -> dict[str, NDArray[Kind]]:
         """Split an array over the joint bank's clips by domain."""
@@ -190,7 +170,7 @@ class LocalDensity:
 
 
 @dataclass
-class DomainLocalDensity:
+class DomainLocalDensity(BankNormalizer):
     """`domain_local_density`: densities within each domain, K_s and K_t neighbours (eq. 5).
 
     `leave_one_out` of a domain of two different clips leaves one, which has no density: that clip
@@ -203,50 +183,37 @@ class DomainLocalDensity:
     k_target: int = 9
     banks_: dict[str, DenseBank] = field(init=False, repr=False)
 
-    def fit(self, banks: BankArrays, names: BankNames | None = None) -> DomainLocalDensity:
-        """Hold the banks and measure the densities."""
-        k, checked = self._k(), check_banks(banks, names, self.metric)
+    def _measure(self, banks: dict[str, Points]) -> None:
+        k = self._k()
         dense = {
             domain: DenseBank.of(points, k[domain], self.name, domain)
-            for domain, points in checked.items()
+            for domain, points in banks.items()
         }
         _warn_if_few(self.name, {domain: (bank, k[domain]) for domain, bank in dense.items()})
         self.banks_ = dense
-        return self
 
-    def state(self) -> dict[str, NDArray[Any]]:
+    def _measured(self) -> dict[str, NDArray[Any]]:
         """Return each domain's densities (different,) and first copies' rows (clips,)."""
-        check_fitted(self)
         firsts = {f"{domain}.first": bank.first for domain, bank in self.banks_.items()}
         return firsts | {f"{domain}.density": bank.density for domain, bank in self.banks_.items()}
 
-    def restore(self, banks: BankArrays, state: State) -> DomainLocalDensity:
-        """Hold the banks and the `state()` of a normaliser that was fitted on them."""
-        k, checked = self._k(), check_banks(banks, None, self.metric)
-        wanted = {f"{domain}.{what}" for domain in checked for what in ("first", "density")}
-        check_names(self.name, state, wanted)
+    def _restore(self, banks: dict[str, Points], state: SavedState) -> None:
+        k = self._k()
+        state.only({f"{domain}.{what}" for domain in banks for what in ("first", "density")})
         self.banks_ = {
-            domain: DenseBank.restore(points, k[domain], self.name, domain, state)
-            for domain, points in checked.items()
+            domain: DenseBank.restore(points, k[domain], domain, state)
+            for domain, points in banks.items()
         }
-        return self
 
-    def score(self, Q: ArrayLike, names: Sequence[str] | None = None) -> Scores:
-        """Return the scores of queries (q, values)."""
-        return smallest(self.domain_scores(Q, names))
-
-    def domain_scores(self, Q: ArrayLike, names: Sequence[str] | None = None) -> dict[str, Scores]:
-        """Return the minimum over each domain's members; `score` is the minimum of both."""
-        check_fitted(self)
-        queries = make_points(Q, self.metric, "query", names)
+    def _terms(self, queries: Points) -> dict[str, Scores]:
+        """Return the minimum over each domain's members."""
         return {
             domain: search(queries, bank.index, 1, scale=bank.density)[0][:, 0]
             for domain, bank in self.banks_.items()
         }
 
-    def leave_one_out(self) -> dict[str, Scores]:
-        """Return every training clip's score had bank and densities been made without it."""
-        check_fitted(self)
+    def _left_out(self) -> dict[str, Scores]:
+        """Bank and densities are made without the clip."""
         scores = {}
         for domain, bank in self.banks_.items():
             scores[domain] = bank.left_out()
@@ -267,7 +234,7 @@ class DomainLocalDensity:
                     f"{self.name}: leave_one_out: the {domain} holds 2 different clips, and the "
                     "one that is left has no density; the other domain alone scores the clip",
                 )
-        return per_domain(scores)
+        return scores
 
     def _k(self) -> dict[str, int]:
         return {"source": self.k_source, "target": self.k_target}

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.scoring.progress import Progress, listener_of
+from firstshot.progress import Progress, progress_of_search
 from firstshot.scoring.search.best_k import Best
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.product_search import screen
@@ -96,6 +96,8 @@ def distances(
 
     Slow beside `nearest` (no matrix product), but every value is exact; memory is bounded.
 
+    Examples
+    --------
     >>> [(i, d.tolist()) for i, d in distances([[0.0, 0.0]], [[3.0, 4.0]], "euclidean")]
     [(0, [5.0])]
     """
@@ -135,7 +137,7 @@ def search(
         Lowest number first among equal values; -1 where the value is inf.
     """
     check_dims(queries, index.points)
-    best, progress = Best.of(len(queries), k), listener_of(len(queries), len(index))
+    best, progress = Best.of(len(queries), k), progress_of_search(len(queries), len(index))
     rows, answered = np.arange(len(queries)), 0
     if index.sketch is not None:
         undecided = []

@@ -1,0 +1,7 @@
+"""The two conditions of a machine, in the words of the challenge.
+
+`source` are the usual conditions, of which there are many normal clips; `target` are new
+conditions, of which there are few. Wherever both appear, source comes first.
+"""
+
+DOMAINS = ("source", "target")
