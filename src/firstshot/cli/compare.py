@@ -30,7 +30,7 @@ def compare(
     page: Annotated[Path | None, typer.Option(help="Write the comparison here as a page.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Set runs beside the published results: differences in points, bootstrap intervals, readings.
+    """Compare runs with the published results: differences in points, intervals, assumptions.
 
     Example: firstshot dcase compare runs/dev-system4 --csv compare.csv --page compare.html
     """
@@ -72,10 +72,10 @@ def _print(comparison: Comparison) -> None:
         print_rows(("System", "From", "Official", "This run"), standings)
     for note in comparison.notes:
         say(f"note: {note}")
-    for text in comparison.departures:
+    for text in comparison.changed_settings:
         typer.echo(f"differs from the packaged {comparison.published}: {text}")
-    if comparison.readings:
-        typer.echo("readings of what the report leaves open:")
-    for reading in comparison.readings:
-        typer.echo(f"  {reading.setting}: {reading.reading} ({reading.silence})")
+    if comparison.assumptions:
+        typer.echo("assumptions, where the report does not specify a setting:")
+    for assumed in comparison.assumptions:
+        typer.echo(f"  {assumed.setting}: {assumed.value} ({assumed.reason})")
     typer.echo("")

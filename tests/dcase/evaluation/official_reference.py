@@ -87,7 +87,9 @@ def evaluate_file(truth: Path, name: str, scores: Path, decisions: Path) -> dict
         rows = sorted(read(truth / "ground_truth_domain" / name))
         domains = ["target" if row[1] == "1" else "source" for row in rows]
     found: dict[str, float] = {}
-    pauc = float(roc_auc_score(labels, values, max_fpr=0.1)) if anomalous else 0.0
+    if not 0 < len(anomalous) < len(labels):
+        raise ValueError("one class only")
+    pauc = float(roc_auc_score(labels, values, max_fpr=0.1))
     if of_year_2021 in ("source", "target"):
         found[f"pauc_{of_year_2021}"] = pauc
     else:

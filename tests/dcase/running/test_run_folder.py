@@ -213,7 +213,7 @@ def test_a_damaged_identity_is_replaced_where_asked_and_without_results_unasked(
     assert (tmp_path / "run.json").read_text() == whole
     (tmp_path / "results.csv").write_text("kept")
     (tmp_path / "run.json").write_text(whole[:40])
-    with pytest.raises(OutputError, match=r"run\.json is damaged.*add --overwrite to run anew"):
+    with pytest.raises(OutputError, match=r"run\.json is damaged.*--overwrite to start the run"):
         claim_folder(tmp_path, FIRST)
     assert claim_folder(tmp_path, FIRST, overwrite=True).stands
     (tmp_path / "thesis.txt").write_text("mine")
