@@ -41,17 +41,6 @@ class Note:
     comment: str
 
 
-@dataclass(frozen=True)
-class Label:
-    """The unique name of a submitted system, as ``Lastname_Institute_task2_1``."""
-
-    team: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.team}_task2_{self.number}"
-
-
 def check_team(team: str) -> str:
     """Return the team's name if a label and a folder can contain it.
 
@@ -100,13 +89,16 @@ def _encoder_complexity(choice: Mapping[str, Any]) -> Complexity:
 
 
 def meta_text(
-    label: Label, run: StoredRun, authors: Sequence[str], development: StoredRun | None
+    label: str, run: StoredRun, authors: Sequence[str], development: StoredRun | None
 ) -> str:
-    """Return the meta file of one system; `development` is a run with labels, if there is one."""
+    """Return the meta file of one system, ``label`` as Lastname_Institute_task2_1.
+
+    `development` is a run of the system with labels, if there is one.
+    """
     cost = system_complexity(run.system)
     content = {
         "submission": {
-            "label": str(label),
+            "label": label,
             "name": run.name,
             "abbreviation": Note(run.name[:LONGEST_ABBREVIATION], "10 characters at most"),
             "authors": [_author(name, first=not i) for i, name in enumerate(authors)]
