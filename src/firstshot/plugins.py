@@ -43,7 +43,8 @@ def load_plugin(group: str, what: str, name: str) -> tuple[Callable[..., Any], s
     if len(points) > 1:
         claims = " and ".join(point.value for point in points)
         raise ParameterError(f"{what} {name!r} is claimed by {claims}; uninstall one of them")
-    told = f"{what} {name!r}: its plug-in {points[0].value}"
+    package = f" of the package {points[0].dist.name}" if points[0].dist else ""
+    told = f"{what} {name!r}: its plug-in {points[0].value}{package}"
     try:
         return points[0].load(), told
     except (ImportError, AttributeError) as error:
