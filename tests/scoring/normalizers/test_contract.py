@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.errors import FirstshotWarning, NotFittedError, ParameterError
 from firstshot.scoring.normalizers import (
     NORMALIZERS,
     Normalizer,
@@ -177,7 +177,7 @@ def test_parameters_change_the_scores_and_unknown_ones_are_named(name):
 
 @every_normalizer
 def test_before_fit_there_is_nothing_to_score_with(name):
-    with pytest.raises(ParameterError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         make_normalizer(name).score(QUERIES)
 
 
