@@ -26,7 +26,7 @@ from pydantic import (
 from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
-from firstshot.detector.settings import settled
+from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
@@ -147,10 +147,13 @@ class System(_Strict):
                 choices.append(choice)
                 continue
             detector = self.detector(choice)
-            encoder: Any = detector.hear().encoder
+            encoder: Any = detector.embedding_settings().encoder
             if hasattr(encoder, "compile"):  # refuses a runtime that cannot run it
-                encoder.compile(detector.hear().layers)
-            found = {**choice.settings, **(settled(encoder, choice.settings) or {})}
+                encoder.compile(detector.embedding_settings().layers)
+            found = {
+                **choice.settings,
+                **(resolved_encoder_settings(encoder, choice.settings) or {}),
+            }
             choices.append(choice.model_copy(update={"settings": found}))
             if getattr(encoder, "reason", ""):
                 picked.append(f"{choice.name}: {encoder.reason}")
