@@ -30,7 +30,7 @@ import numpy as np
 import reference_style
 import torch
 
-from firstshot.deploy.benchmark import made_up_encoder
+from firstshot.deploy.benchmark import random_encoder
 from firstshot.deploy.timing import matrix_peak
 from firstshot.encoders.runtimes.compile import compile_graph
 from firstshot.encoders.runtimes.openvino import openvino_precisions
@@ -79,7 +79,7 @@ def noise() -> Any:
 
 def print_networks(name: str, threads: int, rounds: int) -> None:
     """Print a row for every way to run one encoder's network."""
-    encoder: Any = made_up_encoder(name)
+    encoder: Any = random_encoder(name)
     spectrogram = encoder.spec.front_end(noise())[None]
     layers = encoder.default_layers
     ways: Ways = {
@@ -101,7 +101,7 @@ def print_networks(name: str, threads: int, rounds: int) -> None:
 
 def print_latency(name: str, threads: int, rounds: int) -> None:
     """Print median and 99th percentile of the wait for one clip, waveform to embedding."""
-    encoder: Any = made_up_encoder(name)
+    encoder: Any = random_encoder(name)
     waveform, layers = noise(), encoder.default_layers
     ways: Ways = {"torch fp32": partial(encoder.embed, waveform[None], RATE, layers)}
     if name.startswith("ced"):  # the style's front-end is CED's

@@ -61,7 +61,7 @@ FRACTIONS = {
     "learning rate": lambda x: TrainingSettings(learning_rate=x),
     "validation share": lambda x: TrainingSettings(validation_share=x),
     "false-alarm rate": lambda x: fit_threshold(range(1, 40), "quantile", x),
-    "false-alarm rate of a detector": lambda x: Detector(false_alarm_rate=x).hear(),
+    "false-alarm rate of a detector": lambda x: Detector(false_alarm_rate=x).embedding_settings(),
     "level": lambda x: bootstrap_intervals([0, 1], [0, 1], level=x),
     "severity": lambda x: synthesize("SynthFan", "imbalance", severity=x),
     "seconds": lambda x: synthesize("SynthFan", seconds=x),

@@ -25,13 +25,13 @@ from firstshot.errors import (
     SoundError,
     WeightsError,
 )
+from firstshot.version import __version__
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector, Ensemble
     from firstshot.encoders import list_encoders, load_encoder
     from firstshot.results import Result
 
-__version__ = "0.1.0"
 __all__ = [
     "DatasetError",
     "Detector",

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from firstshot.detector import Detector, Ensemble
-from firstshot.detector.hearing import Clip
+from firstshot.detector.embedding import Clip
 from firstshot.detector.sources import find_clips, is_one_clip, list_clips
 from firstshot.disk import listing
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError, SoundError
@@ -245,6 +245,7 @@ def test_an_open_file_is_checked_as_a_file_is(tmp_path):
         ([3.5], "3.5 is a float"),
         ((16000, np.zeros(3200)), "16000 is a int"),
         ([{"path": "a.wav"}], "is a dict"),
+        ({"path": "a.wav"}, "{'path': 'a.wav'} is a dict"),
     ],
 )
 def test_what_is_no_source_is_refused_by_its_name(thing, named):
@@ -259,3 +260,13 @@ def test_an_ensemble_goes_through_open_files_and_iterators_once(tmp_path):
     ensemble = Ensemble([Detector(layers=[1]), Detector(layers=[2])]).fit(iter(files))
     again = Ensemble([Detector(layers=[1]), Detector(layers=[2])]).fit(paths)
     assert np.array_equal(ensemble.training_scores_, again.training_scores_)
+
+
+@pytest.mark.parametrize("rate", [0, -16000, float("nan"), "16000", True])
+def test_a_rate_that_is_none_is_refused_by_its_name(rate):
+    with pytest.raises(
+        ParameterError, match=r"^sample_rate .*: expected a number from 1 to 1e\+09"
+    ):
+        list_clips(noise(), rate)
+    with pytest.raises(ParameterError, match=r"^sample_rate"):
+        Detector(sample_rate=rate).fit([noise(i) for i in range(9)])

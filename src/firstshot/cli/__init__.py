@@ -16,13 +16,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firstshot import __version__
 from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
 from firstshot.cli.notices import set_level, show_notices
 from firstshot.cli.streams import drop_unwritten, prepare_streams
 from firstshot.cli.tables import say
 from firstshot.errors import FirstshotError, advice_on
 from firstshot.numbers import read_whole
+from firstshot.version import __version__
 
 PIPE_CLOSED = 128 + 13
 WIDEST = 9999

@@ -9,6 +9,7 @@ import typer
 
 from firstshot.cli.options import Overwrite
 from firstshot.cli.tables import print_rows, say
+from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:
     from firstshot.dcase.comparing.compare import Comparison
@@ -29,13 +30,15 @@ def compare(
     page: Annotated[Path | None, typer.Option(help="Write the comparison here as a page.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Set runs beside the published results: differences in points, bootstrap intervals, readings.
+    """Compare runs with the published results: differences in points, intervals, assumptions.
 
     Example: firstshot dcase compare runs/dev-system4 --csv compare.csv --page compare.html
     """
     from firstshot.dcase.comparing.compare import compare_runs
     from firstshot.disk.files import check_replaceable, write_result
 
+    if csv is not None and page is not None and csv.absolute() == page.absolute():
+        raise ParameterError(f"{csv}: named by --csv and by --page; give each a file of its own")
     if csv is not None:
         from firstshot.dcase.comparing.table import is_comparison_csv
 
@@ -69,10 +72,10 @@ def _print(comparison: Comparison) -> None:
         print_rows(("System", "From", "Official", "This run"), standings)
     for note in comparison.notes:
         say(f"note: {note}")
-    for text in comparison.departures:
+    for text in comparison.changed_settings:
         typer.echo(f"differs from the packaged {comparison.published}: {text}")
-    if comparison.readings:
-        typer.echo("readings of what the report leaves open:")
-    for reading in comparison.readings:
-        typer.echo(f"  {reading.setting}: {reading.reading} ({reading.silence})")
+    if comparison.assumptions:
+        typer.echo("assumptions, where the report does not specify a setting:")
+    for assumed in comparison.assumptions:
+        typer.echo(f"  {assumed.setting}: {assumed.value} ({assumed.reason})")
     typer.echo("")

@@ -82,6 +82,6 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
     except OSError as error:
         reason = f"{folder}: cannot be made ({error.strerror})"
     else:
-        return EmbeddingStore(folder)
+        return EmbeddingStore(folder, required=False)
     typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
     return None

@@ -76,12 +76,15 @@ class Setting:
 
 def read_layers(text: str) -> tuple[int, ...]:
     """Return the layers that a text such as `7,10` lists."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ParameterError(
-            f"layers {shown_value(text)}: expected numbers such as 7,10 or -2,-1"
-        ) from error
+    layers = []
+    for part in text.split(","):
+        number = read_whole(part.strip().removeprefix("-"))
+        if number is None:
+            raise ParameterError(
+                f"layers {shown_value(text)}: expected numbers such as 7,10 or -2,-1"
+            )
+        layers.append(-number if part.strip().startswith("-") else number)
+    return tuple(layers)
 
 
 def read_channel(text: str) -> Any:

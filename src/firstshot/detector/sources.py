@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -18,13 +18,14 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.hearing import Clip
+from firstshot.detector.embedding import Clip
 from firstshot.disk.listing import MISSING, Listing, is_folder, list_files, why_no_file
 from firstshot.errors import DatasetError, ParameterError, SoundError, warn
 from firstshot.messages import shown, shown_value
+from firstshot.numbers import check_number
 from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES, skipped_kinds
-from firstshot.sound.checks import SHORTEST_SECONDS
+from firstshot.sound.checks import HIGHEST_RATE, SHORTEST_SECONDS
 
 
 @runtime_checkable
@@ -83,11 +84,11 @@ def list_clips(sources: Sources, sample_rate: int | None = None, role: str = "cl
     DatasetError
         A path does not exist, a folder holds no audio or a sub-folder that cannot be listed, a clip
         is named twice, or something is no source.
-    ParameterError
-        An array comes without its rate.
-    SoundError
-        An open file cannot be read as sound.
+    ParameterError, SoundError
+        An array comes without its rate; an open file cannot be read as sound.
     """
+    if sample_rate is not None:
+        check_number("sample_rate", sample_rate, 1.0, HIGHEST_RATE)
     several = _several(sources, sample_rate)
     clips: list[Clip] = []
     count = 0
@@ -115,8 +116,7 @@ def find_clips(
 ) -> Found:
     """Turn one source into its clips; sub-folders that cannot be listed are faults beside them.
 
-    `index` names an array among several. Raises as `list_clips` where the source has no clip at
-    all.
+    `index` names an array among several. A source without any clip raises as in `list_clips`.
     """
     clip = _clip_of(source, index, sample_rate, role)
     if clip is not None:
@@ -169,9 +169,8 @@ def _with_rate(source: Any, sample_rate: int | None) -> tuple[NDArray[Any] | Non
 
 def _several(sources: Any, sample_rate: int | None) -> Iterable[Any] | None:
     """Return the sources that are given as one object, None where it is a single one."""
-    if isinstance(sources, (Clip, bytes)) or hasattr(sources, "read") or _is_pair(sources):
-        return None
-    if _path_of(sources) is not None:
+    single = isinstance(sources, (Clip, bytes, Mapping)) or hasattr(sources, "read")
+    if single or _is_pair(sources) or _path_of(sources) is not None:
         return None
     array = _as_array(sources)
     if array is None:

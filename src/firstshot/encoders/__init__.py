@@ -1,8 +1,8 @@
 """A waveform becomes layer outputs, layer outputs an embedding.
 
 `load_encoder(name)` finds the embedded default, the pre-trained encoders of the report, and any
-plug-in that an installed package registers under the entry point ``firstshot.encoders``. Nothing
-heavy is imported before an encoder that needs it is asked for.
+plug-in that an installed package registers under the entry point ``firstshot.encoders``. A heavy
+library is imported when an encoder that needs it is loaded.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def load_encoder(
     if record is None:
         given = {"weights": (weights, None), "device": (device, "cpu"), "dtype": (dtype, "float32")}
         # A plug-in needs to know of these only where a user asks for them.
-        asked = {key: value for key, (value, usual) in given.items() if value != usual}
-        return _load_registered(name, {**asked, **settings})
+        chosen = {key: value for key, (value, usual) in given.items() if value != usual}
+        return _load_registered(name, {**chosen, **settings})
     if name in registered():
         warn(
             f"a plug-in is called {name} like the encoder of firstshot, which is used; rename it",
@@ -126,7 +126,7 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
     except FirstshotError:
         raise
     except Exception as error:
-        # A plug-in may raise anything; it is its fault that is told of, not a fault of ours.
+        # A plug-in may raise anything; the message names the plug-in, not firstshot.
         raise ParameterError(
             f"encoder {name!r}: its plug-in {points[0].value} failed "
             f"({type(error).__name__}: {error})"

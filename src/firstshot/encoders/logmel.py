@@ -118,7 +118,7 @@ class LogMel:
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, 1, 48, 3 or 4) per layer asked for; None means both.
+        """Return one float32 array (clips, 1, 48, 3 or 4) per requested layer; None means both.
 
         Raises
         ------
@@ -127,8 +127,8 @@ class LogMel:
         ParameterError
             A layer does not exist.
         """
-        asked = range(1, self.depth + 1) if layers is None else layers
-        wanted = resolve_layers(asked, self.depth, self.name)
+        chosen = range(1, self.depth + 1) if layers is None else layers
+        wanted = resolve_layers(chosen, self.depth, self.name)
         clips = prepare_waveforms(
             waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
         )
@@ -147,7 +147,7 @@ class LogMel:
         layers: Sequence[int] | None = None,
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, 48 * 3 or 4) per layer asked for; None means layer 1."""
+        """Return one float32 array (clips, 48 * 3 or 4) per requested layer; None means layer 1."""
         wanted = self.default_layers if layers is None else layers
         outputs = self.layers(waveforms, sample_rate, wanted)
         return [pool(tokens, pooling) for tokens in outputs]
@@ -172,7 +172,7 @@ class LogMel:
         return np.stack(rows), np.array(levels, dtype=np.float32)
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
-        """Let several threads ask at once: each computes by itself, and nothing is shared."""
+        """Let several threads call at once: they share no state."""
         return nullcontext(lambda: None)
 
     def _frames(self, samples: int) -> int:

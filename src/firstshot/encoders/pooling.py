@@ -59,7 +59,7 @@ def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int
                 f"or -{depth} to -1 counted from the end"
             )
     if not resolved:
-        raise ParameterError(f"no layer was asked for; {encoder} has layers 1 to {depth}")
+        raise ParameterError(f"no layer was given; {encoder} has layers 1 to {depth}")
     if len(set(resolved)) < len(resolved):
         raise ParameterError(
             f"layers {list(layers)}: one of {encoder} is named twice; name it once"

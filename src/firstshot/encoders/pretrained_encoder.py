@@ -5,8 +5,8 @@ embeddings (clips, values), float32. The spec does the numpy part of a clip (fro
 network the rest. What is the same for all encoders is here: resampling, batches of clips of one
 length, choice of layers, pooling. Nothing here needs torch.
 
-Clips of one length are run a micro-batch at a time. A clip's numbers do not depend on the clips
-beside it, to the last bit where a micro-batch is one clip.
+Clips of one length are run a micro-batch at a time. A clip's numbers do not depend on the other
+clips; to the last bit this holds where a micro-batch is one clip.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Network(Protocol):
         ...
 
     def compile(self, layers: Layers) -> None:
-        """Get ready for these layers now, and not when they are first asked for."""
+        """Get ready for these layers now, not at their first use."""
         ...
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
-        """Let `workers` threads ask for tokens; see `firstshot.encoders.protocol.Shareable`."""
+        """Let `workers` threads call `tokens`; see `firstshot.encoders.protocol.Shareable`."""
         ...
 
 
@@ -75,7 +75,7 @@ class PretrainedEncoder:
     workers : int
         Micro-batches that `embed` works on at once, each in a thread.
     reason : str
-        Why this runtime and precision were picked, where `auto` was asked for.
+        Why this runtime and precision were picked, where `auto` chose them.
 
     Raises
     ------
@@ -161,7 +161,7 @@ class PretrainedEncoder:
         sample_rate: int = SAMPLE_RATE,
         layers: Sequence[int] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, time, freq, dim) per layer asked for; None means all.
+        """Return one float32 array (clips, time, freq, dim) per requested layer; None means all.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class PretrainedEncoder:
         layers: Sequence[int] | None = None,
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, values) per layer asked for; None means the defaults.
+        """Return one float32 array (clips, values) per requested layer; None means the defaults.
 
         Raises
         ------
@@ -224,11 +224,11 @@ class PretrainedEncoder:
         return [np.stack([row[clip] for clip in range(len(clips))]) for row in rows]
 
     def compile(self, layers: Layers) -> None:
-        """Get the network ready for these layers now, and not when they are first asked for."""
+        """Get the network ready for these layers now, not at their first use."""
         self.network.compile(layers)
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
-        """Let several threads ask at once; see `firstshot.encoders.protocol.Shareable`."""
+        """Let several threads call at once; see `firstshot.encoders.protocol.Shareable`."""
         return self.network.share(workers, clips)
 
     def _prepare(self, waveforms: Waveforms, sample_rate: int) -> list[NDArray[np.float32]]:

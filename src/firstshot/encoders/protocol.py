@@ -77,7 +77,7 @@ class Encoder(Protocol):
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, time, freq, dim) per layer asked for; None means all.
+        """Return one float32 array (clips, time, freq, dim) per requested layer; None means all.
 
         Clips of one call must share a grid here; `embed` takes clips of any lengths.
         """
@@ -90,7 +90,7 @@ class Encoder(Protocol):
         layers: Sequence[int] | None = None,
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, values) per layer asked for; None means the defaults."""
+        """Return one float32 array (clips, values) per requested layer; None means the defaults."""
         ...
 
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError, SoundError, warn
 from firstshot.memory import free_memory
+from firstshot.numbers import read_decimal
 from firstshot.sound.audio_file import Channel, Waveform, open_audio_file, pick_channel
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
 from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
@@ -248,12 +249,11 @@ class LengthPolicy:
     def parse(cls, text: str) -> LengthPolicy:
         """Read `native`, `fixed:10`, `windows:10` or `windows:10:5` (seconds, hop)."""
         kind, *numbers = text.split(":")
-        try:
-            values = [float(number) for number in numbers]
-        except ValueError as error:
+        values = [read_decimal(number) for number in numbers]
+        if None in values:
             raise ParameterError(
                 f"length policy {text!r}: expected native, fixed:SECONDS or windows:SECONDS[:HOP]"
-            ) from error
+            )
         if len(values) > {"native": 0, "fixed": 1}.get(kind, 2):
             raise ParameterError(f"length policy {text!r}: too many numbers")
         return cls(kind, *values)  # type: ignore[arg-type]

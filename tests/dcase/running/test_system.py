@@ -32,7 +32,7 @@ def test_a_copied_and_changed_file_is_a_system(tmp_path):
 def test_another_normaliser_comes_with_its_own_defaults():
     system = load_system("embedded").changed({"normalizer": "none"})
     assert (system.normalizer, system.normalizer_settings) == ("none", {})
-    assert system.detector(system.encoders[0]).hear().encoder.name == "logmel"
+    assert system.detector(system.encoders[0]).embedding_settings().encoder.name == "logmel"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_mistake_is_named_in_one_line_before_a_clip_is_read(tmp_path, old, new
     path.write_text(text.replace(old, new))
     with pytest.raises(FirstshotError) as caught:
         system = load_system(str(path))
-        system.detector(system.encoders[0]).hear()
+        system.detector(system.encoders[0]).embedding_settings()
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -145,7 +145,7 @@ def test_a_system_file_that_is_no_text_is_refused(tmp_path):
     [
         ('"domain_local_density"', '"domain_local_densty"', "normaliser 'domain_local_densty'"),
         ("k_source = 16", "k_source = -3", "k_source=-3"),
-        ('length = "native"', 'length = "fixed:-1"', "length policy fixed"),
+        ('length = "native"', 'length = "fixed:-1"', "length policy 'fixed:-1'"),
         ('length = "native"', "channel = true", "channel"),
         ('name = "embedded"', 'name = "../evil"', "name"),
     ],

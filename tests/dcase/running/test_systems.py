@@ -60,10 +60,10 @@ def test_layers_are_the_last_two_or_seven_and_ten(name):
 
 
 @pytest.mark.parametrize("name", GENREP)
-def test_clips_are_heard_for_ten_seconds_and_every_reading_is_marked(name):
+def test_clips_are_heard_for_ten_seconds_and_every_assumption_is_marked(name):
     system = load_system(name)
     assert LengthPolicy.parse(system.length) == LengthPolicy.parse("fixed:10")
-    marked = {line.split(" =")[0] for line in _text(name).splitlines() if "[reading]" in line}
+    marked = {line.split(" =")[0] for line in _text(name).splitlines() if "[assumed]" in line}
     assert {"pooling", "combine", "metric", "transform", "length", "threshold"} <= marked
 
 

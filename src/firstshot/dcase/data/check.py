@@ -66,21 +66,15 @@ class CheckReport:
         return bool(self.sections) and all(finding.level != "fault" for finding in self.findings)
 
     def table(self) -> list[tuple[str, ...]]:
-        """Header and a row of text per section, for any kind of table."""
+        """Return a header and a row of text per section."""
         return [_HEADER, *(_row(counts) for counts in self.sections)]
 
     def lines(self) -> list[str]:
-        """Write the whole report as plain text: aligned table, findings, verdict."""
-        rows = self.table()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        text += [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
-        tally = Counter(finding.level for finding in self.findings)
+        """Return the findings and the verdict as plain text, a line each."""
+        text = [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
+        counts = Counter(finding.level for finding in self.findings)
         verdict = "complete" if self.ok else "cannot be run as it is"
-        text.append(f"{self.root}: {verdict}; {tally['fault']} faults, {tally['odd']} oddities")
+        text.append(f"{self.root}: {verdict}; {counts['fault']} faults, {counts['odd']} oddities")
         return [show_text(line) for line in text]
 
 

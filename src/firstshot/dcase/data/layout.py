@@ -180,11 +180,6 @@ def scan_layout(root: Path, machines: Sequence[str] | None = None) -> Layout:
     return Layout(_group(clips), tuple(unused), tuple(empty))
 
 
-def find_machines(root: Path) -> list[Path]:
-    """Return the machine folders under a root: those with train/ or a test folder in them."""
-    return _find_folders(root)[0]
-
-
 def _find_folders(root: Path) -> tuple[list[Path], list[UnusedFile]]:
     """Find the machine folders, and the folders that could be one but cannot be used."""
     if not is_folder(root):

@@ -1,13 +1,13 @@
 """Scores and decisions of a section's clips become the challenge's CSV files, and are read back.
 
-``anomaly_score_<machine>_section_<SS>_test.csv`` holds a clip name and a score per row,
-``decision_result_<machine>_section_<SS>_test.csv`` a clip name and 0 (normal) or 1 (anomalous); no
-header. Scores are written with as many digits as a float64 needs to come back bit for bit. A clip
-whose name has a control character, a line break or bytes that are not UTF-8 is refused.
+``anomaly_score_<machine>_section_<SS>_test.csv`` has a clip name and a score per row,
+``decision_result_<machine>_section_<SS>_test.csv`` a clip name and 0 (normal) or 1 (anomalous);
+neither has a header. Scores have as many digits as a float64 needs to be read back bit for bit. A
+clip whose name has a control character, a line break or bytes that are not UTF-8 is refused.
 
-Reading is strict: the first fault is raised with the file, the row (counted from 1) and what is
-wrong. `lenient` admits what the official evaluator admits: further columns, decisions such as 1.0,
-and a clip name that comes twice.
+Reading is strict: the first fault is an error with the file, the row (counted from 1) and the
+fault. `lenient` accepts what the official evaluator accepts: further columns, decisions such as
+1.0, and a clip name that comes twice.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _read(path: Path, lenient: bool, decisions: bool) -> ClipTable:
 
 
 def _parse(text: str, where: str, number: int, lenient: bool, decisions: bool) -> float:
-    """Turn a cell into its value, or say what is wrong with it."""
+    """Return the value of a cell, or raise an error with its fault."""
     what = "decision" if decisions else "score"
     try:
         if "_" in text:  # Python reads 1_0 as 10; no CSV means that

@@ -13,11 +13,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
+from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
-from firstshot.detector.settings import settled
+from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
@@ -138,10 +147,13 @@ class System(_Strict):
                 choices.append(choice)
                 continue
             detector = self.detector(choice)
-            encoder: Any = detector.hear().encoder
+            encoder: Any = detector.embedding_settings().encoder
             if hasattr(encoder, "compile"):  # what cannot be run is refused here
-                encoder.compile(detector.hear().layers)
-            found = {**choice.settings, **(settled(encoder, choice.settings) or {})}
+                encoder.compile(detector.embedding_settings().layers)
+            found = {
+                **choice.settings,
+                **(resolved_encoder_settings(encoder, choice.settings) or {}),
+            }
             choices.append(choice.model_copy(update={"settings": found}))
             if getattr(encoder, "reason", ""):
                 picked.append(f"{choice.name}: {encoder.reason}")
@@ -151,18 +163,26 @@ class System(_Strict):
 class BaselineSystem(_Strict):
     """Everything that decides an autoencoder baseline.
 
-    `score` is `mse`, `mahala` (as released), `mahala_per_frame` (the task paper's equation 6) or
-    `mahala_per_frame_root`; `threshold` also takes `released`; one trial is trained per seed.
+    `autoencoder` names the score: `mse`, `mahala` (as released), `mahala_per_frame` (the task
+    paper's equation 6) or `mahala_per_frame_root`. `threshold` also takes `released`. Each seed
+    has one trial.
     """
 
     name: Name
     description: str = ""
-    autoencoder: Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
+    autoencoder: ScoreName
     seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = Field(SEEDS, min_length=1)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     channel: ChannelNumber | Literal["mean"] = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("give different numbers, one per trial")
+        return seeds
 
     def changed(self, settings: Mapping[str, Any]) -> BaselineSystem:
         """Return the baseline with another channel, threshold or rate; all else is refused."""

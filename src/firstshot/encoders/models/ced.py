@@ -4,7 +4,7 @@ Input: spectrograms (clips, frames, 64) of `specs.ced`, in dB. Output: per layer
 (clips, time, 4, dim). Source: CED (Dinkel et al. 2023), the published inference code, described.
 
 A spectrogram of more than 1012 frames is cut, after the batch norm, into pieces of 1012, the last
-one padded with zeros; pieces are encoded each by itself and their time steps concatenated. Unlike
+one padded with zeros; each piece is encoded alone, and their time steps are concatenated. Unlike
 the original, a batch never mixes pieces of different clips, and no full last piece is dropped.
 """
 

@@ -35,7 +35,7 @@ IGNORED = (
     "mask_token",
     "target_",
 )
-"""Starts of the names beside the backbone's that no embedding needs."""
+"""Starts of the names besides the backbone's that no embedding needs."""
 
 
 class M2d(nn.Module):

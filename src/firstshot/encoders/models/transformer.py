@@ -1,6 +1,6 @@
 """The pieces that every pre-trained encoder is built of: patches, attention, MLP, block, stack.
 
-Input: tokens (clips, tokens, dim). Output: tokens of the same shape after each layer asked for.
+Input: tokens (clips, tokens, dim). Output: tokens of the same shape after each requested layer.
 Source: the Transformer (Vaswani et al. 2017) as the published encoders have it. CED and M2D
 normalise before attention and MLP, EAT and SSLAM after; BEATs puts an attention of its own between
 the same norms. The names of the parameters are those of the published checkpoints.

@@ -1,9 +1,9 @@
 """What `auto` means: the runtime and precision that run an encoder fastest on this processor.
 
-Input: an encoder and what was asked for. Output: a `Choice`, with its reason in words. Candidates
-are the runtimes that are installed, in the precisions that the processor has instructions for; a
-probe of a second runs the encoder's first layer on ten seconds of noise by each in turn. A reduced
-precision must be faster by a fifth at least to be worth its error.
+Input: an encoder, a runtime and a precision, where `auto` leaves one open. Output: a `Choice` and
+its reason. Candidates are the installed runtimes, in the precisions that the processor has
+instructions for. A probe of a second runs the encoder's first layer on ten seconds of noise with
+each of them in turn. A reduced precision must be faster by a fifth at least to be worth its error.
 
 A choice decides an embedding's last digits, so it is made once: it is kept in the cache's
 `runtime_choices.json`, under the processor, the threads, the versions and the encoder's geometry.
@@ -63,7 +63,7 @@ def choose(
     threads: int = 1,
     layers: Sequence[int] | None = None,
 ) -> Choice:
-    """Return what to run the encoder by; `runtime` or `precision` may be settled already.
+    """Return the runtime and the precision for an encoder; one of them may be given.
 
     What computes one clip's `layers` (None: the default ones) otherwise than torch is not picked,
     see `firstshot.encoders.runtimes.check`; the only candidate is returned unchecked.
@@ -82,7 +82,7 @@ def choose(
             return choice
         candidates.remove(picked)
     (only,) = candidates
-    return Choice(*only, f"{' '.join(only)}: the only one here that can do what was asked")
+    return Choice(*only, f"{' '.join(only)}: the only one that is possible here")
 
 
 def _fastest(encoder: PretrainedEncoder, candidates: list[Candidate], threads: int) -> Choice:
@@ -116,7 +116,7 @@ def list_candidates(runtime: str, precision: str) -> list[Candidate]:
     )
     found = []
     for name in runtimes:
-        able = _able(name, asked=precision)
+        able = _able(name, precision)
         found += [(name, p) for p in able if precision in ("auto", p)]
     if not found:
         installed = ", ".join(name for name in PACKAGES if runtime_versions(name))
@@ -127,13 +127,13 @@ def list_candidates(runtime: str, precision: str) -> list[Candidate]:
     return found
 
 
-def _able(runtime: str, asked: str) -> tuple[str, ...]:
+def _able(runtime: str, wanted: str) -> tuple[str, ...]:
     if runtime == "openvino":
         from firstshot.encoders.runtimes.openvino import openvino_precisions
 
         return tuple(p for p in openvino_precisions() if p in native_precisions())
-    # torch on a processor gains nothing from less than fp32, but does what it is told to.
-    return ("fp32",) if runtime == "onnx" or asked == "auto" else (asked,)
+    # torch on a processor is no faster below fp32, so it runs there only at the user's wish.
+    return ("fp32",) if runtime == "onnx" or wanted == "auto" else (wanted,)
 
 
 def probe(
@@ -180,11 +180,11 @@ def pick(taken: Mapping[Candidate, float]) -> Choice:
     best = min(taken, key=lambda c: taken[c])
     chosen = best if taken[best] * WORTH_ITS_ERROR <= full[best_full] else best_full
     others = [c for c in taken if c != chosen]
-    beside = (
+    reference = (
         ("torch", "fp32") if ("torch", "fp32") in others else min(others, key=taken.__getitem__)
     )
-    ratio = taken[beside] / taken[chosen]
-    reason = f"{' '.join(chosen)}: {ratio:.1f} times as fast as {' '.join(beside)}"
+    ratio = taken[reference] / taken[chosen]
+    reason = f"{' '.join(chosen)}: {ratio:.1f} times as fast as {' '.join(reference)}"
     if best != chosen:
         gain = taken[chosen] / taken[best]
         reason += f" ({best[1]} by {best[0]} is {gain:.1f} times as fast as that)"

@@ -1,8 +1,8 @@
 """A torch network becomes a graph that OpenVINO or ONNX Runtime runs.
 
 Input: spectrograms (clips, frames, mels). Output: tokens (clips, time, freq, dim) of each layer. A
-graph gives the layers that it was made for and stops at the deepest. Where other layers are asked
-for, another graph is made, if there is a network to make it of. `CompiledNetwork` needs no torch.
+graph gives the layers that it was made for and stops at the deepest. A call for other layers makes
+another graph, if there is a network to make it of. `CompiledNetwork` needs no torch.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class CompiledNetwork:
     spec : Spec
         What network it is.
     compile_layers : callable
-        Given ascending layers and a number of runs, returns the graph with these outputs that is
-        run so often at once; called when they are first asked for. Graphs are kept one at a time.
+        Given ascending layers and a number of runs, returns the graph with these outputs for so
+        many runs at once. It is called at the first use of layers; one graph is kept at a time.
     runtime, precision : str
         What runs the graph, and what it computes in.
     runs : int
@@ -80,20 +80,20 @@ class CompiledNetwork:
     ) -> list[NDArray[np.float32]]:
         """Map spectrograms (clips, frames, mels) to tokens (clips, time, freq, dim) per layer."""
         made, graph = self._graph(layers)
-        with self._free:  # more runs than a graph was compiled for would only crowd the cores
+        with self._free:  # more runs than the graph was compiled for would compete for the cores
             by_piece = [graph.run(piece) for piece in _cut(spectrograms, self.spec)]
         joined = [np.concatenate(parts, axis=1) for parts in zip(*by_piece, strict=True)]
         return [joined[made.index(layer)] for layer in layers]
 
     def compile(self, layers: Layers) -> None:
-        """Make the graph for these layers now, not when they are first asked for."""
+        """Make the graph for these layers now, not at their first use."""
         self._graph(layers)
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
-        """Let several threads ask at once, each run by its share of the graph's threads.
+        """Let several threads call at once; each run gets its share of the graph's threads.
 
-        The graph is compiled anew for that where so many clips are worth the seconds. Where not,
-        runs wait for each other, and only what is around them goes on at once.
+        For enough clips the graph is compiled anew for so many runs. For fewer, one run waits for
+        the other, and only the front-end and the pooling go on at once.
         """
         if clips >= WORTH_COMPILING:
             self._runs = max(self._runs, workers)
@@ -120,7 +120,7 @@ def compiled_encoder(
     """Return the encoder of a compiled network; `settings` are those of `PretrainedEncoder`.
 
     `made_of` is the fingerprint of the encoder in torch; runtime and precision join it, so that no
-    bank made at one precision is silently used at another.
+    bank made at one precision is used at another.
     """
     decides = json.dumps([made_of, network.runtime, network.precision])
     fingerprint = hashlib.sha256(decides.encode()).hexdigest()

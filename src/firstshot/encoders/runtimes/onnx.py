@@ -24,7 +24,7 @@ class OnnxGraph:
     Parameters
     ----------
     model : callable or Path
-        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+        A function that returns the bytes of an ONNX model, called once; or a file.
     precision : str
         `fp32`: on a processor, ONNX Runtime emulates the others.
     threads : int

@@ -1,4 +1,4 @@
-"""Every pre-trained encoder as an ONNX graph that stops at the deepest layer asked for.
+"""Every pre-trained encoder as an ONNX graph that stops at the deepest requested layer.
 
 Input: an encoder's spec and its weights under the network's own names. Output: an ONNX model that
 maps a spectrogram (clips, frames, mels) to `layer_7` and so on, (clips, time, freq, dim) each, the

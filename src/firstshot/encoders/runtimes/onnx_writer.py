@@ -27,7 +27,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 class Graph:
-    """Operators and constants as they are added; names of values are made up.
+    """An ONNX graph under construction; it names the values itself.
 
     Raises
     ------

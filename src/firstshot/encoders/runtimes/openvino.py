@@ -2,10 +2,10 @@
 
 Input: an ONNX model. Output: per output of the graph, a float32 array.
 
-Two of its defaults are wrong here and are always set. It computes in bf16 wherever the processor
-can, without saying so; and a precision that the processor lacks is replaced by another, equally
-silently: the precision is asked for, then read back. It pins its threads to cores, and processes
-that know nothing of each other to the same ones: pinning is off.
+Two of its defaults do not fit and are always set. By default it computes in bf16 wherever the
+processor can, and replaces a precision that the processor lacks, both without a message: here the
+precision is set and then read back. By default it pins its threads to cores, and two processes to
+the same cores: here pinning is off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OpenVinoGraph:
     Parameters
     ----------
     model : callable or Path
-        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+        A function that returns the bytes of an ONNX model, called once; or a file.
     precision : str
         `fp32`, or `fp16` or `bf16` where the processor computes in it.
     threads : int

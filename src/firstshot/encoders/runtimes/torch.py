@@ -112,11 +112,11 @@ class TorchNetwork:
         return sum(values.numel() for values in self.module.parameters())
 
     def compile(self, layers: Layers) -> None:
-        """Do nothing: torch runs any layer at once."""
+        """Do nothing: torch needs no preparation."""
 
     @contextmanager
     def share(self, workers: int, clips: int) -> Iterator[Callable[[], object]]:
-        """Let several threads ask at once, each with its share of the threads that torch has.
+        """Let several threads call at once, each with its share of the threads that torch has.
 
         How many threads torch computes with is a thread's own setting. A thread that begins later
         starts with what was set last, so that is set back.

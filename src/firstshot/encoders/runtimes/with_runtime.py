@@ -4,7 +4,7 @@ Input: an encoder that torch runs, and what is to run it. Output: the encoder wi
 as far as the precision carries: embeddings differ from torch's in fp32 by a relative L2 of at most
 1e-6 in fp32, 1e-3 in fp16 and 1e-2 in bf16. One clip is compared before anything is used, see
 `firstshot.encoders.runtimes.check`. Runtime and precision are part of the fingerprint, so that no
-bank made at one precision is silently used at another.
+bank made at one precision is used at another.
 
 `auto` takes what is fastest here, by a probe of a second: see `firstshot.encoders.runtimes.auto`.
 """
@@ -55,10 +55,10 @@ def with_runtime(
     runtime : str
         `torch`, `openvino`, `onnx`, or `auto`: the fastest of those that are installed.
     precision : str
-        `fp32`, `fp16`, `bf16`, or `auto`: the fastest that the processor computes in by itself; on
-        torch that is fp32.
+        `fp32`, `fp16`, `bf16`, or `auto`: the fastest that the processor has instructions for;
+        on torch that is fp32.
     layers : sequence of int, optional
-        The layers that will be asked for, compiled at once; None compiles them when they are.
+        The layers to compile now; None compiles layers at their first use.
     threads : int, optional
         Threads to compute with; None means OMP_NUM_THREADS, else all cores. torch keeps its own.
     workers : int

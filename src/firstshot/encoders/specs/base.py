@@ -6,7 +6,7 @@ that the network takes. No torch, no weights. Each encoder has its own file besi
 
 MACs and parameters follow thop 0.1.1, as the report's Table 4 does: Linear and Conv count one MAC
 per weight and position (biases are free), a LayerNorm 4 per element; GELU, softmax and the two
-products inside attention count nothing unless they are asked for. Parameters outside a layer (CLS,
+products inside attention count only on request. Parameters outside a layer (CLS,
 positions, a table of biases) are not counted, nor is the front-end.
 """
 

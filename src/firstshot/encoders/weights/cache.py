@@ -82,7 +82,7 @@ def read_pointer(record: EncoderRecord, variant: str | None = None) -> Pointer |
         table = Table.of(read_json(path)).only(Pointer.__dataclass_fields__)
         pointer = Pointer(**{name: table.text(name) for name in Pointer.__dataclass_fields__})
         if Path(pointer.entry).name != pointer.entry:
-            raise ValueError(f"entry is {pointer.entry!r}, expected the name of a file beside it")
+            raise ValueError(f"entry is {pointer.entry!r}, expected a file of this folder")
         return pointer if (weights_folder() / pointer.entry).is_file() else None
     except (OSError, OutputError):
         return None
@@ -133,10 +133,10 @@ def load_entry(
                 raise
             return None  # it was converted under other settings
     else:
-        # Entries of before have no name inside; there the pointer alone tells one from another.
+        # Older entries have no name inside; only the pointer tells one from another.
         names = (entry.name,) if weights_sha256 is None else (entry.name, None)
-        told = header.get(HASH) == _hash(weights.digest, weights.cfg)
-        if told and header.get(ENTRY) in names and weights_sha256 in (None, weights.digest):
+        intact = header.get(HASH) == _hash(weights.digest, weights.cfg)
+        if intact and header.get(ENTRY) in names and weights_sha256 in (None, weights.digest):
             return weights
     warn_of_damage(entry, "not the weights that were written there", "they are looked for anew")
     return None

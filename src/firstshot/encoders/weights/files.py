@@ -145,7 +145,7 @@ def _read(path: Path, kind: Kind, advice: str) -> Checkpoint:
     import torch
 
     try:
-        # mmap reads what is asked for only: training files carry an optimiser twice their size.
+        # mmap reads only what is used: training files hold an optimiser of twice the size too.
         found = torch.load(
             path, map_location="cpu", weights_only=True, mmap=kind == "zip pickle" or None
         )

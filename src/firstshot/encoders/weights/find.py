@@ -8,7 +8,6 @@ licence is for evaluation only, or where the hub has no published file.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from firstshot.encoders.weights.cache import (
 )
 from firstshot.encoders.weights.catalog import EncoderRecord
 from firstshot.encoders.weights.files import kind_of, sha256_of_file
-from firstshot.encoders.weights.hub import Progress, fetch_file, find_in_hub_cache
+from firstshot.encoders.weights.hub import fetch_file, find_in_hub_cache
 from firstshot.encoders.weights.read import Weights, read_weights
 from firstshot.errors import OutputError, WeightsError, warn
 from firstshot.libraries import import_library
@@ -55,9 +54,7 @@ def find_weights(
     return _from_file(record, _expanded(path), settings)
 
 
-def fetch(
-    record: EncoderRecord, variant: str | None = None, progress: Progress | None = None
-) -> Pointer:
+def fetch(record: EncoderRecord, variant: str | None = None, quiet: bool = False) -> Pointer:
     """Bring an encoder's weights from the hub into the cache, unless they are there already.
 
     Raises
@@ -76,7 +73,7 @@ def fetch(
         if pointer is not None and _load_pointed(record, pointer, {}) is not None:
             return pointer
         downloads = weights_folder() / "downloads"
-        fetched = fetch_file(file, downloads, record.by_hand(), progress)
+        fetched = fetch_file(file, downloads, record.by_hand(), quiet)
         try:
             return _keep(record, variant, fetched.path, fetched.source)
         finally:
@@ -125,7 +122,7 @@ def _find(
         raise WeightsError(
             f"{record.name}: its weights are not on this machine; {record.advice(variant)}"
         )
-    pointer = fetch(record, variant, progress_bar(record.name))
+    pointer = fetch(record, variant)
     found = _load_pointed(record, pointer, settings)
     if found is None:
         raise WeightsError(
@@ -163,24 +160,6 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         return path
-
-
-def progress_bar(name: str) -> Progress | None:
-    """Return a callable that keeps one line on the terminal up to date, None where there is none.
-
-    >>> progress_bar("ced_tiny") is None or sys.stderr.isatty()
-    True
-    """
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int | None) -> None:
-        share = f"{100 * done // total:3d} % of {total / 1e6:.0f} MB" if total else "fetched"
-        print(f"\r{name}: {done / 1e6:.0f} MB, {share} ", end="", file=sys.stderr, flush=True)
-        if done == total:
-            print(file=sys.stderr)
-
-    return show
 
 
 @contextmanager
