@@ -7,7 +7,7 @@ import soundfile
 from firstshot.dcase.data.check import CheckReport, check
 from firstshot.dcase.data.layout import read_layout
 from firstshot.errors import DatasetError
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 SHARED = Path(__file__).resolve().parents[3] / ".." / "shared"
 

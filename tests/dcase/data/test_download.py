@@ -26,7 +26,7 @@ from firstshot.dcase.data.download import download
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.data.zenodo import Connection
 from firstshot.errors import DatasetError, FirstshotError, OutputError, ParameterError
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 DEV = 15097779  # the development set of 2025
 BIG = 3_000_000
