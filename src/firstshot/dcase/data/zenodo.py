@@ -21,6 +21,7 @@ from urllib.parse import quote, urljoin
 from firstshot import web
 from firstshot.disk.documents import parse_json
 from firstshot.errors import DatasetError
+from firstshot.log import logger
 from firstshot.messages import shown
 from firstshot.web import shown_address
 
@@ -30,8 +31,6 @@ _LONGEST_LISTING = 1 << 24
 _LARGEST_FILE = 1 << 40
 
 T = TypeVar("T")
-Report = Callable[[str], None]
-"""Is called with one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class RangeError(TransientError):
     """The server does not have the requested range of bytes."""
 
 
-def retry(action: Callable[[], T], url: str, connection: Connection, report: Report) -> T:
+def retry(action: Callable[[], T], url: str, connection: Connection) -> T:
     """Run an action until it succeeds; wait after each `TransientError`, a limited number of times.
 
     An error that has `advanced` restarts the count of failures in a row.
@@ -122,7 +121,7 @@ def retry(action: Callable[[], T], url: str, connection: Connection, report: Rep
                     f"{place}: {error} and asks to wait {wait:.0f} s; "
                     "run the same command again after that, it continues from here"
                 ) from error
-            report(f"{place}: {error}; trying again in {wait:.0f} s")
+            logger.warning(f"{place}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
@@ -182,7 +181,7 @@ def _read_wait(headers: Message) -> float | None:
     return None if until is None else until - time.time()
 
 
-def list_files(record: int, connection: Connection, report: Report) -> dict[str, dict[str, Any]]:
+def list_files(record: int, connection: Connection) -> dict[str, dict[str, Any]]:
     """Request a record and return its entries of files by name, unchanged.
 
     Raises
@@ -198,7 +197,7 @@ def list_files(record: int, connection: Connection, report: Report) -> dict[str,
 
     advice = "check --api and the proxy"
     try:
-        answer = parse_json(retry(read, url, connection, report), _LONGEST_LISTING)
+        answer = parse_json(retry(read, url, connection), _LONGEST_LISTING)
     except ValueError as error:
         raise DatasetError(f"{url}: the answer is not a record (no JSON); {advice}") from error
     if not isinstance(answer, dict) or str(answer.get("id")) != str(record):
