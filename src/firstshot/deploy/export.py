@@ -10,6 +10,7 @@ new one is in its place.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,10 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
     place = Path(folder)
     network = _exportable(detector)
     recover(place, is_bundle)
-    check_folder_replaceable(place, overwrite, set(FILES), "firstshot export", is_bundle)
-    with folder_written(place) as draft:
+    check = partial(
+        check_folder_replaceable, place, overwrite, set(FILES), "firstshot export", is_bundle
+    )
+    with folder_written(place, check) as draft:
         _write(detector, network, draft)
         _compare(detector, draft)
     return place

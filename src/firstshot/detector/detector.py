@@ -279,12 +279,18 @@ class Detector(Estimator):
         self._check_fitted()
         return predict_clips(self, clips, neighbors)
 
-    def save(self, path: str | Path) -> None:
-        """Write the detector to a `.firstshot` file, in one step."""
+    def save(self, path: str | Path, *, overwrite: bool = True) -> None:
+        """Write the detector to a `.firstshot` file, in one step.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written, or exists and `overwrite` is False.
+        """
         from firstshot.detector.saving import save_detector
 
         self._check_fitted()
-        save_detector(self, Path(path))
+        save_detector(self, Path(path), overwrite)
 
     @classmethod
     def load(cls, path: str | Path, *, encoder: Encoder | None = None) -> Detector:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from firstshot.detector.detector import Detector
 
 
-def save_detector(detector: Detector, path: Path) -> None:
+def save_detector(detector: Detector, path: Path, overwrite: bool = True) -> None:
     """Write a fitted detector to `path`."""
     from importlib.metadata import version
 
@@ -66,7 +66,7 @@ def save_detector(detector: Detector, path: Path) -> None:
             "python": platform.python_version(),
         },
     }
-    write_detector_file(path, manifest, arrays, list(detector.rows_))
+    write_detector_file(path, manifest, arrays, list(detector.rows_), overwrite)
 
 
 def _as_table(heard_seconds: tuple[float, float] | None) -> dict[str, float] | None:

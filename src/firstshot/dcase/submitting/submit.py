@@ -97,7 +97,7 @@ def write_submission(
         path.write_bytes(content)
         found = check_submission(path)
     _compare(found, runs)
-    write_result(out, content)
+    write_result(out, content, overwrite)
     return found
 
 
