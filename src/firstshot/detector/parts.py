@@ -22,7 +22,7 @@ from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
 from firstshot.scoring.normalizers.base import State
 from firstshot.scoring.search.exact import Index, search
-from firstshot.scoring.search.float16 import narrow
+from firstshot.scoring.search.float16 import to_float16
 from firstshot.scoring.search.vectors import make_points
 from firstshot.scoring.transform import Transform, make_transform
 
@@ -68,7 +68,7 @@ class Recipe:
         Raises ParameterError for values that float16 cannot hold.
         """
         if self.bank_precision == "float16" and members.dtype != np.float16:
-            return _read_only(narrow(members, "the members' embeddings"))
+            return _read_only(to_float16(members, "the members' embeddings"))
         return members
 
     def unfitted_normalizer(self) -> Normalizer:
