@@ -226,10 +226,12 @@ class Detector(Estimator):
         workers: int | None = None,
         spectra: bool = True,
     ) -> list[EmbeddedClip]:
-        """Return the clips' embeddings; `spectra` are for `fit_embedded` and explanations."""
-        settings = self._fitted().embedding_settings
+        """Return the clips' embeddings, whether the detector is fitted or not.
+
+        `spectra` are for `fit_embedded` and explanations.
+        """
         clips = list_clips(sources, self._rate(sample_rate))
-        return embed_all(clips, settings, workers=workers, spectra=spectra)
+        return embed_all(clips, self.embedding_settings(), workers=workers, spectra=spectra)
 
     def _predict_clips(
         self, clips: list[Clip], neighbors: int, workers: int | None
