@@ -21,7 +21,7 @@ def test_a_bank_is_listed_grown_and_shrunk_to_the_same_bytes(firstshot, normal, 
     assert "threshold" in grown.stdout
     added = json.loads(firstshot("bank", "list", mine, "--json").stdout)["clips"]
     assert len(added) == len(clips) + 1
-    (name,) = [clip["clip"] for clip in added if clip["added"]]
+    (name,) = [clip["clip"] for clip in added if clip["origin"]]
     done = firstshot("bank", "remove", mine, name)
     assert done.returncode == 0, done.stderr
     assert mine.read_bytes() == detector.read_bytes()
@@ -40,7 +40,7 @@ def test_a_reduced_bank_is_written_beside_and_an_output_is_not_replaced_unasked(
     firstshot, detector, tmp_path
 ):
     out = tmp_path / "small.firstshot"
-    done = firstshot("bank", "reduce", detector, "5", "-o", out)
+    done = firstshot("bank", "reduce", detector, "5", "--domain", "source", "-o", out)
     assert done.returncode == 0, done.stderr
     assert "5 source and" in done.stdout
     again = firstshot("bank", "reduce", detector, "6", "-o", out)

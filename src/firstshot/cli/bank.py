@@ -123,12 +123,12 @@ def merge(
 @app.command()
 def reduce(
     detector_file: File,
-    size: Annotated[int, typer.Argument(help="Members to keep of the domain.")],
+    size: Annotated[int, typer.Argument(help="Clips to keep of the domain, at most.")],
     method: Annotated[
         str,
-        typer.Option(help="k_center keeps rare sounds too, kmeans follows where clips are dense."),
-    ] = "k_center",
-    domain: Annotated[str, typer.Option(help=f"Of {DOMAIN}.")] = "source",
+        typer.Option(help="kmeans follows where clips are dense, k_center keeps rare sounds too."),
+    ] = "kmeans",
+    domain: Annotated[str | None, typer.Option(help=f"Of {DOMAIN}. Default: of each.")] = None,
     out: Out = None,
     overwrite: Overwrite = False,
 ) -> None:

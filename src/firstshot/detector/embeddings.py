@@ -64,9 +64,10 @@ class Embeddings:
             "domains": np.array(self.domains),
             "starts": self.starts,
             "encoder": np.array([self.encoder, self.fingerprint]),
+            **{f"layer_{number}": rows for number, rows in self.layers.items()},
         }
         content = io.BytesIO()
-        np.savez(content, **arrays, **{f"layer_{n}": rows for n, rows in self.layers.items()})
+        np.savez(content, **arrays)
         write_result(Path(path), content.getvalue())
 
 
