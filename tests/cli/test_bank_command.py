@@ -32,7 +32,7 @@ def test_a_name_that_is_not_there_ends_with_2_and_changes_nothing(firstshot, det
     mine.write_bytes(detector.read_bytes())
     done = firstshot("bank", "remove", mine, "no.wav")
     assert done.returncode == 2
-    assert "no.wav: not in the bank; `firstshot bank list` names the clips" in done.stderr
+    assert "'no.wav': not in the bank; `firstshot bank list` shows its clips" in done.stderr
     assert mine.read_bytes() == detector.read_bytes()
 
 

@@ -49,5 +49,5 @@ def test_a_detector_embeds_before_it_is_fitted():
 
 
 def test_no_clips_are_refused():
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match="no clips to embed"):
         firstshot.embed([], sample_rate=RATE)

@@ -23,6 +23,7 @@ from firstshot.disk.files import write_result
 from firstshot.disk.names import write_name
 from firstshot.domains import DOMAINS
 from firstshot.encoders.protocol import Encoder
+from firstshot.errors import DatasetError
 from firstshot.progress import Progress
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
@@ -121,6 +122,8 @@ def embed(
         )
         clips += found
         domains += [domain for clip in found for _ in clip.starts]
+    if not clips:
+        raise DatasetError("no clips to embed; name at least one file, folder or array")
     return Embeddings(
         tuple(clip.name for clip in clips for _ in clip.starts),
         tuple(domains),
