@@ -1,8 +1,8 @@
 """What `mkdocs build` does besides its plug-ins: set equations, and look for every public name.
 
-Equations are set as MathML when the site is built. A browser shows MathML by itself, so a page needs
-no script for it and nothing from the network. The build fails where the reference lacks a public
-name of the package, or a public method of its two estimators.
+Equations are set as MathML when the site is built. A browser shows MathML by itself, so a page
+needs no script for it and nothing from the network. The build fails where the reference lacks a
+public name of the package, or a public method of its two estimators.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import firstshot
 from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
+
+import firstshot
 
 _EQUATION = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.S

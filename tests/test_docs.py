@@ -2,8 +2,8 @@
 
 A page's ``sh`` and ``python`` blocks run in order, in one folder with a few recordings and a small
 data set. A block that cannot run (it needs the network, minutes, or another machine) has the line
-``<!-- not run: REASON -->`` before it. Every name of the package and every file that a page names is
-there.
+``<!-- not run: REASON -->`` before it. Every name of the package and every file that a page names
+is there.
 """
 
 from __future__ import annotations
