@@ -101,7 +101,10 @@ def test_scores_are_the_detectors_at_any_batch_size_and_length(
 ) -> None:
     detector, folder = exported[name]
     bundle = load_bundle(folder)
-    assert (bundle.hear().encoder.name, bundle.hear().layers) == (name, detector.hear().layers)
+    assert (bundle.embedding_settings().encoder.name, bundle.embedding_settings().layers) == (
+        name,
+        detector.embedding_settings().layers,
+    )
     for batch in range(1, 10):
         clips = clips_of(3.0 + 1.5 * (batch - 1) + 0.013 * batch, batch, seed=batch)
         found, expected = bundle.predict(clips), detector.predict(clips)
@@ -332,7 +335,7 @@ def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_layers_that_a_bundle_lacks_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
     bundle = load_bundle(export_detector(fitted(files, "eat", layers=(1,)), tmp_path / "one"))
-    encoder = bundle.hear().encoder
+    encoder = bundle.embedding_settings().encoder
     assert encoder.embed(noise(1.0), layers=(1,))[0].shape == (1, 8 * 48)
     for layers in ((2,), (1, 2), None):
         with pytest.raises(ParameterError, match=r"holds layers \[1\] only"):

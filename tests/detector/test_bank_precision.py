@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firstshot import Detector
-from firstshot.detector import file
+from firstshot.detector.file import mapped
 from firstshot.errors import ParameterError
 from firstshot.scoring.transform import TRANSFORMS
 
@@ -52,7 +52,7 @@ def test_members_are_kept_and_searched_in_float16(transform):
 def test_a_float16_detector_comes_back_from_its_file_bit_for_bit_and_maps_its_bank(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(file, "MAPPED_FROM", 0)
+    monkeypatch.setattr(mapped, "MAPPED_FROM", 0)
     detector, clips = fitted(transform="none", bank_precision="float16"), recordings(3, 4)
     detector.save(tmp_path / "half.firstshot")
     loaded = Detector.load(tmp_path / "half.firstshot")
@@ -76,6 +76,6 @@ def test_a_float16_file_is_smaller_by_half_the_bank(tmp_path):
 def test_other_precisions_and_values_beyond_float16_are_refused():
     with pytest.raises(ParameterError, match=r"'float8'.*float32.*float16"):
         fitted(bank_precision="float8")
-    recipe = fitted(bank_precision="float16").recipe_
+    recipe = fitted(bank_precision="float16").fitted_.recipe
     with pytest.raises(ParameterError, match=r"7e\+04.*float16 ends at 65504.*float32"):
         recipe.keep(np.array([[7e4]], dtype=np.float32))

@@ -13,9 +13,8 @@ import soundfile
 
 import firstshot
 from firstshot.detector import Detector
-from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
+from firstshot.detector.embedding import Clip, EmbeddedClip, EmbeddingSettings, embed_clips
 from firstshot.detector.file import MemberRow
-from firstshot.detector.hearing import Hearing
 from firstshot.detector.held_out import held_out_windows
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import (
@@ -196,7 +195,7 @@ def test_clips_of_unequal_length_and_rate_may_share_a_bank(tmp_path):
     for i, rate in enumerate((8000, 44100, 96000)):
         soundfile.write(folder / f"r{i}.flac", *sound(20 + i, rate=rate))
     detector = Detector().fit(folder)
-    assert len(detector.rows_) == 9
+    assert len(detector.fitted_.normal_clips.rows) == 9
     assert np.isfinite(detector.score(sounds(3, 90))).all()
 
 
@@ -521,10 +520,10 @@ def test_a_threshold_set_on_recordings_judges_recordings_by_their_worst_window(
     path = tmp_path / "a.firstshot"
     one_window_each.save(path)
     detector = Detector.load(path)
-    assert detector.calibration_windows_ is None
+    assert detector.fitted_.calibration.windows is None
     hours = [joined(sounds(10, 5000 + 100 * i)) for i in range(12)]
     detector.calibrate(clips=hours)
-    assert detector.calibration_windows_ == 10
+    assert detector.fitted_.calibration.windows == 10
     worst = [max(result.window_scores) for result in one_window_each.predict(hours)]
     assert np.array_equal(detector.calibration_scores_, worst)
     new = detector.predict(with_tones(7, of=10))
@@ -532,7 +531,7 @@ def test_a_threshold_set_on_recordings_judges_recordings_by_their_worst_window(
     assert new.score == max(new.window_scores)
     detector.save(path)
     loaded = Detector.load(path)
-    assert loaded.calibration_windows_ == 10
+    assert loaded.fitted_.calibration.windows == 10
     assert loaded.predict(with_tones(7, of=10)) == new
     loaded.calibrate()
     assert loaded.predict(with_tones(7, of=10)).pieces == 10
@@ -571,7 +570,7 @@ def test_an_array_of_one_window_knows_its_ends():
 def test_a_clip_of_another_length_than_those_learned_is_told_of(fitted, in_windows, tmp_path):
     fitted.save(tmp_path / "a.firstshot")
     for detector in (fitted, Detector.load(tmp_path / "a.firstshot")):
-        assert detector.heard_seconds_ == (0.5, 0.5)
+        assert detector.fitted_.normal_clips.seconds == (0.5, 0.5)
         for seconds in (0.3, 2.0):
             told = rf"array 0: {seconds:g} s of it are heard, of the normal clips 0\.5 to 0\.5 s"
             with pytest.warns(FirstshotWarning, match=told) as caught:
@@ -587,7 +586,7 @@ def test_a_clip_of_another_length_than_those_learned_is_told_of(fitted, in_windo
 
 def test_of_an_older_file_no_length_is_known_and_none_is_told_of():
     old = Detector.load(Path(__file__).parent / "files" / "schema_2.firstshot")
-    assert old.heard_seconds_ is None
+    assert old.fitted_.normal_clips.seconds is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         old.predict([sound(90, 0.3), sound(90, 20.0)])
@@ -604,7 +603,7 @@ def test_one_long_recording_in_windows_is_enough_and_warns_what_the_threshold_me
     with pytest.warns(FirstshotWarning, match="1 source recording cut into 20 windows") as caught:
         detector = Detector(length="windows:0.5").fit(sound(0, 10))
     assert any(w.filename == __file__ for w in caught if "recording" in str(w.message))
-    assert len(detector.rows_) == len(detector.training_scores_) == 20
+    assert len(detector.fitted_.normal_clips.rows) == len(detector.training_scores_) == 20
 
 
 def test_a_pooling_that_keeps_time_refuses_clips_of_different_lengths():
@@ -620,9 +619,9 @@ def test_a_pooling_that_keeps_time_refuses_clips_of_different_lengths():
 def test_embeddings_made_before_give_the_same_as_the_clips(fitted):
     clips = [Clip(f"array {i}", *clip) for i, clip in enumerate(sounds(24))]
     target = [Clip(f"array {i}", *clip) for i, clip in enumerate(sounds(6, 50, colour=-0.6))]
-    hearing = Hearing(LogMel(), (1,))
+    settings = EmbeddingSettings(LogMel(), (1,))
     other = Detector().fit_embedded(
-        list(embed_clips(clips, hearing)), list(embed_clips(target, hearing))
+        list(embed_clips(clips, settings)), list(embed_clips(target, settings))
     )
     assert np.array_equal(other.training_scores_, fitted.training_scores_)
 

@@ -180,7 +180,7 @@ def test_a_grid_search_finds_the_setting_that_tells_anomalies_best(tmp_path):
         search.fit(paths, y)
     assert search.best_params_ == {"encoder_settings": {"keep_level": True}}
     assert search.best_score_ == 1.0
-    assert len(search.best_estimator_.rows_) == 24
+    assert len(search.best_estimator_.fitted_.normal_clips.rows) == 24
 
 
 def test_scikit_learn_tells_what_it_is_and_whether_it_has_learned():

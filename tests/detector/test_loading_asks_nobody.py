@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.detector.test_manifest import contents, write  # noqa: E402
+from tests.detector.file.test_manifest import contents, write  # noqa: E402
 from tests.encoders import official_files as official  # noqa: E402
 
 import firstshot  # noqa: E402

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from firstshot.detector import Detector, Ensemble
-from firstshot.detector.hearing import Clip
+from firstshot.detector.embedding import Clip
 from firstshot.detector.sources import find_clips, is_one_clip, list_clips
 from firstshot.disk import listing
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError, SoundError

@@ -186,7 +186,7 @@ def read_system(case: Case) -> None:
     if isinstance(system, System):
         for choice in system.encoders:
             if choice.name == "logmel":
-                system.detector(choice).hear()
+                system.detector(choice).embedding_settings()
 
 
 @target("run by a system file", 5)

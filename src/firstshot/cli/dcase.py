@@ -147,7 +147,7 @@ def check(root: Root, quiet: Quiet = False) -> None:
         report = check_root(root, progress=bars("looking at clips"))
     header, *rows = report.table()
     print_rows(*_shorten(header, rows))
-    for line in report.lines()[1 + len(rows) :]:
+    for line in report.lines():
         say(line)
     if not report.ok:
         raise typer.Exit(2)

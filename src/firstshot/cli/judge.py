@@ -131,7 +131,7 @@ def _judge(
         embedded = list(
             embed_clips(
                 clips,
-                detector.hear(),
+                detector.embedding_settings(),
                 progress=bars("listening to clips"),
                 on_error=report,
                 workers=workers,
@@ -143,7 +143,8 @@ def _judge(
 
 def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None]) -> list[Clip]:
     """Return the clips of all paths, each file once; `report` is told what cannot be listed."""
-    from firstshot.detector.embedding import Clip, find_clips
+    from firstshot.detector.embedding import Clip
+    from firstshot.detector.sources import find_clips
     from firstshot.errors import FirstshotError
 
     clips: dict[str, Clip] = {}

@@ -55,13 +55,13 @@ def fit(
             workers=workers,
         )
     detector.save(out)
-    reason = getattr(detector.hear().encoder, "reason", "")
+    reason = getattr(detector.embedding_settings().encoder, "reason", "")
     if reason:
         typer.echo(f"picked {reason}", err=True)
-    domains = [row.domain for row in detector.rows_]
+    domains = [row.domain for row in detector.fitted_.normal_clips.rows]
     typer.echo(
         f"learned {domains.count('source')} source and {domains.count('target')} target clips "
-        f"with {detector.hear().encoder.name}"
+        f"with {detector.embedding_settings().encoder.name}"
     )
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
     typer.echo(f"wrote {out}; next: firstshot score {out} NEW_CLIPS")

@@ -142,7 +142,7 @@ def bench(
         )
     count_threads(threads)
     if is_bundle(name) and layers is None:
-        layers = load_bundle(name).hear().layers
+        layers = load_bundle(name).embedding_settings().layers
     options: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
     options |= {"weights": weights, "layers": None if layers is None else list(layers)}
     options |= {"threads": threads, "workers": workers}
@@ -215,7 +215,7 @@ def open_encoder(
                 f"encoder {name!r} has a runtime and weights of its own; leave these options out"
             )
         if is_bundle(name):
-            return load_bundle(name, threads, workers).hear().encoder, False
+            return load_bundle(name, threads, workers).embedding_settings().encoder, False
         return load_encoder(name), False
     from firstshot.encoders.runtimes.with_runtime import with_runtime
     from firstshot.encoders.weights.cache import read_pointer

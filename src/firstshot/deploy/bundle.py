@@ -80,7 +80,7 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
             f"{place / DESCRIPTION}: {error}; export the detector anew"
         ) from error
     # One self-check is enough: the detector file's own is for where there is no other.
-    detector = load_detector(place / DETECTOR, Detector, encoder, check=score is None)
+    detector = Detector.from_fitted(load_detector(place / DETECTOR, encoder, check=score is None))
     found = _try_out(place, detector)
     if (score is None) != (found is None):
         raise DetectorFileError(f"{place}: its self-check score is missing; export anew")
@@ -165,9 +165,9 @@ def _try_out(folder: Path, detector: Detector) -> float | None:
     try:
         found = self_check_score(detector, folder / CLIP)
         if found is None:
-            encoder = detector.hear().encoder
+            encoder = detector.embedding_settings().encoder
             waveform, rate = _read_clip(folder / CLIP)
-            encoder.embed([waveform], rate, detector.hear().layers)
+            encoder.embed([waveform], rate, detector.embedding_settings().layers)
     except FirstshotError:
         raise
     except Exception as error:  # ONNX Runtime's own classes have no base but Exception

@@ -10,6 +10,7 @@ new one is in its place.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from firstshot.deploy.bundle import (
     with_digest,
 )
 from firstshot.detector import Detector
-from firstshot.detector.parts import saved_parts
+from firstshot.detector.fitted import NOT_FITTED
 from firstshot.disk.files import sha256_of, write_result
 from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
@@ -77,8 +78,8 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
 def _exportable(detector: Detector) -> TorchNetwork:
     """Return the torch network that the detector's numbers come from, in fp32."""
     if not hasattr(detector, "threshold_"):
-        raise NotFittedError("this detector has learned nothing yet; call fit(...) first")
-    encoder = detector.hear().encoder
+        raise NotFittedError(NOT_FITTED)
+    encoder = detector.embedding_settings().encoder
     if encoder.name == "logmel":
         raise ParameterError(
             "encoder 'logmel' needs neither torch nor an export: the detector file scores as it is"
@@ -101,7 +102,7 @@ def _exportable(detector: Detector) -> TorchNetwork:
 
 
 def _write(detector: Detector, network: TorchNetwork, draft: Path) -> None:
-    layers = tuple(sorted(detector.hear().layers))
+    layers = tuple(sorted(detector.embedding_settings().layers))
     write_result(draft / GRAPH, encoder_graph(network, layers))
     described = {
         **write_spec(network.spec),
@@ -126,22 +127,11 @@ def _write(detector: Detector, network: TorchNetwork, draft: Path) -> None:
 
 def _with_encoder(detector: Detector, encoder: PretrainedEncoder) -> Detector:
     """Return the same bank, normaliser and threshold behind another encoder."""
-    settings = {**detector.settings_, "encoder": encoder, "encoder_settings": None}
-    moved = Detector(**{**settings, "layers": detector.hear().layers})
-    moved.hear()
-    moved.restore(
-        detector.rows_,
-        [part.bank.embeddings for part in detector.parts_],
-        detector.spectra_,
-        saved_parts(detector.parts_),
-    )
-    moved.training_scores_ = detector.training_scores_
-    moved.levels_ = detector.levels_
-    moved.calibration_scores_ = detector.calibration_scores_
-    moved.calibration_windows_ = detector.calibration_windows_
-    moved.heard_seconds_ = detector.heard_seconds_
-    moved.threshold_ = detector.threshold_
-    return moved
+    fitted = detector.fitted_
+    settings = {**fitted.settings, "encoder": encoder, "encoder_settings": None}
+    settings["layers"] = fitted.embedding_settings.layers
+    behind = replace(fitted.embedding_settings, encoder=encoder)
+    return Detector.from_fitted(replace(fitted, settings=settings, embedding_settings=behind))
 
 
 def _write_clip(spec: Spec, path: Path) -> None:

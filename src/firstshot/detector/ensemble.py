@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.detector import Detector
-from firstshot.detector.embedding import Progress
+from firstshot.detector.embedding import Clip
 from firstshot.detector.estimator import Estimator, Labels, clips_to_learn
-from firstshot.detector.hearing import Clip
 from firstshot.detector.prediction import judged, judged_windows, recording_rule
 from firstshot.detector.sources import Sources
 from firstshot.errors import ParameterError
+from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.recordings import RecordingRule, highest_windows
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
@@ -113,7 +113,7 @@ class Ensemble(Estimator):
         for detector in self.detectors:
             embedded = detector.embed(clips, workers=workers, spectra=False)
             by_detector.append(detector.predict_embedded(embedded, neighbors))
-            lengths.append(recording_rule(detector, embedded).windows)
+            lengths.append(recording_rule(detector.fitted_, embedded).windows)
         return [self._join(row, lengths) for row in zip(*by_detector, strict=True)]
 
     def _join(self, results: Sequence[Result], lengths: Sequence[int]) -> Result:
@@ -131,7 +131,10 @@ class Ensemble(Estimator):
         scores = [float(np.mean(column)) for column in columns]
         verdict = RecordingRule(self.threshold_, self.training_scores_).judge(scores)
         score = scores[verdict.window]
-        names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
+        names = [
+            f"{i} {d.embedding_settings().encoder.name}"
+            for i, d in enumerate(self.detectors, start=1)
+        ]
         parts = [float(value) for value in columns[verdict.window]]
         return replace(
             results[0],

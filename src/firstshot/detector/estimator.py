@@ -16,7 +16,7 @@ from typing import Any, Self, TypeAlias, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.hearing import Clip
+from firstshot.detector.embedding import Clip
 from firstshot.detector.sources import (
     OneSource,
     Source,

@@ -19,7 +19,6 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.file import MemberRow
 from firstshot.detector.parts import Part, Recipe
 from firstshot.domains import DOMAINS
@@ -33,28 +32,6 @@ FEWEST_CLIPS = 3
 """With fewer clips in a domain, their windows are left out instead, as if clips of their own."""
 
 _NEEDED = {"none": 2, "test_zscore": 3, "domain_zscore": 4}
-
-
-def check_clips(source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip]) -> None:
-    """Refuse too few source clips, and tell of clips that are there twice."""
-    if sum(len(clip.starts) for clip in source) < 2:
-        raise DatasetError(
-            f"{len(source)} source clip{'' if len(source) == 1 else 's'}: at least 2 normal "
-            "clips are needed to learn from; record more, or cut a long one with the length "
-            "policy windows:SECONDS"
-        )
-    first: dict[str, str] = {}
-    copies = []
-    for clip in (*source, *target):
-        if clip.digest in first:
-            copies.append(f"{clip.name} of {first[clip.digest]}")
-        first.setdefault(clip.digest, clip.name)
-    if copies:
-        more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
-        warn(
-            f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "
-            "normal than it is, leave it out",
-        )
 
 
 def held_out_scores(
@@ -83,6 +60,11 @@ def held_out_scores(
         ) from error
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     return np.asarray(np.maximum.reduceat(rows, starts), dtype=np.float64)
+
+
+def clip_windows(rows: Sequence[MemberRow]) -> list[int]:
+    """Return the number of windows of each clip, in the members' order."""
+    return [len(list(windows)) for _, windows in groupby(rows, _clip_of)]
 
 
 def held_out_windows(rows: Sequence[MemberRow]) -> int:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.hearing import Clip
+from firstshot.detector.embedding import Clip
 from firstshot.disk.listing import MISSING, Listing, is_folder, list_files, why_no_file
 from firstshot.errors import DatasetError, ParameterError, SoundError, warn
 from firstshot.messages import shown, shown_value

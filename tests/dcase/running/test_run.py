@@ -115,7 +115,9 @@ def test_the_same_run_again_gives_the_same_bytes_and_encodes_nothing(
 ):
     out, _ = run
     before, results = outputs(out), (out / "results.json").read_bytes()
-    monkeypatch.setattr("firstshot.detector.listening.Listener._encode", refuse_to_encode)
+    monkeypatch.setattr(
+        "firstshot.detector.embedding.batch_embedder.BatchEmbedder._encode", refuse_to_encode
+    )
     run_system(synthetic, EMBEDDED, out, store=store)
     assert outputs(out) == before
     assert (out / "results.json").read_bytes() == results
@@ -348,7 +350,7 @@ def test_an_ensemble_scores_the_mean_of_its_encoders(run, synthetic, store, tmp_
 
 
 def test_each_encoder_is_loaded_once_for_all_machines(synthetic, store, tmp_path, monkeypatch):
-    import firstshot.detector.hearing as module
+    import firstshot.detector.embedding.settings as module
 
     load, loaded = module.load_encoder, []
 

@@ -32,7 +32,7 @@ def test_a_copied_and_changed_file_is_a_system(tmp_path):
 def test_another_normaliser_comes_with_its_own_defaults():
     system = load_system("embedded").changed({"normalizer": "none"})
     assert (system.normalizer, system.normalizer_settings) == ("none", {})
-    assert system.detector(system.encoders[0]).hear().encoder.name == "logmel"
+    assert system.detector(system.encoders[0]).embedding_settings().encoder.name == "logmel"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_mistake_is_named_in_one_line_before_a_clip_is_read(tmp_path, old, new
     path.write_text(text.replace(old, new))
     with pytest.raises(FirstshotError) as caught:
         system = load_system(str(path))
-        system.detector(system.encoders[0]).hear()
+        system.detector(system.encoders[0]).embedding_settings()
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -176,7 +176,7 @@ def test_every_fault_of_a_file_names_the_file(tmp_path, old, new, told):
         ("autoencoder = 'mse'\nname = 'x'\n[training]\nepochs = '5'", r"field 'training\.epochs'"),
         (
             "name = 'x'\n[[encoders]]\nname = 'logmel'\n[normalizer_settings]\nmetric = 1",
-            "normalizer_settings has 'metric', which is no parameter",
+            "normalizer_settings has 'metric', which is not a parameter",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from tests.encoders import official_files as official
 from firstshot import load_encoder
 from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.system import load_system
-from firstshot.detector.hearing import Hearing
+from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.encoders.weights.catalog import find_record
 from firstshot.encoders.weights.find import keep_file
 from firstshot.errors import ParameterError
@@ -41,11 +41,11 @@ def test_system4_runs_from_the_cache_and_scores_as_the_report_defines(
     )
     (result,) = run.results
     encoder = load_encoder("ced_tiny")
-    hearing = Hearing(encoder, (7, 10), length=LengthPolicy("fixed", 10.0))
+    settings = EmbeddingSettings(encoder, (7, 10), length=LengthPolicy("fixed", 10.0))
     folder = synthetic / "SynthFan"
 
     def embed(paths: list[Path]) -> list[np.ndarray]:
-        clips = [hearing.length.apply(load_waveform(path, 16000), 16000)[0] for path in paths]
+        clips = [settings.length.apply(load_waveform(path, 16000), 16000)[0] for path in paths]
         return encoder.embed(clips, layers=(7, 10))
 
     banks = {d: embed(sorted((folder / "train").glob(f"*_{d}_*"))) for d in ("source", "target")}

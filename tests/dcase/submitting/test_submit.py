@@ -20,7 +20,6 @@ from firstshot.complexity import complexity
 from firstshot.dcase.evaluation.evaluate import evaluate_scores
 from firstshot.dcase.evaluation.score_files import write_decisions, write_scores
 from firstshot.dcase.running.system import load_system
-from firstshot.dcase.submitting import submit as submitting
 from firstshot.dcase.submitting.meta_yaml import Note, system_complexity, write_yaml
 from firstshot.dcase.submitting.submit import check_submission, write_submission
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
@@ -308,12 +307,11 @@ def test_what_is_no_zip_is_refused(tmp_path):
         check_submission(tmp_path / "out.zip")
 
 
-def test_a_zip_that_unpacks_to_more_than_a_submission_has_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(submitting, "MOST_BYTES", 1_000_000)
+def test_a_zip_that_unpacks_to_more_than_a_submission_has_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "out.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("teams/A/A_1/A_1.meta.yaml", bytes(2_000_000))
     with pytest.raises(DatasetError, match="unpacks to 2 MB, expected 1 at most"):
-        check_submission(tmp_path / "out.zip")
+        check_submission(tmp_path / "out.zip", most_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_file_holds_what_auto_picked(weights: Path, tmp_path: Path) -> None:
     assert loaded.encoder_settings is not None
     assert loaded.encoder_settings["precision"] == "fp32"
     assert "threads" not in loaded.encoder_settings
-    encoder = loaded.hear().encoder
+    encoder = loaded.embedding_settings().encoder
     assert isinstance(encoder, PretrainedEncoder)
     assert (encoder.runtime, encoder.precision) == ("onnx", "fp32")
     clips = [(clip, 16000) for clip in noise(3, 2)]

@@ -66,21 +66,15 @@ class CheckReport:
         return bool(self.sections) and all(finding.level != "fault" for finding in self.findings)
 
     def table(self) -> list[tuple[str, ...]]:
-        """Header and a row of text per section, for any kind of table."""
+        """Return a header and a row of text per section."""
         return [_HEADER, *(_row(counts) for counts in self.sections)]
 
     def lines(self) -> list[str]:
-        """Write the whole report as plain text: aligned table, findings, verdict."""
-        rows = self.table()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        text += [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
-        tally = Counter(finding.level for finding in self.findings)
+        """Return the findings and the verdict as plain text, a line each."""
+        text = [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
+        counts = Counter(finding.level for finding in self.findings)
         verdict = "complete" if self.ok else "cannot be run as it is"
-        text.append(f"{self.root}: {verdict}; {tally['fault']} faults, {tally['odd']} oddities")
+        text.append(f"{self.root}: {verdict}; {counts['fault']} faults, {counts['odd']} oddities")
         return [show_text(line) for line in text]
 
 
@@ -238,7 +232,7 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
     elif domains != {None} and "source" not in domains:
         yield Finding("fault", where, "no source training clips")
     if len(domains) > 1 and None in domains:
-        yield Finding("odd", where, "some training clips tell no domain")
+        yield Finding("odd", where, "some training clips have no domain in their names")
     labels = {clip.label for clip in section.test}
     if not section.test:
         yield Finding("fault", where, "no test clips")
@@ -250,7 +244,7 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
         yield Finding("odd", where, "test clips are all normal or all anomalous: no AUC")
     unknown = sum(clip.kind is None for clip in section.supplemental)
     if unknown:
-        yield Finding("odd", where, f"{unknown} supplemental clips tell neither noise nor machine")
+        yield Finding("odd", where, f"{unknown} supplemental clips name neither noise nor machine")
 
 
 def _find_mixed_headers(counts: SectionCounts) -> Iterable[Finding]:

@@ -23,11 +23,11 @@ from firstshot.dcase.running.run_folder import RESULTS, TRIALS, Claim, claimed
 from firstshot.dcase.running.section import Outcome
 from firstshot.dcase.running.sections import run_sections
 from firstshot.dcase.running.system import AnySystem
-from firstshot.detector.embedding import Progress
 from firstshot.disk.files import sha256_of, without_links
 from firstshot.disk.names import write_name
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.ordered_threads import count_workers
+from firstshot.progress import Progress
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult

@@ -17,9 +17,10 @@ from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
-from firstshot.detector.embedding import Clip, EmbeddedClip, Progress, embed_clips
+from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
 from firstshot.detector.explanation import compare_spectra, difference_db
 from firstshot.errors import keep_warnings
+from firstshot.progress import Progress
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.metrics import section_metrics
@@ -64,9 +65,9 @@ def score_section(
     """Fit a detector on a section's training clips and score its test clips."""
     clips = list_clips(section)
     with keep_warnings() as caught:
-        hearing = detector.hear()
+        settings = detector.embedding_settings()
         embedded = list(
-            embed_clips(clips, hearing, store=store, progress=progress, workers=workers)
+            embed_clips(clips, settings, store=store, progress=progress, workers=workers)
         )
         normal, test = embedded[: len(section.train)], embedded[len(section.train) :]
         sources = len(section.source)
@@ -77,12 +78,12 @@ def score_section(
         training_scores=detector.training_scores_,
         spectra=tuple(c.spectrum[_deciding(c, r)][0] for c, r in zip(test, results, strict=True)),
         levels=tuple(c.levels[_deciding(c, r)] for c, r in zip(test, results, strict=True)),
-        normal_spectra=detector.spectra_,
-        normal_levels=detector.levels_,
-        normal_names=tuple((row.clip, row.domain) for row in detector.rows_),
+        normal_spectra=detector.fitted_.normal_clips.spectra,
+        normal_levels=detector.fitted_.normal_clips.levels,
+        normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
         notes=tuple(dict.fromkeys(caught)),
-        encoder=detector.hear().encoder.name,
-        fingerprint=detector.hear().encoder.fingerprint,
+        encoder=detector.embedding_settings().encoder.name,
+        fingerprint=detector.embedding_settings().encoder.fingerprint,
     )
 
 

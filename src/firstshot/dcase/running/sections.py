@@ -15,7 +15,6 @@ from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.running.baseline_section import run_baseline_section
 from firstshot.dcase.running.section import Outcome, SectionScores, join_section, score_section
 from firstshot.dcase.running.system import AnySystem, BaselineSystem, EncoderChoice, System
-from firstshot.detector.embedding import Progress
 from firstshot.errors import (
     DownloadError,
     FirstshotError,
@@ -23,6 +22,7 @@ from firstshot.errors import (
     OutputError,
     WeightsError,
 )
+from firstshot.progress import Progress
 from firstshot.store import EmbeddingStore
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def run_sections(
     if len(system.encoders) > 1:
         # An error about missing weights comes before the first encoder's hours, not after.
         for choice in system.encoders:
-            system.detector(choice).hear()
+            system.detector(choice).embedding_settings()
     scored: Scored = {section.name: [] for section in sections}
     for choice in system.encoders:
         _score_all(sections, system, choice, scored, store, progress, workers)
@@ -79,7 +79,7 @@ def _score_all(
     workers: int | None,
 ) -> None:
     """Add one encoder's scores of every section; the encoder is released on return."""
-    encoder = system.detector(choice).hear().encoder
+    encoder = system.detector(choice).embedding_settings().encoder
     for section in sections:
         before = scored[section.name]
         if isinstance(before, FirstshotError):

@@ -41,17 +41,6 @@ class Note:
     comment: str
 
 
-@dataclass(frozen=True)
-class Label:
-    """The unique name of a submitted system, as ``Lastname_Institute_task2_1``."""
-
-    team: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.team}_task2_{self.number}"
-
-
 def check_team(team: str) -> str:
     """Return the team's name if a label and a folder can contain it.
 
@@ -73,8 +62,8 @@ def system_complexity(system: Mapping[str, Any]) -> Complexity:
     """
     name = str(system.get("name", ""))
     encoders = system.get("encoders") or ()
-    told = (name, *(key for key, value in system.items() if value))
-    if not encoders and any("baseline" in text or AUTOENCODER in text for text in told):
+    names = (name, *(key for key, value in system.items() if value))
+    if not encoders and any("baseline" in text or AUTOENCODER in text for text in names):
         return complexity(AUTOENCODER)
     if not encoders:
         raise ParameterError(f"system {name!r} names no encoder, so its complexity is not known")
@@ -100,13 +89,16 @@ def _encoder_complexity(choice: Mapping[str, Any]) -> Complexity:
 
 
 def meta_text(
-    label: Label, run: StoredRun, authors: Sequence[str], development: StoredRun | None
+    label: str, run: StoredRun, authors: Sequence[str], development: StoredRun | None
 ) -> str:
-    """Return the meta file of one system; `development` is a run with labels, if there is one."""
+    """Return the meta file of one system, ``label`` as Lastname_Institute_task2_1.
+
+    `development` is a run of the system with labels, if there is one.
+    """
     cost = system_complexity(run.system)
     content = {
         "submission": {
-            "label": str(label),
+            "label": label,
             "name": run.name,
             "abbreviation": Note(run.name[:LONGEST_ABBREVIATION], "10 characters at most"),
             "authors": [_author(name, first=not i) for i, name in enumerate(authors)]
@@ -118,7 +110,7 @@ def meta_text(
                 "total_parameters": cost.parameters,
                 "MACS": Note(cost.macs, "multiply-accumulates for a clip of 10 s, as thop counts"),
                 "MACS_with_attention": Note(
-                    cost.macs_with_attention, "[unsure] not asked for; attention products counted"
+                    cost.macs_with_attention, "[unsure] not required; attention products counted"
                 ),
             },
             "external_datasets": Note(
@@ -152,7 +144,7 @@ def _description(system: Mapping[str, Any]) -> dict[str, Any]:
         "embeddings": Note(names, "[unsure] frozen encoders"),
         "layers": [list(c.get("layers") or ()) for c in system.get("encoders") or ()],
         "ensemble_method": Note("average of scores" if len(names) > 1 else None, "[unsure]"),
-        "settings": Note(settings, "[unsure] not asked for"),
+        "settings": Note(settings, "[unsure] not required"),
     }
 
 

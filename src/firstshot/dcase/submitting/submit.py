@@ -23,12 +23,11 @@ from firstshot.dcase.evaluation.score_files import (
     DECISIONS,
     SCORES,
     ClipTable,
-    file_name,
     read_decisions,
     read_scores,
 )
 from firstshot.dcase.running.stored_run import StoredRun, read_run
-from firstshot.dcase.submitting.meta_yaml import Label, check_team, meta_text
+from firstshot.dcase.submitting.meta_yaml import check_team, meta_text
 from firstshot.disk.files import check_replaceable, write_result
 from firstshot.disk.listing import check_file
 from firstshot.errors import DatasetError, ParameterError, warn
@@ -93,9 +92,9 @@ def write_submission(
         _check_run(run)
     content = _pack(runs, known, team, authors)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "submission.zip"
-        path.write_bytes(content)
-        found = check_submission(path)
+        packed = Path(scratch) / "submission.zip"
+        packed.write_bytes(content)
+        found = check_submission(packed)
     _compare(found, runs)
     write_result(out, content)
     return found
@@ -166,7 +165,7 @@ def _pack(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (run, known) in enumerate(zip(runs, development, strict=True), start=1):
-            label = Label(team, number)
+            label = f"{team}_task2_{number}"
             files = {f"{label}.meta.yaml": meta_text(label, run, authors, known).encode()}
             for section in run.sections:
                 for table in run.tables(section):
@@ -195,8 +194,10 @@ def _compare(found: Sequence[SubmittedSystem], runs: Sequence[StoredRun]) -> Non
                     raise DatasetError(f"{own.path}: changed while it was packed; submit again")
 
 
-def check_submission(path: Path) -> tuple[SubmittedSystem, ...]:
+def check_submission(path: Path, most_bytes: int = MOST_BYTES) -> tuple[SubmittedSystem, ...]:
     """Read a submission strictly and return its systems, sorted by label.
+
+    A zip that unpacks to more than `most_bytes` is refused.
 
     Raises
     ------
@@ -205,24 +206,23 @@ def check_submission(path: Path) -> tuple[SubmittedSystem, ...]:
         section without one of its two files, systems of different clips.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folders = _unpack(path, Path(scratch))
+        folders = _unpack(path, Path(scratch), most_bytes)
         systems = tuple(_read_system(path, folder) for folder in folders)
-    first = systems[0]
     for system in systems[1:]:
-        _check_same(path, first, system)
+        _check_same(path, systems[0], system)
     return systems
 
 
-def _unpack(path: Path, scratch: Path) -> list[Path]:
+def _unpack(path: Path, scratch: Path, most_bytes: int) -> list[Path]:
     """Unpack a submission's systems, one folder each; refuse an unexpected name."""
     teams, folders = set(), dict[str, Path]()
     try:
         check_file(path)
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-            if size > MOST_BYTES:
+            if size > most_bytes:
                 raise DatasetError(
-                    f"{path}: unpacks to {size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} at "
+                    f"{path}: unpacks to {size / 1e6:.0f} MB, expected {most_bytes / 1e6:.0f} at "
                     "most; submit again"
                 )
             for entry in archive.infolist():
@@ -278,8 +278,7 @@ def _read_system(path: Path, folder: Path) -> SubmittedSystem:
 def _check_pair(path: Path, system: SubmittedSystem, section: str) -> None:
     scores, decisions = system.scores.get(section), system.decisions.get(section)
     if scores is None or decisions is None:
-        machine, _, number = section.rpartition("_section_")
-        absent = file_name(SCORES if scores is None else DECISIONS, machine, number)
+        absent = f"{SCORES if scores is None else DECISIONS}_{section}_test.csv"
         raise DatasetError(f"{path}: {system.label} lacks {absent}; every section needs both")
     if set(scores.clips) != set(decisions.clips):
         raise DatasetError(

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.running.section import list_clips
 from firstshot.dcase.sweeping.grid import Combination
-from firstshot.detector.embedding import embed_clips
-from firstshot.detector.hearing import Hearing
+from firstshot.detector.embedding import EmbeddingSettings, embed_clips
 from firstshot.errors import FirstshotError, keep_warnings
 from firstshot.progress import Progress
 from firstshot.scoring.metrics import OFFICIAL_METRICS, section_metrics
@@ -50,35 +49,35 @@ class EmbeddedSection:
     starts: NDArray[np.int64]
 
 
-def section_key(section: MachineSection, hearing: Hearing, transform: str) -> str:
+def section_key(section: MachineSection, settings: EmbeddingSettings, transform: str) -> str:
     """Return a digest of everything that determines a section's outcomes except the combination."""
     clips = []
     for clip in (*section.train, *section.test):
         file = clip.path.stat()
         clips.append((clip.path.name, clip.domain, clip.label, file.st_size, file.st_mtime_ns))
-    text = json.dumps([__version__, hearing.recipe(), str(hearing.channel), transform, clips])
+    text = json.dumps([__version__, settings.recipe(), str(settings.channel), transform, clips])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def embed_section(
     section: MachineSection,
-    hearing: Hearing,
+    settings: EmbeddingSettings,
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> EmbeddedSection:
-    """Read or compute the embeddings of a section's clips at the layers of `hearing`."""
+    """Read or compute the embeddings of a section's clips at the layers of `settings`."""
     clips = list_clips(section)
-    columns: list[list[NDArray[np.float32]]] = [[] for _ in hearing.layers]
+    columns: list[list[NDArray[np.float32]]] = [[] for _ in settings.layers]
     names: list[tuple[str, ...]] = []
     for clip in embed_clips(
-        clips, hearing, store=store, progress=progress, workers=workers, spectra=False
+        clips, settings, store=store, progress=progress, workers=workers, spectra=False
     ):
         names.append(clip.window_names)
         for column, rows in zip(columns, clip.layers, strict=True):
             column.append(rows)
     layers = {}
-    for layer, column in zip(hearing.layers, columns, strict=True):
+    for layer, column in zip(settings.layers, columns, strict=True):
         layers[layer] = np.concatenate(column)
         column.clear()
     first_target, first_test = len(section.source), len(section.train)

@@ -20,7 +20,7 @@ from firstshot.dcase.running.run_folder import FolderKind, claimed, identity_tex
 from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
 from firstshot.dcase.sweeping.section import Outcome, embed_section, score_combinations, section_key
 from firstshot.dcase.sweeping.table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
-from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
 from firstshot.disk.caches import pack_json, unpack_json, warn_of_damage
 from firstshot.disk.documents import Table
 from firstshot.disk.files import without_links, write_result
@@ -111,10 +111,10 @@ def _try_all(
     found: dict[tuple[str, str], dict[Combination, Outcome]] = {}
     failures: dict[str, str] = {}
     for encoder in dict.fromkeys(grid.encoders):
-        hearing = _hearing(encoder, grid)
+        settings = _embedding_settings(encoder, grid)
         for section in sections:
             if section.name not in failures:
-                task = _Task(section, hearing, grid, folder, store, progress, workers)
+                task = _Task(section, settings, grid, folder, store, progress, workers)
                 try:
                     found[encoder, section.name] = task.run(notes)
                 except OutputError:
@@ -124,14 +124,14 @@ def _try_all(
     return found, failures
 
 
-def _hearing(encoder: str, grid: Grid) -> Hearing:
+def _embedding_settings(encoder: str, grid: Grid) -> EmbeddingSettings:
     """Load an encoder, and refuse layers that it does not have."""
-    name, settings = weights_of(encoder)
-    hearing = make_hearing(
-        name, settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
+    name, encoder_settings = weights_of(encoder)
+    settings = make_embedding_settings(
+        name, encoder_settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
     )
-    grid.combinations(name, hearing.encoder.depth)
-    return hearing
+    grid.combinations(name, settings.encoder.depth)
+    return settings
 
 
 def _labelled(
@@ -148,7 +148,7 @@ def _labelled(
             notes.append(f"{section.name}: lacks labels, domains or a class of clips; left out")
     if not kept:
         raise DatasetError(
-            f"{root}: a sweep ranks by labels and domains, and no section's test clips tell both; "
+            f"{root}: a sweep ranks by labels and domains, and no section's test clips have both; "
             "name a development set"
         )
     return kept, notes
@@ -190,7 +190,7 @@ class _Task:
     """One section under one encoder: finished outcomes are read, the others computed."""
 
     section: MachineSection
-    hearing: Hearing
+    settings: EmbeddingSettings
     grid: Grid
     folder: Path
     store: EmbeddingStore | None
@@ -198,18 +198,18 @@ class _Task:
     workers: int | None
 
     def run(self, notes: list[str]) -> dict[Combination, Outcome]:
-        encoder = self.hearing.encoder
+        encoder = self.settings.encoder
         transform = str(self.grid.transform or getattr(encoder, "default_transform", "none"))
-        key = section_key(self.section, self.hearing, transform)
+        key = section_key(self.section, self.settings, transform)
         path = self.folder / f"{self.section.name}-{encoder.name}-{key[:12]}.json"
         wanted = self.grid.combinations(encoder.name, encoder.depth)
         known = _read_outcomes(path, key)
         missing = [c for c in wanted if str(c) not in known]
         if missing:
             layers = tuple(sorted({layer for c in missing for layer in c.layers}))
-            hearing = replace(self.hearing, layers=layers)
+            settings = replace(self.settings, layers=layers)
             step = self._step("clips")
-            embedded = embed_section(self.section, hearing, self.store, step, self.workers)
+            embedded = embed_section(self.section, settings, self.store, step, self.workers)
             step = self._step("layers")
             found = score_combinations(self.section, embedded, missing, transform, notes.append)
             for done, outcomes in enumerate(found, start=1):
@@ -220,7 +220,7 @@ class _Task:
         return {c: known[str(c)] for c in wanted}
 
     def _step(self, what: str) -> Progress | None:
-        title = f"{self.section.name} {self.hearing.encoder.name} {what}"
+        title = f"{self.section.name} {self.settings.encoder.name} {what}"
         return self.progress(title) if self.progress else None
 
 

@@ -17,7 +17,7 @@ from firstshot.detector import Detector
 from firstshot.detector.file import read_detector_file, write_detector_file
 from firstshot.errors import DetectorFileError, FirstshotError, FirstshotWarning
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent.parent / "files"
 CLIP = np.random.default_rng(0).random(4800) - 0.5
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from firstshot.detector.tensors import ALIGNMENT, PIECE, pack, unpack
+from firstshot.detector.file.tensors import ALIGNMENT, PIECE, pack, unpack
 
 ARRAYS = {
     "half": np.arange(7, dtype=np.float16),

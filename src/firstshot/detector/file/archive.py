@@ -8,7 +8,7 @@
 
 Members are stored and never compressed, so that none takes more memory than the file has bytes; a
 compressed one is refused before it is read. Every array begins at a multiple of 64 bytes of the
-file, so that reading a file of `MAPPED_FROM` bytes or more maps the arrays and loads none: they are
+file, so that a file of `mapped.MAPPED_FROM` bytes or more is mapped and not loaded: its arrays are
 read-only, their pages come from the disk when they are asked for, and a file that is replaced (by a
 rename) leaves them as they were. One that is written to in place does not: `check_unwritten` tells
 of it before the arrays are used again. Verifying reads the file once, by blocks: about a second for
@@ -23,31 +23,29 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.tensors import pack, unpack
+from firstshot.detector.file.mapped import is_mapped
+from firstshot.detector.file.members import MemberRow, members_from_csv, members_to_csv
+from firstshot.detector.file.tensors import pack, unpack
 from firstshot.disk.documents import parse_json
 from firstshot.disk.files import write_result
 from firstshot.disk.listing import MISSING, why_no_file
-from firstshot.disk.names import csv_text, read_name, write_name
 from firstshot.errors import DetectorFileError
 from firstshot.messages import shown_value
 
 SCHEMA = 2
 _BANK, _TABLE, _MANIFEST = "bank.safetensors", "members.csv", "manifest.json"
-_PLAIN, _WRITTEN = "clip", "clip_written"
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
     *(KeyError, ValueError, TypeError, RuntimeError, csv.Error, StopIteration),
@@ -56,63 +54,16 @@ _DAMAGE = (
 
 MOST_MANIFEST = 1 << 20
 """Bytes of a manifest, which has some thousand."""
-MAPPED_FROM = 1 << 26
-"""Files from this size on are mapped; a smaller one is read, which takes no time to speak of."""
 _BLOCK = 1 << 20
 _SIGNATURE, _LOCAL_HEADER = b"PK\3\4", struct.Struct("<4s22x2H")
 """Of a zip's member: its signature, and the lengths of name and extra field before its content."""
-
-
-@dataclass(frozen=True)
-class MemberRow:
-    """A normal clip (or window of one) in the bank: its name, domain, and its samples' digest."""
-
-    clip: str
-    domain: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class MappedFile:
-    """A file that arrays are mapped from, as it was before it was verified."""
-
-    path: Path
-    identity: tuple[int, int]
-    state: tuple[int, int]
-
-    @classmethod
-    def of(cls, path: Path) -> MappedFile | None:
-        """Return what to watch of a file that is mapped, None for one that is read."""
-        try:
-            found = path.stat()
-        except OSError:
-            return None  # reading it then says why
-        if found.st_size < MAPPED_FROM or os.name == "nt":
-            return None
-        return cls(path, (found.st_dev, found.st_ino), (found.st_size, found.st_mtime_ns))
-
-
-def check_unwritten(mapped: MappedFile | None) -> None:
-    """Raise DetectorFileError where a mapped file was written to since; it may be replaced."""
-    if mapped is None:
-        return
-    try:
-        found = mapped.path.stat()
-    except OSError:
-        return  # removed: the mapping keeps what it was
-    same = (found.st_dev, found.st_ino) == mapped.identity
-    if same and (found.st_size, found.st_mtime_ns) != mapped.state:
-        raise DetectorFileError(
-            f"{mapped.path}: was written to while its detector is in use, whose bank is no more "
-            "what was learned; load it again, and replace a file by a rename"
-        )
 
 
 def write_detector_file(
     path: Path,
     manifest: dict[str, Any],
     arrays: dict[str, NDArray[Any]],
-    members: list[MemberRow],
+    members: Sequence[MemberRow],
 ) -> None:
     """Write the file in one step; an existing one is replaced whole or not at all.
 
@@ -128,7 +79,7 @@ def write_detector_file(
             with archive.open(_member(_BANK), "w", force_zip64=large) as bank:
                 # The zip's own header of this member is written by now: here its content begins.
                 digest = _write_hashed(bank, pack(arrays, file.tell()))
-            table = _members_as_csv(members)
+            table = members_to_csv(members)
             archive.writestr(_member(_TABLE), table)
             manifest["sha256"] = {_BANK: digest, _TABLE: hashlib.sha256(table).hexdigest()}
             manifest["sha256"]["manifest"] = _digest(manifest)
@@ -184,7 +135,7 @@ def read_detector_file(
             block, digest = _bank(file, archive)
             table = archive.read(_TABLE)
             _verify(path, manifest, digest, table)
-            return manifest, unpack(block), _members_from_csv(table)
+            return manifest, unpack(block), members_from_csv(table)
     except FileNotFoundError as error:
         raise DetectorFileError(
             f"{path}: no such detector file; `firstshot fit NORMAL_DIR -o {path}` makes one"
@@ -229,7 +180,7 @@ def _bank(file: BinaryIO, archive: zipfile.ZipFile) -> tuple[NDArray[np.uint8], 
     process's memory.
     """
     info = archive.getinfo(_BANK)
-    if os.fstat(file.fileno()).st_size < MAPPED_FROM or os.name == "nt":
+    if not is_mapped(os.fstat(file.fileno()).st_size):
         content = archive.read(info)
         return np.frombuffer(content, np.uint8), hashlib.sha256(content).hexdigest()
     file.seek(info.header_offset)
@@ -276,22 +227,3 @@ def _digest(manifest: dict[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     """Return a numpy number as Python's, and anything else (a path, say) as text."""
     return value.item() if isinstance(value, np.generic) else str(value)
-
-
-def _members_as_csv(members: list[MemberRow]) -> bytes:
-    written = [write_name(member.clip) for member in members]
-    plain = all(name == m.clip for name, m in zip(written, members, strict=True))
-    header = (_PLAIN if plain else _WRITTEN, "domain", "samples_sha256")
-    rows = [(name, m.domain, m.digest) for name, m in zip(written, members, strict=True)]
-    return csv_text([header, *rows]).encode("utf-8")
-
-
-def _members_from_csv(table: bytes) -> list[MemberRow]:
-    try:
-        header, *rows = csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
-    except csv.Error as error:
-        raise ValueError(f"{_TABLE}: {error}") from error
-    if header[:1] not in ([_PLAIN], [_WRITTEN]):
-        raise ValueError(f"{_TABLE}: begins with {header[:1]}")
-    name = read_name if header[0] == _WRITTEN else str
-    return [MemberRow(name(clip), domain, digest) for clip, domain, digest in rows]

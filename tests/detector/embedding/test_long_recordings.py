@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from firstshot.detector import listening
-from firstshot.detector.embedding import Clip, embed_all, embed_clips
-from firstshot.detector.hearing import Hearing
+from firstshot.detector.embedding import (
+    Clip,
+    EmbeddingSettings,
+    batch_embedder,
+    embed_all,
+    embed_clips,
+)
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import SoundError
 from firstshot.sound import recording
@@ -42,11 +46,11 @@ def clips(tmp_path):
 def test_a_recording_read_in_pieces_has_the_embeddings_of_one_that_is_held(
     clips, length, workers, monkeypatch
 ):
-    hearing = Hearing(LogMel(), (1, 2), length=LengthPolicy.parse(length))
-    held = embed_all(clips, hearing, workers=workers)
+    settings = EmbeddingSettings(LogMel(), (1, 2), length=LengthPolicy.parse(length))
+    held = embed_all(clips, settings, workers=workers)
     monkeypatch.setattr(recording, "HELD_SECONDS", 0.5)
-    monkeypatch.setattr(listening, "WINDOW_SECONDS_AT_ONCE", 3.0)
-    for one, other in zip(embed_all(clips, hearing, workers=workers), held, strict=True):
+    monkeypatch.setattr(batch_embedder, "WINDOW_SECONDS_AT_ONCE", 3.0)
+    for one, other in zip(embed_all(clips, settings, workers=workers), held, strict=True):
         assert (one.name, one.digest, one.starts) == (other.name, other.digest, other.starts)
         pairs = zip((*one.layers, one.spectrum), (*other.layers, other.spectrum), strict=True)
         assert all(a.tobytes() == b.tobytes() for a, b in pairs)
@@ -54,17 +58,20 @@ def test_a_recording_read_in_pieces_has_the_embeddings_of_one_that_is_held(
 
 def test_what_the_store_holds_of_a_long_recording_is_found_again(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "HELD_SECONDS", 0.5)
-    hearing, store = Hearing(LogMel(), (1,), length=LengthPolicy("windows", 1.0)), tmp_path / "s"
-    first = embed_all(clips, hearing, store=EmbeddingStore(store))
+    settings, store = (
+        EmbeddingSettings(LogMel(), (1,), length=LengthPolicy("windows", 1.0)),
+        tmp_path / "s",
+    )
+    first = embed_all(clips, settings, store=EmbeddingStore(store))
     monkeypatch.setattr(recording.Recording, "pieces", None)  # encoding would call it
-    again = embed_all(clips, hearing, store=EmbeddingStore(store))
+    again = embed_all(clips, settings, store=EmbeddingStore(store))
     assert [clip.layers[0].tolist() for clip in again] == [c.layers[0].tolist() for c in first]
 
 
-def faults_of(clips, hearing):
+def faults_of(clips, settings):
     faults: dict[str, str] = {}
     found = embed_clips(
-        clips, hearing, on_error=lambda clip, error: faults.update({clip.name: str(error)})
+        clips, settings, on_error=lambda clip, error: faults.update({clip.name: str(error)})
     )
     return [clip.name for clip in found], faults
 
@@ -72,18 +79,21 @@ def faults_of(clips, hearing):
 def test_a_clip_that_does_not_fit_into_memory_is_named_and_the_others_are_judged(
     clips, monkeypatch
 ):
-    monkeypatch.setattr(listening, "free_memory", lambda: 10_000_000)
-    good, faults = faults_of(clips, Hearing(LogMel(), (1,)))
+    monkeypatch.setattr(batch_embedder, "free_memory", lambda: 10_000_000)
+    good, faults = faults_of(clips, EmbeddingSettings(LogMel(), (1,)))
     assert good == ["a.wav", "bb.wav"]
     assert faults.keys() == {"ccc.wav"}
     assert faults["ccc.wav"].startswith(f"{clips[2].source}: 1 min or more in one piece need about")
     assert "0.0 GB are free; cut it, or fit with --length windows:10" in faults["ccc.wav"]
-    assert faults_of(clips, Hearing(LogMel(), (1,), length=LengthPolicy("windows", 10.0)))[1] == {}
+    assert (
+        faults_of(clips, EmbeddingSettings(LogMel(), (1,), length=LengthPolicy("windows", 10.0)))[1]
+        == {}
+    )
 
 
 def test_a_rate_of_2_ghz_is_a_fault_of_that_clip_alone(clips, tmp_path):
     odd = write(tmp_path, "d.wav", 1e-5, 2_000_000_000)
-    good, faults = faults_of([*clips[:1], odd, *clips[1:]], Hearing(LogMel(), (1,)))
+    good, faults = faults_of([*clips[:1], odd, *clips[1:]], EmbeddingSettings(LogMel(), (1,)))
     assert good == ["a.wav", "bb.wav", "ccc.wav"]
     assert "d.wav: a sample rate of 2000000000 Hz; expected 16 to" in faults["d.wav"]
 
@@ -107,7 +117,7 @@ class Greedy(LogMel):
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")]
 )
 def test_memory_that_runs_out_while_encoding_loses_no_other_clip_of_the_call(clips, error):
-    good, faults = faults_of(clips, Hearing(Greedy(error=error), (1,)))
+    good, faults = faults_of(clips, EmbeddingSettings(Greedy(error=error), (1,)))
     assert good == ["bb.wav"]
     assert faults.keys() == {"a.wav", "ccc.wav"}
     assert all("there is not enough memory for it; cut it, or fit" in f for f in faults.values())
@@ -115,7 +125,9 @@ def test_memory_that_runs_out_while_encoding_loses_no_other_clip_of_the_call(cli
 
 def test_any_other_fault_of_an_encoder_is_not_taken_for_lack_of_memory(clips):
     with pytest.raises(RuntimeError, match="a fault of the network"):
-        faults_of(clips, Hearing(Greedy(error=RuntimeError("a fault of the network")), (1,)))
+        faults_of(
+            clips, EmbeddingSettings(Greedy(error=RuntimeError("a fault of the network")), (1,))
+        )
 
 
 def test_a_clip_whose_reading_runs_out_of_memory_is_named(clips, monkeypatch):
@@ -124,8 +136,8 @@ def test_a_clip_whose_reading_runs_out_of_memory_is_named(clips, monkeypatch):
             raise MemoryError
         return iter([np.ones(RATE, np.float32)])
 
-    monkeypatch.setattr("firstshot.detector.hearing.read_blocks", read)
-    good, faults = faults_of(clips, Hearing(LogMel(), (1,)))
+    monkeypatch.setattr("firstshot.detector.embedding.settings.read_blocks", read)
+    good, faults = faults_of(clips, EmbeddingSettings(LogMel(), (1,)))
     assert good == ["a.wav", "ccc.wav"]
     assert faults["bb.wav"].startswith(f"{clips[1].source}: there is not enough memory for it")
 

@@ -1,7 +1,7 @@
-"""A few clips are heard: read, cut by the length policy, encoded, kept in the store.
+"""A batch of clips becomes embeddings: read, cut by the length policy, encoded, kept in the store.
 
-Input: clips that are worked on as one. Output: an `EmbeddedClip` each, or the fault that stopped
-it. Several threads may call this at once: how many, and what they share, is the caller's to say.
+Input: the clips of one batch. Output: an `EmbeddedClip` per clip, or the error that stopped it.
+Several threads may embed batches at once; the caller decides how many, and what they share.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.hearing import Clip, Hearing
+from firstshot.detector.embedding.settings import Clip, EmbeddingSettings
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.working_memory import working_bytes
 from firstshot.errors import FirstshotError, SoundError, keep_warnings
 from firstshot.memory import free_memory
 from firstshot.ordered_threads import Room
+from firstshot.sound.audio import LengthPolicy
 from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.recording import HELD_SECONDS, Recording
 from firstshot.store import EmbeddingStore, entry_key
 
 WINDOWS_AT_ONCE = 64
-"""A recording's windows are encoded so many at a time; who leaves early waits for no more."""
+"""Windows of a recording in one call of the encoder; a cancelled run waits for this many."""
 WINDOW_SECONDS_AT_ONCE = 640.0
-"""So many seconds of them where they are windows of a recording that is read in pieces."""
+"""The most seconds in one call where the recording is read in pieces."""
 SECONDS_AT_ONCE = HELD_SECONDS
-"""Clips are held until their seconds reach this: longer recordings are heard one at a time."""
+"""Seconds of sound in memory at once; a longer recording is embedded alone."""
 CAREFUL_SECONDS = 60.0
-"""Shorter pieces fit into any memory that a network does."""
+"""A shorter piece fits into any memory that the network fits into."""
 SHORTER = "cut it, or fit with --length windows:10, which takes little memory for any length"
 SPECTRUM, LEVEL = "spectrum", "level"
 LOGMEL = LogMel()
@@ -45,10 +46,10 @@ LOGMEL = LogMel()
 class EmbeddedClip:
     """A clip's embeddings: `layers` holds (windows, values) each, `spectrum` (windows, bands * 3).
 
-    `spectrum` is the first layer of the embedded encoder, which explanations are worded from
-    whatever encoder is used, and `levels` (windows,) the overall levels in dB that it is relative
-    to; both are empty where no spectra are asked for. `starts` are the windows' beginnings and
-    `seconds` the clip's length, None where it is not known.
+    `spectrum` is the first layer of `logmel`; explanations use it whatever the encoder is. It is
+    relative to the overall levels in dB, `levels` (windows,). Both are empty where no spectra were
+    requested. `starts` are the beginnings of the windows in seconds, `seconds` is the length of the
+    clip, None where it is not known.
     """
 
     name: str
@@ -66,55 +67,63 @@ class EmbeddedClip:
             return (self.name,)
         return tuple(f"{self.name}@{_seconds(start)}s" for start in self.starts)
 
-
-@dataclass(frozen=True)
-class Group:
-    """What a few clips gave, in order, and what a careful user would want to know of them."""
-
-    found: tuple[EmbeddedClip | FirstshotError, ...]
-    notes: tuple[str, ...]
+    def embedded_seconds(self, length: LengthPolicy) -> float | None:
+        """Length of the stretch that is embedded as one piece, None where it is not known."""
+        if self.seconds is None or length.seconds is None:
+            return self.seconds
+        return min(self.seconds, length.seconds)
 
 
 @dataclass(frozen=True)
-class Listener:
-    """What hears clips, and what the threads that hear some share.
+class BatchOutcome:
+    """What became of each clip of a batch, in order, and the warnings that came up."""
+
+    outcomes: tuple[EmbeddedClip | FirstshotError, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatchEmbedder:
+    """Embeds batches of clips; several threads may share one.
 
     Attributes
     ----------
     spectra : bool
         Whether the embedded clips get a spectrum, which explanations and detectors need.
-    turns : context manager
-        Held while the encoder is asked; a lock where it may be asked by one thread at a time.
-    left : threading.Event
-        Once it is set, nobody waits for what is heard, and hearing ends early.
+    encoder_lock : context manager
+        Held while the encoder runs; a lock where only one thread may call it at a time.
+    cancelled : threading.Event
+        Once it is set, nobody needs the results, and embedding ends early.
+    seconds_in_memory : semaphore
+        Bounds the seconds of sound that all threads hold together.
     """
 
-    hearing: Hearing
+    settings: EmbeddingSettings
     store: EmbeddingStore | None = None
     spectra: bool = True
-    turns: AbstractContextManager[object] = field(default_factory=nullcontext)
-    left: threading.Event = field(default_factory=threading.Event)
-    room: Room = field(default_factory=lambda: Room(SECONDS_AT_ONCE))
+    encoder_lock: AbstractContextManager[object] = field(default_factory=nullcontext)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    seconds_in_memory: Room = field(default_factory=lambda: Room(SECONDS_AT_ONCE))
 
-    def hear(self, clips: Sequence[Clip]) -> Group:
-        """Embed a few clips; a clip that cannot be read or encoded is told of in its place."""
-        seconds = sum(seconds_of(clip, self.hearing) for clip in clips)
-        with self.room.take(seconds), keep_warnings() as notes:
+    def embed(self, clips: Sequence[Clip]) -> BatchOutcome:
+        """Embed a batch; a clip that cannot be read or encoded has its error as the outcome."""
+        seconds = sum(seconds_of(clip, self.settings) for clip in clips)
+        with self.seconds_in_memory.take(seconds), keep_warnings() as notes:
             recordings = [self._read(clip) for clip in clips]
             good = [
                 (clip, recording)
                 for clip, recording in zip(clips, recordings, strict=True)
                 if isinstance(recording, Recording)
             ]
-            embedded = iter(self._embed_those_that_fit(good))
-        found = [r if isinstance(r, FirstshotError) else next(embedded) for r in recordings]
-        return Group(tuple(found), tuple(notes))
+            embedded = iter(self._embed_what_fits(good))
+        outcomes = [r if isinstance(r, FirstshotError) else next(embedded) for r in recordings]
+        return BatchOutcome(tuple(outcomes), tuple(notes))
 
     def _read(self, clip: Clip) -> Recording | FirstshotError:
         """Read a clip that the encoder can take, or return why not, naming it."""
         try:
-            recording = self.hearing.read(clip, self._check_memory)
-            self.hearing.encoder.grid(recording.piece_samples)
+            recording = self.settings.read(clip, self._check_memory)
+            self.settings.encoder.grid(recording.piece_samples)
             self._check_memory(recording.piece_samples)
         except (FirstshotError, MemoryError) as error:
             return _named(error, clip)
@@ -123,9 +132,9 @@ class Listener:
     def _check_memory(self, samples: int) -> None:
         """Raise `SoundError` where encoding that many samples in one piece needs too much memory.
 
-        The system would not refuse the memory but end the process, and with it all other clips.
+        The operating system would end the process, and with it the work on all other clips.
         """
-        encoder = self.hearing.encoder
+        encoder = self.settings.encoder
         free = free_memory() if samples > CAREFUL_SECONDS * encoder.sample_rate else None
         needed = working_bytes(encoder, samples) if free is not None else 0
         if free is not None and needed > free:
@@ -134,10 +143,10 @@ class Listener:
                 f"{needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; {SHORTER}"
             )
 
-    def _embed_those_that_fit(
+    def _embed_what_fits(
         self, batch: Sequence[tuple[Clip, Recording]]
     ) -> list[EmbeddedClip | FirstshotError]:
-        """Embed clips; one whose samples cannot be had a second time, or held, loses no other."""
+        """Embed clips; where one needs too much memory, or cannot be read again, only it fails."""
         try:
             return list(self._embed(batch))
         except (SoundError, MemoryError, RuntimeError) as error:
@@ -145,15 +154,15 @@ class Listener:
                 raise
             if len(batch) == 1:
                 return [_named(error, batch[0][0])]
-        return [self._embed_those_that_fit([one])[0] for one in batch]
+        return [self._embed_what_fits([one])[0] for one in batch]
 
     @cached_property
     def _wanted(self) -> list[str]:
-        return [f"layer_{n}" for n in self.hearing.layers] + [SPECTRUM, LEVEL] * self.spectra
+        return [f"layer_{n}" for n in self.settings.layers] + [SPECTRUM, LEVEL] * self.spectra
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
-        return {**self.hearing.recipe(), "spectrum": LOGMEL.fingerprint}
+        return {**self.settings.recipe(), "spectrum": LOGMEL.fingerprint}
 
     def _embed(self, batch: Sequence[tuple[Clip, Recording]]) -> list[EmbeddedClip]:
         keys = [entry_key(recording.digest, self._recipe) for _, recording in batch]
@@ -165,12 +174,12 @@ class Listener:
             for i, arrays in zip(missing, fresh, strict=True):
                 merged = {**(found[i] or {}), **arrays}
                 found[i] = self.store.save(keys[i], merged) if self.store else merged
-        rate = self.hearing.encoder.sample_rate
+        rate = self.settings.encoder.sample_rate
         embedded = []
         for (clip, recording), entry in zip(batch, found, strict=True):
             assert entry is not None
             starts = tuple(start / rate for start in recording.starts)
-            layers = tuple(entry[f"layer_{n}"] for n in self.hearing.layers)
+            layers = tuple(entry[f"layer_{n}"] for n in self.settings.layers)
             spectrum, levels = np.empty((len(starts), 0), np.float32), np.empty(0, np.float32)
             if self.spectra:
                 spectrum, levels = entry[SPECTRUM], entry[LEVEL]
@@ -181,7 +190,7 @@ class Listener:
         return embedded
 
     def _encode(self, recordings: Sequence[Recording]) -> list[dict[str, NDArray[Any]]]:
-        """Encode all windows of a few clips and deal them out to their clips again."""
+        """Encode all windows of a few clips, and give each clip its own."""
         parts = list(self._encode_windows(recordings))
         ends = np.cumsum([len(recording.starts) for recording in recordings])[:-1]
         columns = {
@@ -193,28 +202,28 @@ class Listener:
     def _encode_windows(
         self, recordings: Sequence[Recording]
     ) -> Iterator[list[NDArray[np.float32]]]:
-        """Yield what is wanted of a few windows at a time: (windows, values) each."""
-        hearing, rate = self.hearing, self.hearing.encoder.sample_rate
-        same = hearing.encoder == LOGMEL and hearing.pooling == "temporal"
-        measured = self.spectra and same and hearing.layers == (1,)
+        """Yield the wanted arrays (windows, values) of a few windows at a time."""
+        settings, rate = self.settings, self.settings.encoder.sample_rate
+        same = settings.encoder == LOGMEL and settings.pooling == "temporal"
+        measured = self.spectra and same and settings.layers == (1,)
         windows = chain.from_iterable(recording.pieces() for recording in recordings)
         at_once = min(_windows_at_once(recording) for recording in recordings)
         while few := list(islice(windows, at_once)):
-            if self.left.is_set():
-                raise FirstshotError("nobody waits for this clip any more")
-            if measured:  # what explanations are worded from is the embedding itself
+            if self.cancelled.is_set():
+                raise FirstshotError("cancelled: the caller needs this clip no more")
+            if measured:  # the spectrum is the embedding itself
                 spectrum, levels = LOGMEL.measure(few, rate)
                 yield [spectrum, spectrum, levels]
                 continue
-            with self.turns:
-                layers = hearing.encoder.embed(few, rate, hearing.layers, hearing.pooling)
+            with self.encoder_lock:
+                layers = settings.encoder.embed(few, rate, settings.layers, settings.pooling)
             yield [*layers, *LOGMEL.measure(few, rate)] if self.spectra else layers
 
 
-def seconds_of(clip: Clip, hearing: Hearing) -> float:
-    """Return how long a clip is, 0 where its file does not tell: reading it then says why."""
+def seconds_of(clip: Clip, settings: EmbeddingSettings) -> float:
+    """Return the length of a clip, 0 where its file does not tell; reading it then says why."""
     if not isinstance(clip.source, Path):
-        rate = clip.sample_rate or hearing.encoder.sample_rate
+        rate = clip.sample_rate or settings.encoder.sample_rate
         return max(0.0, sum(clip.source.shape[:1]) / rate)
     try:
         with open_audio_file(clip.source) as file:
@@ -233,7 +242,7 @@ def _seconds(start: float) -> str:
 
 
 def _windows_at_once(recording: Recording) -> int:
-    """Return how many windows are held at once: fewer long ones of what is read in pieces."""
+    """Return the windows per call of the encoder: fewer of a recording that is read in pieces."""
     if recording.held is not None:
         return WINDOWS_AT_ONCE
     seconds = recording.piece_samples / recording.sample_rate
@@ -251,7 +260,7 @@ def _lacks_memory(error: RuntimeError) -> bool:
 
 
 def _named(error: Exception, clip: Clip) -> FirstshotError:
-    """Return a clip's error, naming it, without the frames of the call that keep its samples."""
+    """Return a clip's error with its name, without the stack frames, which keep its samples."""
     place = str(clip.source) if isinstance(clip.source, Path) else clip.name
     message = str(error)
     kind: type[FirstshotError] = SoundError

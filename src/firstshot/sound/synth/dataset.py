@@ -24,8 +24,8 @@ from firstshot.domains import DOMAINS
 from firstshot.errors import OutputError, ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import check_whole
-from firstshot.sound.synth import FAULTS, MACHINES, check_seed, make_clip
-from firstshot.sound.synth_parts import SAMPLE_RATE, Dice
+from firstshot.sound.synth.clips import FAULTS, MACHINES, check_seed, make_clip
+from firstshot.sound.synth.parts import SAMPLE_RATE, Dice
 
 SECTION = "00"
 _TABLES = ("attributes_00.csv", "faults_00.csv")

@@ -10,8 +10,14 @@ import pytest
 import soundfile
 
 from firstshot.detector import embedding
-from firstshot.detector.embedding import Clip, embed_all, embed_clips, list_clips
-from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.detector.embedding import (
+    Clip,
+    EmbeddingSettings,
+    embed_all,
+    embed_clips,
+    make_embedding_settings,
+)
+from firstshot.detector.sources import list_clips
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, SoundError
 from firstshot.sound.audio import LengthPolicy
@@ -50,7 +56,7 @@ def test_a_link_to_nothing_in_a_folder_is_told_of_and_not_passed_over(tmp_path):
     clips = list_clips(tmp_path)
     assert [clip.name for clip in clips] == ["gone.wav", "good.wav"]
     with pytest.raises(SoundError, match=r"gone\.wav: does not exist"):
-        embed_all(clips, Hearing(LogMel(), (1,)))
+        embed_all(clips, EmbeddingSettings(LogMel(), (1,)))
 
 
 def test_files_arrays_and_records_keep_the_order_given(tmp_path):
@@ -95,7 +101,9 @@ def test_embeddings_are_the_encoders_own_in_order():
     clips = [Clip(str(i), noise(i, 1600 + 100 * i)) for i in range(8)]
     seen = []
     found = list(
-        embed_clips(clips, Hearing(LogMel(), (2, 1)), progress=lambda *done: seen.append(done))
+        embed_clips(
+            clips, EmbeddingSettings(LogMel(), (2, 1)), progress=lambda *done: seen.append(done)
+        )
     )
     assert seen == [(done, 8) for done in range(1, 9)]
     for clip, heard in zip(clips, found, strict=True):
@@ -111,20 +119,20 @@ def test_clips_of_unequal_length_rate_and_channels_share_a_bank(tmp_path):
         Clip("b", write(tmp_path / "b.flac", rate=44100, samples=20000)),
         Clip("c", np.stack([noise(0, 9600), noise(1, 9600)], axis=1), 48000),
     ]
-    found = list(embed_clips(clips, Hearing(LogMel(), (1,))))
+    found = list(embed_clips(clips, EmbeddingSettings(LogMel(), (1,))))
     assert [clip.layers[0].shape for clip in found] == [(1, 144)] * 3
 
 
 def test_windows_are_embedded_one_by_one_and_named_by_their_start():
     samples = noise(0, 40000)
-    hearing = make_hearing("logmel", length="windows:1:0.75")
-    (heard,) = embed_clips([Clip("long", samples)], hearing)
+    settings = make_embedding_settings("logmel", length="windows:1:0.75")
+    (heard,) = embed_clips([Clip("long", samples)], settings)
     assert heard.starts == (0.0, 0.75, 1.5)
     assert heard.window_names == ("long@0s", "long@0.75s", "long@1.5s")
     for start, row in zip(heard.starts, heard.layers[0], strict=True):
         part = samples[int(start * RATE) : int(start * RATE) + RATE].astype(np.float32)
         assert np.array_equal(row, LogMel().embed([part])[0][0])
-    (short,) = embed_clips([Clip("short", samples[:3000])], hearing)
+    (short,) = embed_clips([Clip("short", samples[:3000])], settings)
     assert short.window_names == ("short",)
 
 
@@ -141,7 +149,7 @@ def test_a_clip_that_cannot_be_heard_stops_the_run_and_is_named(tmp_path):
     bad.write_bytes(b"no sound")
     clips = [Clip("good", noise()), Clip("bad", bad)]
     with pytest.raises(SoundError, match=r"bad\.wav: not readable as audio"):
-        list(embed_clips(clips, Hearing(LogMel(), (1,))))
+        list(embed_clips(clips, EmbeddingSettings(LogMel(), (1,))))
 
 
 def test_with_on_error_the_bad_clips_are_told_of_and_the_others_embedded(tmp_path):
@@ -158,7 +166,7 @@ def test_with_on_error_the_bad_clips_are_told_of_and_the_others_embedded(tmp_pat
     found = list(
         embed_clips(
             clips,
-            Hearing(LogMel(), (1,)),
+            EmbeddingSettings(LogMel(), (1,)),
             on_error=lambda clip, error: told.append((clip.name, str(error))),
             progress=lambda done, total: seen.append((done, total)),
         )
@@ -170,13 +178,18 @@ def test_with_on_error_the_bad_clips_are_told_of_and_the_others_embedded(tmp_pat
 
 
 def test_no_clips_are_no_embeddings_and_only_bad_ones_too():
-    assert list(embed_clips([], Hearing(LogMel(), (1,)))) == []
+    assert list(embed_clips([], EmbeddingSettings(LogMel(), (1,)))) == []
     only_bad = [Clip("nan", np.full(3200, np.nan))]
-    assert list(embed_clips(only_bad, Hearing(LogMel(), (1,)), on_error=lambda *_: None)) == []
+    assert (
+        list(embed_clips(only_bad, EmbeddingSettings(LogMel(), (1,)), on_error=lambda *_: None))
+        == []
+    )
 
 
 def test_the_spectrum_for_explanations_is_the_plain_one_whatever_the_encoder():
-    (heard,) = embed_clips([Clip("x", noise())], make_hearing("logmel", {"keep_level": True}))
+    (heard,) = embed_clips(
+        [Clip("x", noise())], make_embedding_settings("logmel", {"keep_level": True})
+    )
     assert np.array_equal(heard.spectrum, LogMel().embed([noise().astype(np.float32)])[0])
     assert not np.array_equal(heard.spectrum, heard.layers[0])
 
@@ -184,6 +197,6 @@ def test_the_spectrum_for_explanations_is_the_plain_one_whatever_the_encoder():
 def test_clips_that_must_all_be_good_are_all_named_at_once(tmp_path):
     for name in ("a.wav", "b.wav", "c.wav"):
         (tmp_path / name).write_text("no sound")
-    hearing = make_hearing("logmel")
+    settings = make_embedding_settings("logmel")
     with pytest.raises(SoundError, match=r"a\.wav: not readable.*nor can be used: b\.wav, c\.wav"):
-        embed_all(list_clips(tmp_path), hearing)
+        embed_all(list_clips(tmp_path), settings)

@@ -1,7 +1,7 @@
-"""How a detector hears: its encoder, the layers it listens to, pooling, length policy and channel.
+"""How clips become embeddings: encoder, layers, pooling, length policy and channel.
 
-Input: the settings as a user writes them. Output: a checked `Hearing`, which reads clips and says
-in its recipe all that decides an embedding.
+Input: the settings as a user writes them. Output: checked `EmbeddingSettings`, which read clips and
+tell in their recipe all that decides an embedding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from firstshot.sound.recording import Recording, record
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip to be heard: its name and its file, or its samples with their rate in Hz."""
+    """A clip to embed: its name and its file, or its samples with their rate in Hz."""
 
     name: str
     source: Path | NDArray[Any]
@@ -31,8 +31,8 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """How clips are heard: by which encoder, at which layers, pooled and cut how."""
+class EmbeddingSettings:
+    """The encoder, the layers taken from it, and how clips are pooled, cut and mixed to mono."""
 
     encoder: Encoder
     layers: tuple[int, ...]
@@ -50,9 +50,9 @@ class Hearing:
         }
 
     def read(self, clip: Clip, check: Callable[[int], object] = lambda samples: None) -> Recording:
-        """Return the clip, mono at the encoder's rate, as the length policy hears it.
+        """Return the clip, mono at the encoder's rate, cut by the length policy.
 
-        `check` is called with the samples of a clip that gets too long to be held without care.
+        `check` is called with the number of samples of a clip that gets long; it may raise.
         """
         rate, source = self.encoder.sample_rate, clip.source
         if not isinstance(source, Path):
@@ -69,7 +69,7 @@ class Hearing:
         return recording
 
 
-def make_hearing(
+def make_embedding_settings(
     encoder: str | Encoder,
     settings: Mapping[str, Any] | None = None,
     *,
@@ -78,8 +78,8 @@ def make_hearing(
     length: str | LengthPolicy = "native",
     channel: Channel = "mean",
     fetch_missing: bool = True,
-) -> Hearing:
-    """Check the settings and load the encoder; `settings` are its constructor's.
+) -> EmbeddingSettings:
+    """Check the settings and load the encoder; `settings` are its constructor's arguments.
 
     Without `fetch_missing`, an encoder whose weights are not on this machine is a WeightsError.
 
@@ -90,8 +90,8 @@ def make_hearing(
 
     Examples
     --------
-    >>> hearing = make_hearing("logmel", layers=[-1], length="windows:10:5")
-    >>> hearing.layers, hearing.recipe()["length"]
+    >>> settings = make_embedding_settings("logmel", layers=[-1], length="windows:10:5")
+    >>> settings.layers, settings.recipe()["length"]
     ((2,), 'windows:10:5')
     """
     if pooling not in POOLINGS:
@@ -99,7 +99,21 @@ def make_hearing(
     policy = LengthPolicy.parse(length) if isinstance(length, str) else length
     if isinstance(encoder, str):
         encoder = load_encoder(encoder, fetch_missing=fetch_missing, **(settings or {}))
-    asked = encoder.default_layers if layers is None else layers
-    return Hearing(
-        encoder, resolve_layers(asked, encoder.depth, encoder.name), pooling, policy, channel
+    wanted = encoder.default_layers if layers is None else layers
+    return EmbeddingSettings(
+        encoder, resolve_layers(wanted, encoder.depth, encoder.name), pooling, policy, channel
     )
+
+
+def resolved_encoder_settings(
+    encoder: Encoder, given: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return an encoder's settings with the runtime that `auto` chose in place of `auto`."""
+    chosen = {}
+    if getattr(encoder, "runtime", "torch") != "torch":
+        chosen = {name: getattr(encoder, name) for name in ("runtime", "precision")}
+    elif {"runtime", "precision"} & set(given or {}):
+        chosen = {"runtime": "torch"}  # whatever was given led there
+    # The number of cores belongs to the machine, and decides no number.
+    kept = {k: v for k, v in (given or {}).items() if k not in ("runtime", "threads", "workers")}
+    return {**kept, **chosen} or None

@@ -13,9 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from firstshot.detector import Detector, Ensemble, embedding, listening
-from firstshot.detector.embedding import Clip, embed_clips, list_clips
-from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.detector import Detector, Ensemble
+from firstshot.detector.embedding import (
+    Clip,
+    EmbeddingSettings,
+    batch_embedder,
+    embed_clips,
+    make_embedding_settings,
+)
+from firstshot.detector.embedding import clips as embedding
+from firstshot.detector.sources import list_clips
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.protocol import Encoder, Shareable
 from firstshot.errors import FirstshotWarning, ParameterError, SoundError
@@ -105,9 +112,9 @@ def small_eat():
 @pytest.mark.parametrize("make", [LogMel, small_eat, Watched], ids=["logmel", "torch", "plain"])
 @pytest.mark.parametrize("length", ["native", "windows:0.5:0.3"])
 def test_every_number_of_workers_gives_the_same_bits(make, length):
-    hearing = make_hearing(make(), length=length)
+    settings = make_embedding_settings(make(), length=length)
     clips = [Clip(str(i), noise(i, 16000 + 900 * (i % 5))) for i in range(20)]
-    first, *others = (list(embed_clips(clips, hearing, workers=workers)) for workers in MANY)
+    first, *others = (list(embed_clips(clips, settings, workers=workers)) for workers in MANY)
     assert [heard.name for heard in first] == [clip.name for clip in clips]
     for found in others:
         for a, b in zip(first, found, strict=True):
@@ -145,7 +152,7 @@ def test_a_store_filled_by_many_workers_is_a_store_filled_by_one(tmp_path):
     found = {}
     for workers in (1, 4):
         store = EmbeddingStore(tmp_path / str(workers))
-        list(embed_clips(clips, make_hearing("logmel"), store=store, workers=workers))
+        list(embed_clips(clips, make_embedding_settings("logmel"), store=store, workers=workers))
         files = sorted(p for p in store.folder.rglob("*") if p.is_file())
         found[workers] = {p.relative_to(store.folder): p.read_bytes() for p in files}
     assert found[1] == found[4]
@@ -155,7 +162,7 @@ def test_a_store_filled_by_many_workers_is_a_store_filled_by_one(tmp_path):
 def test_what_the_store_holds_is_not_encoded_again_by_any_worker(tmp_path):
     store, encoder = EmbeddingStore(tmp_path), Shared()
     for _ in range(2):
-        list(embed_clips(clips_of(5), Hearing(encoder, (1,)), store=store, workers=3))
+        list(embed_clips(clips_of(5), EmbeddingSettings(encoder, (1,)), store=store, workers=3))
     assert len(encoder.calls) == 5
 
 
@@ -163,7 +170,7 @@ def test_as_many_clips_are_worked_on_at_once_as_there_are_workers():
     together = threading.Barrier(3, timeout=PATIENCE)
     encoder = Shared(lambda _: together.wait())
     assert isinstance(encoder, Shareable)
-    list(embed_clips(clips_of(9), Hearing(encoder, (1,)), workers=3))
+    list(embed_clips(clips_of(9), EmbeddingSettings(encoder, (1,)), workers=3))
     assert encoder.most == 3
 
 
@@ -172,27 +179,27 @@ def test_an_encoder_that_does_not_say_so_is_asked_by_one_thread_at_a_time(monkey
     encoder = Watched(lambda _: threading.Event().wait(0.002))
     assert isinstance(encoder, Encoder)
     assert not isinstance(encoder, Shareable)
-    list(embed_clips(clips_of(11), Hearing(encoder, (1,)), workers=4))
+    list(embed_clips(clips_of(11), EmbeddingSettings(encoder, (1,)), workers=4))
     assert encoder.most == 1
     assert sorted(encoder.calls) == [1, 2, 2, 2, 2, 2]
 
 
 def test_clips_of_hours_are_held_one_at_a_time_by_any_number_of_workers(monkeypatch, tmp_path):
-    monkeypatch.setattr(listening, "SECONDS_AT_ONCE", 1.0)
+    monkeypatch.setattr(batch_embedder, "SECONDS_AT_ONCE", 1.0)
     long = tmp_path / "long.wav"
     soundfile.write(long, noise(0, 2 * RATE), RATE)
     company = []
     encoder = Shared()
     encoder.during = lambda waveforms: company.append((len(waveforms[0]), encoder.inside))
     clips = [*clips_of(4), Clip("file", long), *clips_of(4), Clip("array", noise(0, 2 * RATE))]
-    list(embed_clips(clips, Hearing(encoder, (1,)), workers=4))
+    list(embed_clips(clips, EmbeddingSettings(encoder, (1,)), workers=4))
     assert [inside for samples, inside in company if samples == 2 * RATE] == [1, 1]
 
 
 def test_plain_encoders_are_not_given_hours_in_one_call(monkeypatch):
     monkeypatch.setattr(embedding, "SECONDS_AT_ONCE", 0.5)
     encoder = Watched()
-    list(embed_clips(clips_of(6), Hearing(encoder, (1,)), workers=1))
+    list(embed_clips(clips_of(6), EmbeddingSettings(encoder, (1,)), workers=1))
     assert encoder.calls == [3, 3]  # 0.2 s each
 
 
@@ -209,15 +216,15 @@ def test_a_slow_clip_holds_up_no_other():
             others_done.set()
 
     slow = Clip("slow", noise(0, 4000))
-    hearing = Hearing(Shared(during), (1,))
-    found = list(embed_clips([slow, *clips_of(30)], hearing, workers=2))
+    settings = EmbeddingSettings(Shared(during), (1,))
+    found = list(embed_clips([slow, *clips_of(30)], settings, workers=2))
     assert [heard.name for heard in found] == ["slow", *map(str, range(30))]
 
 
 def test_no_more_clips_are_begun_than_ahead_of_the_one_that_is_due(monkeypatch):
     monkeypatch.setattr(embedding, "AHEAD", 5)
     encoder = Shared()
-    found = embed_clips(clips_of(40), Hearing(encoder, (1,)), workers=2)
+    found = embed_clips(clips_of(40), EmbeddingSettings(encoder, (1,)), workers=2)
     for taken, _ in enumerate(found, start=1):
         assert len(encoder.calls) <= taken + 5
 
@@ -243,7 +250,7 @@ def test_broken_clips_are_told_of_in_order_in_the_callers_thread(tmp_path, worke
 
     found = embed_clips(
         list_clips(tmp_path),
-        make_hearing("logmel"),
+        make_embedding_settings("logmel"),
         on_error=on_error,
         progress=progress,
         workers=workers,
@@ -260,7 +267,7 @@ def test_the_first_broken_clip_stops_the_others_and_leaves_no_threads(tmp_path):
     encoder = Shared()
     clips = [*clips_of(3), Clip("bad", bad), *clips_of(500)]
     with pytest.raises(SoundError, match=r"bad\.wav: not readable as audio"):
-        list(embed_clips(clips, Hearing(encoder, (1,)), workers=2))
+        list(embed_clips(clips, EmbeddingSettings(encoder, (1,)), workers=2))
     assert len(encoder.calls) < 60
     assert not helpers()
 
@@ -280,7 +287,7 @@ def test_what_has_no_length_is_told_of_and_stalls_nothing(tmp_path, workers):
     told = []
     found = embed_clips(
         clips,
-        make_hearing("logmel"),
+        make_embedding_settings("logmel"),
         on_error=lambda clip, _: told.append(clip.name),
         workers=workers,
     )
@@ -293,7 +300,7 @@ def test_a_fault_of_the_encoder_itself_reaches_the_caller():
         raise RuntimeError("out of registers")
 
     with pytest.raises(RuntimeError, match="out of registers"):
-        list(embed_clips(clips_of(5), Hearing(Shared(during), (1,)), workers=2))
+        list(embed_clips(clips_of(5), EmbeddingSettings(Shared(during), (1,)), workers=2))
     assert not helpers()
 
 
@@ -312,15 +319,17 @@ def test_an_interrupt_ends_long_recordings_early_and_leaves_no_threads():
 
     encoder = Shared(during)
     long = [Clip(str(i), noise(i, 200 * RATE)) for i in range(1, 4)]
-    hearing = make_hearing(encoder, length="windows:0.1:0.1")  # 2000 windows, 32 calls each
+    settings = make_embedding_settings(
+        encoder, length="windows:0.1:0.1"
+    )  # 2000 windows, 32 calls each
     with pytest.raises(KeyboardInterrupt):
-        list(embed_clips([*clips_of(1), *long], hearing, progress=progress, workers=2))
+        list(embed_clips([*clips_of(1), *long], settings, progress=progress, workers=2))
     assert not helpers()
     assert len(encoder.calls) < 20
 
 
 def test_a_caller_who_takes_no_more_leaves_no_threads():
-    found = embed_clips(clips_of(50), make_hearing("logmel"), workers=2)
+    found = embed_clips(clips_of(50), make_embedding_settings("logmel"), workers=2)
     next(found)
     found.close()
     assert not helpers()
@@ -330,7 +339,7 @@ def test_warnings_are_told_in_the_callers_thread_in_the_order_of_the_clips():
     clips = [Clip(f"silent {i}", np.zeros(3200)) for i in range(12)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        list(embed_clips(clips, make_hearing("logmel"), workers=4))
+        list(embed_clips(clips, make_embedding_settings("logmel"), workers=4))
     assert [w.category for w in caught] == [FirstshotWarning] * 12
     assert [str(w.message).split(":")[0] for w in caught] == [clip.name for clip in clips]
 
@@ -351,7 +360,7 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
         torch.set_num_threads(4)
         for workers in (2, 3, 8, 1):
             shares.clear()
-            list(embed_clips(clips_of(16), Hearing(encoder, (1,)), workers=workers))
+            list(embed_clips(clips_of(16), EmbeddingSettings(encoder, (1,)), workers=workers))
             assert shares == {(workers > 1, max(1, 4 // workers))}
             assert torch.get_num_threads() == 4
         later = []
@@ -366,8 +375,8 @@ def test_torch_computes_with_its_share_of_threads_and_has_them_back():
 def test_scores_make_no_spectra_that_nobody_looks_at(monkeypatch):
     detector = Detector(Shared()).fit(sounds(20))
     made = []
-    monkeypatch.setattr(listening, "LOGMEL", type("Deaf", (), {"embed": made.append}))
-    monkeypatch.setattr(listening.LOGMEL, "fingerprint", "", raising=False)
+    monkeypatch.setattr(batch_embedder, "LOGMEL", type("Deaf", (), {"embed": made.append}))
+    monkeypatch.setattr(batch_embedder.LOGMEL, "fingerprint", "", raising=False)
     detector.score(sounds(1, 100))
     detector.predict(sounds(1, 100))
     assert not made

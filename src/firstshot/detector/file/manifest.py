@@ -32,9 +32,9 @@ _ADDED = ("bank_precision",)
 _REMOVED = ("index",)
 """Settings of older files that changed no fitted value and no longer exist."""
 _WORDS = ("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision")
-HEARD = ("shortest", "longest")
-"""How many seconds are heard of the normal clips."""
-_SECONDS = (1e-6, 1e9)
+SECONDS = ("shortest", "longest")
+"""Seconds that are embedded of the shortest and of the longest normal clip."""
+_SECONDS_RANGE = (1e-6, 1e9)
 _RATES = (1e-12, 1 - 1e-12)
 _MOST_CHANNELS, _MOST_NEIGHBORS, _MOST_LAYERS = 1024, 2**31, 1000
 
@@ -52,7 +52,7 @@ class Manifest:
     settings: dict[str, Any]
     threshold: Threshold
     calibration_windows: int | None
-    heard_seconds: tuple[float, float] | None
+    clip_seconds: tuple[float, float] | None
     self_check_score: float | None
 
     @property
@@ -81,17 +81,17 @@ def read_manifest(values: Any) -> Manifest:
         calibration_windows=table.whole("calibration_windows", low=1)
         if table.values.get("calibration_windows") is not None
         else None,
-        heard_seconds=_heard_seconds(table.table("heard_seconds"))
+        clip_seconds=_clip_seconds(table.table("heard_seconds"))
         if "heard_seconds" in table
         else None,
         self_check_score=None if unchecked else table.number("self_check_score"),
     )
 
 
-def _heard_seconds(table: Table) -> tuple[float, float]:
-    table.only(HEARD)
-    shortest = table.number(HEARD[0], *_SECONDS)
-    return shortest, table.number(HEARD[1], shortest, _SECONDS[1])
+def _clip_seconds(table: Table) -> tuple[float, float]:
+    table.only(SECONDS)
+    shortest = table.number(SECONDS[0], *_SECONDS_RANGE)
+    return shortest, table.number(SECONDS[1], shortest, _SECONDS_RANGE[1])
 
 
 def _settings(table: Table) -> dict[str, Any]:

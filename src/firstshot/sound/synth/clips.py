@@ -17,8 +17,8 @@ from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import LARGEST_SEED, check_whole
-from firstshot.sound.synth_machines import SOUNDS, Run
-from firstshot.sound.synth_parts import SAMPLE_RATE, Dice, Signal, angle, band_noise, harmonics
+from firstshot.sound.synth.machines import SOUNDS, Run
+from firstshot.sound.synth.parts import SAMPLE_RATE, Dice, Signal, angle, band_noise, harmonics
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from firstshot.errors import OutputError, ParameterError
 from firstshot.sound.synth import FAULTS, MACHINES
-from firstshot.sound.synth_set import wav_bytes, write_dataset
+from firstshot.sound.synth.dataset import wav_bytes, write_dataset
 
 SMALL = {"clip_seconds": 0.2, "train_source": 4, "train_target": 2, "test_per_class": 2}
 
