@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

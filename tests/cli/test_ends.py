@@ -227,8 +227,8 @@ def test_a_warning_that_cannot_be_written_does_not_lose_the_results(environment,
 def test_closed_streams_are_not_given_to_the_next_file(environment):
     code = (
         "import os, sys; sys.argv = ['firstshot', '--version']\n"
-        "from firstshot.cli import _prepare_streams\n"
-        "_prepare_streams()\n"
+        "from firstshot.cli.streams import prepare_streams\n"
+        "prepare_streams()\n"
         "print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)), file=open(3, 'w'))"
     )
     shell = 'exec 3>&1; exec "$@" <&- >&- 2>&-'

@@ -53,7 +53,7 @@ def _synthesize(case: Case, **numbers: Any) -> None:
 
 
 def _data_set(case: Case, **numbers: Any) -> None:
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
 
     severity = numbers.pop("low"), numbers.pop("high")
     write_dataset(case.folder / "made", ["SynthFan"], severity=severity, **numbers)

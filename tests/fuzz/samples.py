@@ -53,7 +53,7 @@ def tree_of(folder: Path) -> list[Path]:
 
 
 def _write_data_set(folder: Path) -> None:
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
 
     write_dataset(
         folder / "made", ["SynthFan"], clip_seconds=0.3, train_source=6, train_target=3,
@@ -180,9 +180,9 @@ def _write_bundle(folder: Path) -> None:
 
 def small_defaults() -> None:
     """Let the pre-trained names be small networks, and the demo a machine of a few clips."""
-    from firstshot.sound import synth_set
+    from firstshot.sound.synth import dataset
 
-    synth_set.write_dataset.__defaults__ = (("SynthFan",), 0, 0.2, 2, 2, 1, (0.2, 1.0), None)
+    dataset.write_dataset.__defaults__ = (("SynthFan",), 0, 0.2, 2, 2, 1, (0.2, 1.0), None)
     if has("torch"):
         from tests.encoders import official_files as official
 

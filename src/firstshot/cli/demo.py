@@ -29,7 +29,7 @@ def demo(
     from firstshot.dcase.running.run import run_system
     from firstshot.dcase.running.system import load_system
     from firstshot.sound.synth import MACHINES
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
     from firstshot.store import EmbeddingStore
 
     data, results = out / "data", out / "results"
@@ -85,7 +85,7 @@ def synth(
     Example: firstshot synth data/ --machine SynthFan --seconds 10
     """
     from firstshot.sound.synth import MACHINES
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
 
     machines = machine or list(MACHINES)
     with progress_bars(quiet) as bars:

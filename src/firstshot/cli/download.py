@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 from firstshot.cli.options import Quiet
+from firstshot.log import logger
+from firstshot.progress import Bars
 
 _DEFAULT_API = "https://zenodo.org/api/records"
-_Step = Callable[[int, int], None]
 
 
 def download(
@@ -51,7 +52,7 @@ def download(
     from firstshot.dcase.data.download import download as download_year
     from firstshot.dcase.data.zenodo import Connection
 
-    with _byte_bars(quiet) as (progress, tell):
+    with _byte_bars(quiet) as progress:
         done = download_year(
             year,
             out,
@@ -60,7 +61,6 @@ def download(
             keep_archives=keep_archives,
             connection=Connection(records_url=api),
             progress=progress,
-            report=tell,
         )
     counts = f"archives fetched: {len(done.fetched)}, there before: {len(done.present)}"
     typer.echo(f"{done.root}: {counts}")
@@ -68,13 +68,11 @@ def download(
 
 
 @contextmanager
-def _byte_bars(
-    quiet: bool,
-) -> Iterator[tuple[Callable[[str], _Step], Callable[[str], None]]]:
-    """Give a maker of progress bars in bytes and a way to say a line beside them.
-
-    Without a terminal each archive gets a line when it is begun; with `quiet`, none.
-    """
+def _byte_bars(quiet: bool) -> Iterator[Bars]:
+    """Give a maker of progress bars in bytes; without a terminal each archive is logged instead."""
+    if quiet or not sys.stderr.isatty():
+        yield _log_title
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -85,18 +83,6 @@ def _byte_bars(
         TransferSpeedColumn,
     )
 
-    def tell(line: str) -> None:
-        typer.echo(line, err=True)
-
-    if quiet or not sys.stderr.isatty():
-
-        def announce(title: str) -> _Step:
-            if not quiet:
-                tell(title)
-            return lambda done, total: None
-
-        yield announce, tell
-        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -106,10 +92,15 @@ def _byte_bars(
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
 
-        def start(title: str) -> _Step:
+        def start(title: str) -> Callable[[int, int], None]:
             for done_before in bars.task_ids:
                 bars.remove_task(done_before)
             task = bars.add_task(title, total=None)
             return lambda done, total: bars.update(task, completed=done, total=total)
 
-        yield start, lambda line: bars.console.print(line, highlight=False, markup=False)
+        yield start
+
+
+def _log_title(title: str) -> Callable[[int, int], None]:
+    logger.info(title)
+    return lambda done, total: None

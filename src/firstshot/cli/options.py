@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstshot.cli.notices import set_level
 from firstshot.errors import OutputError
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
     from firstshot.store import EmbeddingStore
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+def _set_quiet(quiet: bool) -> bool:
+    if quiet:
+        set_level(WARNING)
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=_set_quiet,
+        help="No progress bars and no notes; warnings and errors are still shown.",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -68,3 +85,11 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
         return EmbeddingStore(folder, required=False)
     typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
     return None
+
+
+def refuse_existing_detector(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is there already, or is no detector file, before any work."""
+    from firstshot.detector.file import is_detector_file
+    from firstshot.disk.files import check_replaceable
+
+    check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)

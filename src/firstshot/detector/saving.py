@@ -25,7 +25,7 @@ from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.parts import saved_parts, score_parts
 
 
-def save_detector(fitted: FittedDetector, path: Path) -> None:
+def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
     """Write a fitted detector to `path`."""
     from importlib.metadata import version
 
@@ -70,7 +70,7 @@ def save_detector(fitted: FittedDetector, path: Path) -> None:
     additions = additions_of(normal.rows)
     if additions:
         manifest["additions"] = additions
-    write_detector_file(path, manifest, arrays, normal.rows)
+    write_detector_file(path, manifest, arrays, normal.rows, overwrite)
 
 
 def self_check(fitted: FittedDetector) -> float | None:

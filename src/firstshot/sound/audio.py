@@ -20,7 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.errors import ParameterError, SoundError, warn
 from firstshot.memory import free_memory
 from firstshot.numbers import read_decimal
-from firstshot.sound.audio_file import Channel, Waveform, open_audio_file, pick_channel
+from firstshot.sound.audio_file import (
+    VALUES_PER_BLOCK,
+    Channel,
+    Waveform,
+    open_audio_file,
+    pick_channel,
+)
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
 from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
 
@@ -88,7 +94,11 @@ def load_waveform(
 
 
 def read_blocks(
-    path: Path, sample_rate: int, channel: Channel, note: Callable[[str], object]
+    path: Path,
+    sample_rate: int,
+    channel: Channel,
+    note: Callable[[str], object],
+    values_per_block: int = VALUES_PER_BLOCK,
 ) -> Iterator[Waveform]:
     """Yield a file's waveform, mono at `sample_rate` Hz, in blocks (samples,) of some seconds.
 
@@ -105,7 +115,7 @@ def read_blocks(
         check_rate(file.rate, sample_rate, label)
         checks = SampleChecks(label, file.rate, sample_rate, file.bits, channel)
         resample = _resampler(file.rate, sample_rate)
-        for block in file.blocks():
+        for block in file.blocks(values_per_block):
             mono = pick_channel(block, channel, label)
             checks.add(block, mono)
             if len(heard := resample(mono, False)):

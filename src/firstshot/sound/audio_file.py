@@ -61,15 +61,15 @@ class AudioFile:
     sound: Any
     notes: list[str] = field(default_factory=list)
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield all samples, a block (samples, channels) at a time.
+    def blocks(self, values: int = VALUES_PER_BLOCK) -> Iterator[NDArray[np.float32]]:
+        """Yield all samples in blocks (samples, channels) of at most that many values.
 
         Raises
         ------
         SoundError
             Less is there than the header promises, or what is there is damaged.
         """
-        count, size = 0, max(1, VALUES_PER_BLOCK // self.channels)
+        count, size = 0, max(1, values // self.channels)
         while True:
             with _faults_told(self.path):
                 block = self.sound.read(size, "float32", always_2d=True)

@@ -67,8 +67,9 @@ def record(
     sample_rate: int,
     length: LengthPolicy,
     check: Callable[[int], object] = lambda samples: None,
+    held_seconds: float = HELD_SECONDS,
 ) -> Recording:
-    """Read a clip once: hash it, and hold what can be held of it.
+    """Read a clip once: hash it, and hold its waveform unless it is too long.
 
     Parameters
     ----------
@@ -77,6 +78,8 @@ def record(
     check : callable
         Called, while a clip that is heard in one piece gets longer, with how many samples it has;
         what it raises ends the reading.
+    held_seconds : float
+        A longer clip is not held, but read again for its windows.
 
     Examples
     --------
@@ -85,7 +88,7 @@ def record(
     >>> recording.samples, [piece.tolist() for piece in recording.pieces()]
     (4, [[0.0, 1.0, 2.0, 3.0]])
     """
-    held_samples = round(HELD_SECONDS * sample_rate)
+    held_samples = round(held_seconds * sample_rate)
     heard = length.piece_samples(held_samples, sample_rate)  # of "fixed", the start
     digest, samples, checked = hashlib.sha256(), 0, held_samples
     held: list[Waveform] | None = []

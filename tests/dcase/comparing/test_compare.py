@@ -31,7 +31,7 @@ from firstshot.report.table import write_results_json
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals, bootstrap_official_interval
 from firstshot.scoring.metrics import section_metrics
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 TINY = {"clip_seconds": 0.5, "train_source": 12, "train_target": 4, "test_per_class": 3}
 

@@ -26,7 +26,7 @@ from firstshot.dcase.data.download import download
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.data.zenodo import Connection
 from firstshot.errors import DatasetError, FirstshotError, OutputError, ParameterError
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 DEV = 15097779  # the development set of 2025
 BIG = 3_000_000
@@ -102,6 +102,13 @@ def bring(server, out, **settings):
     return download(2025, out, **given)
 
 
+@pytest.fixture
+def told(caplog):
+    """What is logged for the user."""
+    caplog.set_level("INFO", "firstshot")
+    return caplog
+
+
 def part_of(out):
     return out / "dcase2025t2" / "downloads" / "dev_fan.zip.part"
 
@@ -158,7 +165,7 @@ def test_the_marker_names_the_record_and_its_checksum(server, expected, tmp_path
 
 
 @pytest.mark.parametrize("harm", ["a clip is gone", "a clip is cut", "the folder is gone"])
-def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm):
+def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm, told):
     done = bring(server, tmp_path)
     fan = done.root / "dev_data" / "raw" / "fan"
     clip = min((fan / "train").iterdir())
@@ -168,13 +175,13 @@ def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm):
         clip.unlink()
     else:
         clip.write_bytes(clip.read_bytes()[:50])
-    told = []
-    assert bring(server, tmp_path, report=told.append).fetched == ("dev_fan.zip",)
+    told.clear()
+    assert bring(server, tmp_path).fetched == ("dev_fan.zip",)
     assert tree(done.root) == expected
-    assert "1 of" in told[0] or harm == "the folder is gone"
-    assert "dev_fan.zip are gone or changed" in told[0]
+    assert "1 of" in told.messages[0] or harm == "the folder is gone"
+    assert "dev_fan.zip are gone or changed" in told.messages[0]
     size = len(server.records[DEV]["dev_fan.zip"])
-    assert told[1] == f"{done.root}: archives to fetch: 1, {size / 1e9:.3g} GB"
+    assert told.messages[1] == f"{done.root}: archives to fetch: 1, {size / 1e9:.3g} GB"
 
 
 def test_a_kept_archive_repairs_the_folder_without_another_download(server, expected, tmp_path):
@@ -201,14 +208,13 @@ def test_an_archive_put_there_by_hand_is_checked_and_used(server, expected, tmp_
     assert tree(done.root) == expected
 
 
-def test_a_wrong_archive_put_there_by_hand_is_fetched_anew(server, expected, tmp_path):
+def test_a_wrong_archive_put_there_by_hand_is_fetched_anew(server, expected, tmp_path, told):
     downloads = tmp_path / "dcase2025t2" / "downloads"
     downloads.mkdir(parents=True)
     (downloads / "dev_fan.zip").write_bytes(b"old")
-    told = []
-    done = bring(server, tmp_path, report=told.append)
+    done = bring(server, tmp_path)
     assert tree(done.root) == expected
-    assert "not the file that the record lists" in told[-1]
+    assert "not the file that the record lists" in told.messages[-1]
 
 
 def test_after_a_cut_only_the_rest_is_asked_for(server, expected, tmp_path):
@@ -224,7 +230,7 @@ def test_after_a_cut_only_the_rest_is_asked_for(server, expected, tmp_path):
 
 def test_a_second_run_goes_on_where_the_first_gave_up(server, expected, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(cut_after=700_000), *[Fault(status=503)] * 3]
-    with pytest.raises(DatasetError, match=r"busy \(HTTP 503\), 4 times in a row.*goes on from"):
+    with pytest.raises(DatasetError, match=r"busy \(HTTP 503\), 4 times in a row.*continues from"):
         bring(server, tmp_path)
     assert part_of(tmp_path).stat().st_size == 700_000
     done = bring(server, tmp_path)
@@ -261,7 +267,7 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, expected, tmp_path):
     assert [asked.range for asked in server.asked_for("content")] == [None]
 
 
-def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, tmp_path):
+def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, tmp_path, told):
     size = len(server.records[DEV]["dev_fan.zip"])
     elsewhere = {"Content-Range": f"bytes 5-9/{size}"}
     server.faults["dev_fan.zip"] = [
@@ -269,10 +275,9 @@ def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, 
         Fault(status=206, headers=elsewhere, body=b"wrong"),
         Fault(status=206, body=b"wrong"),
     ]
-    told = []
-    assert tree(bring(server, tmp_path, report=told.append).root) == expected
-    assert "sent bytes from 5 on instead of 1000" in told[2]
-    assert "does not say which bytes it sends" in told[3]
+    assert tree(bring(server, tmp_path).root) == expected
+    assert "sent bytes from 5 on instead of 1000" in told.messages[2]
+    assert "does not say which bytes it sends" in told.messages[3]
     assert server.asked_for("content")[-1].range == "bytes=1000-"
 
 
@@ -326,15 +331,14 @@ def test_a_file_of_another_size_than_the_record_says_is_refused(server, tmp_path
 
 
 @pytest.mark.parametrize(("status", "where"), [(429, "listing"), (503, "file")])
-def test_the_server_is_given_the_time_it_asks_for(server, expected, tmp_path, status, where):
+def test_the_server_is_given_the_time_it_asks_for(server, expected, tmp_path, status, where, told):
     path = str(DEV) if where == "listing" else "dev_fan.zip"
     server.faults[path] = [Fault(status=status, headers={"Retry-After": "1"})]
-    told = []
     begun = time.monotonic()
-    done = bring(server, tmp_path, report=told.append)
+    done = bring(server, tmp_path)
     assert time.monotonic() - begun >= 1
     assert tree(done.root) == expected
-    assert f"(HTTP {status}); trying again in 1 s" in "".join(told)
+    assert f"(HTTP {status}); trying again in 1 s" in "".join(told.messages)
 
 
 def test_a_wait_may_be_told_as_a_date_or_as_zenodos_next_window(server, tmp_path):
@@ -550,8 +554,8 @@ def test_two_processes_at_once_fetch_each_archive_once(server, expected, tmp_pat
     assert tree(tmp_path / "dcase2025t2") == expected
 
 
-def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path):
-    told, reached, done = [], threading.Event(), []
+def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path, told):
+    reached, done = threading.Event(), []
 
     def slow(title):
         reached.set()
@@ -561,9 +565,9 @@ def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path):
     first = threading.Thread(target=lambda: bring(server, tmp_path, progress=slow))
     first.start()
     assert reached.wait(5)
-    done.append(bring(server, tmp_path, report=told.append))
+    done.append(bring(server, tmp_path))
     first.join()
-    assert "another process works on it" in told[-1]
+    assert any("another process works on it" in message for message in told.messages)
     assert done[0].fetched == ()
     assert tree(tmp_path / "dcase2025t2") == expected
 
@@ -575,7 +579,7 @@ def run_command():
     return lambda *arguments, **settings: CliRunner().invoke(app, list(arguments), **settings)
 
 
-def test_the_command_names_the_next_step(server, tmp_path, run_command):
+def test_the_command_names_the_next_step(server, tmp_path, run_command, told):
     found = run_command(
         *["--year", "2025", "--part", "dev", "--machine", "fan", "--out", str(tmp_path)],
         env={"FIRSTSHOT_RECORDS_URL": server.url},
@@ -586,7 +590,7 @@ def test_the_command_names_the_next_step(server, tmp_path, run_command):
         f"{root}: archives fetched: 1, there before: 0\nnext: firstshot dcase check {root}\n"
         in (found.stdout)
     )
-    assert "unpacking dev_fan.zip (1 of 1)" in found.stderr
+    assert "unpacking dev_fan.zip (1 of 1)" in told.messages
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on this system")
@@ -599,6 +603,7 @@ def test_in_a_terminal_the_command_draws_bytes_and_lines_beside_them(server, tmp
     arguments = {"year": 2025, "part": ["dev"], "machine": ["fan"], "api": server.url}
     code = (
         "from pathlib import Path; from firstshot.cli.download import download; "
+        "from firstshot.cli.notices import show_notices; show_notices(); "
         f"download(**{arguments!r}, out=Path({str(tmp_path)!r}))"
     )
     environment = {**os.environ, "no_proxy": "127.0.0.1", "TERM": "xterm", "COLUMNS": "200"}

@@ -13,7 +13,7 @@ from firstshot.dcase.data.clip_names import (
 from firstshot.dcase.data.layout import read_layout, scan_layout
 from firstshot.disk import listing
 from firstshot.errors import DatasetError, FirstshotWarning
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 SHARED = Path(__file__).resolve().parents[3] / ".." / "shared"
 TRAIN = "train/section_00_source_train_normal_0000_vel_5.wav"

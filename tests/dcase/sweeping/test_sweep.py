@@ -30,7 +30,7 @@ from firstshot.disk.locks import hold_folder
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean, section_metrics
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 from firstshot.store import EmbeddingStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")

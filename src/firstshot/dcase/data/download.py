@@ -12,17 +12,19 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from logging import DEBUG, INFO
 from pathlib import Path
 
 from firstshot.dcase.data.archives import Archive, select_archives
 from firstshot.dcase.data.resume import fetch
 from firstshot.dcase.data.unpack import unpack
-from firstshot.dcase.data.zenodo import Connection, RecordFile, Report, choose_file, list_files
+from firstshot.dcase.data.zenodo import Connection, RecordFile, choose_file, list_files
 from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import write_result
 from firstshot.disk.locks import try_lock
 from firstshot.disk.resumable import open_resumable, refuse_link
 from firstshot.errors import OutputError
+from firstshot.log import logger
 from firstshot.progress import Bars, Progress
 
 _SCHEMA = 1
@@ -49,7 +51,6 @@ def download(
     keep_archives: bool = False,
     connection: Connection | None = None,
     progress: Bars | None = None,
-    report: Report | None = None,
 ) -> Download:
     """Fetch a year's data into `out`/dcase<year>t2; existing files are left alone.
 
@@ -67,8 +68,6 @@ def download(
         The service and the limits of retries; None for zenodo.org.
     progress : callable or None
         Called with a title; returns what is called with (bytes done, total).
-    report : callable or None
-        Called with one line for the user: the size of the download, the reason of a wait.
 
     Raises
     ------
@@ -78,8 +77,8 @@ def download(
     """
     archives = select_archives(year, parts, machines)
     root = out / f"dcase{year}t2"
-    task = _Task(root, keep_archives, connection or Connection(), progress, report or _ignore)
-    wanted = [archive for archive in archives if not _is_complete(root, archive, task.report)]
+    task = _Task(root, keep_archives, connection or Connection(), progress)
+    wanted = [archive for archive in archives if not _is_complete(root, archive)]
     fetched = task.fetch_all(wanted) if wanted else ()
     return Download(root, fetched, tuple(a.name for a in archives if a.name not in fetched))
 
@@ -92,7 +91,6 @@ class _Task:
     keep_archives: bool
     connection: Connection
     progress: Bars | None
-    report: Report
 
     def fetch_all(self, wanted: Sequence[Archive]) -> tuple[str, ...]:
         """Fetch archive after archive; return the names of those that this process fetched."""
@@ -100,12 +98,12 @@ class _Task:
         _make_folder(self.root / "downloads")
         _check_space(self.root, list(files.values()), self.keep_archives)
         size = sum(file.size for file in files.values())
-        self.report(f"{self.root}: archives to fetch: {len(files)}, {size / 1e9:.3g} GB")
+        logger.info(f"{self.root}: archives to fetch: {len(files)}, {size / 1e9:.3g} GB")
         fetched = []
         for number, (archive, file) in enumerate(files.items(), start=1):
-            with _lock(self.root, archive.folder, self.report):
+            with _lock(self.root, archive.folder):
                 # Another process can have fetched it while this one waited for the lock.
-                if not _is_complete(self.root, archive, _ignore):
+                if not _is_complete(self.root, archive, DEBUG):
                     self._fetch(archive, file, f" ({number} of {len(files)})")
                     fetched.append(archive.name)
         return tuple(fetched)
@@ -113,7 +111,7 @@ class _Task:
     def _look_up(self, archives: Sequence[Archive]) -> Mapping[Archive, RecordFile]:
         """Request each record's listing once and find the archives in it."""
         listings = {
-            record: list_files(record, self.connection, self.report)
+            record: list_files(record, self.connection)
             for record in dict.fromkeys(archive.record for archive in archives)
         }
         return {
@@ -127,7 +125,7 @@ class _Task:
         """Fetch and unpack one archive; the marker comes last, so that a kill leaves none."""
         zipped = self.root / "downloads" / file.name
         refuse_link(_marker(self.root, archive))
-        fetch(file, zipped, self.connection, self.report, self._step(file.name + number))
+        fetch(file, zipped, self.connection, self._step(file.name + number))
         step = self._step(f"unpacking {file.name}{number}")
         marker = {
             "schema": _SCHEMA,
@@ -150,8 +148,8 @@ def _marker(root: Path, archive: Archive) -> Path:
     return root / "downloads" / f"{archive.name}.json"
 
 
-def _is_complete(root: Path, archive: Archive, report: Report) -> bool:
-    """Return whether every file of the archive exists and has its size."""
+def _is_complete(root: Path, archive: Archive, level: int = INFO) -> bool:
+    """Return whether every file of the archive exists and has its size; log what is missing."""
     try:
         marker = Table.of(read_json(_marker(root, archive)))
         known = (marker.whole("schema"), marker.values.get("record")) == (_SCHEMA, archive.record)
@@ -162,7 +160,8 @@ def _is_complete(root: Path, archive: Archive, report: Report) -> bool:
     folder = root / archive.folder
     missing = sum(_size(folder / place) != size for place, size in sizes.items())
     if missing:
-        report(f"{folder}: {missing} of {len(sizes)} files of {archive.name} are gone or changed")
+        told = f"{missing} of {len(sizes)} files of {archive.name} are gone or changed"
+        logger.log(level, f"{folder}: {told}")
     return known and bool(sizes) and not missing
 
 
@@ -204,14 +203,16 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _lock(root: Path, folder: str, report: Report) -> Iterator[None]:
+def _lock(root: Path, folder: str) -> Iterator[None]:
     """Let one process at a time work on a machine's folder; a killed process releases the lock."""
     path = root / "downloads" / f".{folder.replace('/', '-')}.lock"
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open_resumable(path))
             if not try_lock(file.fileno()):
-                report(f"{root / folder}: another process works on it; waiting for it to finish")
+                logger.info(
+                    f"{root / folder}: another process works on it; waiting for it to finish"
+                )
                 while not try_lock(file.fileno(), wait=True):
                     pass
         except OSError as error:
@@ -219,7 +220,3 @@ def _lock(root: Path, folder: str, report: Report) -> Iterator[None]:
                 f"{path}: cannot be locked ({error.strerror}); choose an --out on a local disk"
             ) from error
         yield
-
-
-def _ignore(line: str) -> None:
-    """Drop a line for the user."""

@@ -16,13 +16,13 @@ from firstshot.dcase.data.zenodo import (
     Connection,
     RangeError,
     RecordFile,
-    Report,
     TransientError,
     request,
     retry,
 )
 from firstshot.disk.resumable import open_resumable
 from firstshot.errors import DatasetError, OutputError
+from firstshot.log import logger
 from firstshot.progress import Progress
 
 _CHUNK = 1 << 16
@@ -33,7 +33,6 @@ def fetch(
     file: RecordFile,
     target: Path,
     connection: Connection,
-    report: Report,
     progress: Progress | None = None,
 ) -> None:
     """Download a file to `target`; continue the download that lies in `<target>.part`.
@@ -46,8 +45,6 @@ def fetch(
         Path of the result; a file that is there with the right checksum is left alone.
     connection : Connection
         The limits of retries.
-    report : callable
-        Called with one line for every retry.
     progress : callable or None
         Called with the number of bytes received and their total.
 
@@ -63,25 +60,23 @@ def fetch(
         if target.is_file():
             if measure_checksum(target, file) == file.checksum:
                 return
-            report(f"{target}: not the file that the record lists; fetching it again")
+            logger.info(f"{target}: not the file that the record lists; fetching it again")
             target.unlink()
         part = target.with_name(f"{target.name}.part")
         with open_resumable(part) as output:
-            retry(
-                lambda: _receive(file, output, connection, progress), file.url, connection, report
-            )
+            retry(lambda: _receive(file, output, connection, progress), file.url, connection)
         found = measure_checksum(part, file)
         if found != file.checksum:
             part.unlink()
             raise DatasetError(
                 f"{target}: checksum {found}, but the record says {file.checksum}; "
-                "it was removed, run the same command again to fetch it anew"
+                "it was removed, run the same command again to fetch it"
             )
         part.replace(target)
     except OSError as error:
         raise OutputError(
             f"{error.filename or target}: cannot be written ({error.strerror}); make room or mend "
-            "its permissions and run the same command again, it goes on from here"
+            "its permissions and run the same command again, it continues from here"
         ) from error
 
 

@@ -21,6 +21,7 @@ from urllib.parse import quote, urljoin
 from firstshot import web
 from firstshot.disk.documents import parse_json
 from firstshot.errors import DatasetError
+from firstshot.log import logger
 from firstshot.messages import shown
 from firstshot.web import shown_address
 
@@ -30,8 +31,6 @@ _LONGEST_LISTING = 1 << 24
 _LARGEST_FILE = 1 << 40
 
 T = TypeVar("T")
-Report = Callable[[str], None]
-"""Is called with one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class RangeError(TransientError):
     """The server does not have the requested range of bytes."""
 
 
-def retry(action: Callable[[], T], url: str, connection: Connection, report: Report) -> T:
+def retry(action: Callable[[], T], url: str, connection: Connection) -> T:
     """Run an action until it succeeds; wait after each `TransientError`, a limited number of times.
 
     An error that has `advanced` restarts the count of failures in a row.
@@ -113,16 +112,16 @@ def retry(action: Callable[[], T], url: str, connection: Connection, report: Rep
             if failures >= connection.tries:
                 raise DatasetError(
                     f"{place}: {error}, {failures} times in a row; check the network or the "
-                    "proxy and run the same command again, it goes on from here"
+                    "proxy and run the same command again, it continues from here"
                 ) from error
             backoff = min(connection.first_pause * 2 ** (failures - 1), connection.longest_wait)
             wait = backoff if error.wait is None else max(error.wait, 0.0)
             if wait > connection.longest_wait:
                 raise DatasetError(
                     f"{place}: {error} and asks to wait {wait:.0f} s; "
-                    "run the same command again after that, it goes on from here"
+                    "run the same command again after that, it continues from here"
                 ) from error
-            report(f"{place}: {error}; trying again in {wait:.0f} s")
+            logger.warning(f"{place}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
@@ -182,7 +181,7 @@ def _read_wait(headers: Message) -> float | None:
     return None if until is None else until - time.time()
 
 
-def list_files(record: int, connection: Connection, report: Report) -> dict[str, dict[str, Any]]:
+def list_files(record: int, connection: Connection) -> dict[str, dict[str, Any]]:
     """Request a record and return its entries of files by name, unchanged.
 
     Raises
@@ -198,7 +197,7 @@ def list_files(record: int, connection: Connection, report: Report) -> dict[str,
 
     advice = "check --api and the proxy"
     try:
-        answer = parse_json(retry(read, url, connection, report), _LONGEST_LISTING)
+        answer = parse_json(retry(read, url, connection), _LONGEST_LISTING)
     except ValueError as error:
         raise DatasetError(f"{url}: the answer is not a record (no JSON); {advice}") from error
     if not isinstance(answer, dict) or str(answer.get("id")) != str(record):
@@ -230,7 +229,7 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     if name is None:
         raise DatasetError(
             f"{url}: lists no {' or '.join(names)}, only {shown(', '.join(sorted(entries)))}; "
-            "the record has changed, tell firstshot's developers"
+            "the record has changed, report it to firstshot's developers"
         )
     entry = entries[name]
     size, checksum = entry.get("size"), str(entry.get("checksum")).lower()

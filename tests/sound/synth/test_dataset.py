@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from firstshot.errors import OutputError, ParameterError
 from firstshot.sound.synth import FAULTS, MACHINES
-from firstshot.sound.synth_set import wav_bytes, write_dataset
+from firstshot.sound.synth.dataset import wav_bytes, write_dataset
 
 SMALL = {"clip_seconds": 0.2, "train_source": 4, "train_target": 2, "test_per_class": 2}
 
@@ -165,6 +165,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_partial_file(tmp_path, monkeypatc
         {"train_target": 10_001},
         {"severity": (0.8, 0.2)},
         {"severity": (0.0, 1.1)},
+        {"clip_seconds": 1e9},
+        {"clip_seconds": float("nan")},
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings):

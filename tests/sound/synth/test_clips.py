@@ -3,9 +3,9 @@ import pytest
 
 from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
-from firstshot.sound.synth import FAULTS, MACHINES, NOISES, make_clip, synthesize
-from firstshot.sound.synth_machines import BEARING, BLADES, PINION_TEETH, SOUNDS, Run
-from firstshot.sound.synth_parts import (
+from firstshot.sound.synth.clips import FAULTS, MACHINES, NOISES, make_clip, synthesize
+from firstshot.sound.synth.machines import BEARING, BLADES, PINION_TEETH, SOUNDS, Run
+from firstshot.sound.synth.parts import (
     SAMPLE_RATE,
     Dice,
     Mode,

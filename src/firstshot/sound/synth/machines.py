@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstshot.sound.synth_parts import (
+from firstshot.sound.synth.parts import (
     SAMPLE_RATE,
     Dice,
     Mode,
