@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import FirstshotError, ParameterError, WeightsError, warn
+from firstshot.plugins import refused_settings
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -120,7 +121,7 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
             raise ParameterError(
                 f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
             ) from error
-        raise ParameterError(f"encoder {name!r} does not take this setting: {error}") from error
+        raise refused_settings(f"encoder {name!r}", factory, settings, error) from error
     try:
         encoder = factory(**settings)
     except FirstshotError:
