@@ -29,6 +29,7 @@ from firstshot.version import __version__
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector, Ensemble
+    from firstshot.detector.embeddings import embed
     from firstshot.encoders import list_encoders, load_encoder
     from firstshot.results import Result
 
@@ -48,6 +49,7 @@ __all__ = [
     "SoundError",
     "WeightsError",
     "__version__",
+    "embed",
     "list_encoders",
     "load_encoder",
 ]
@@ -56,6 +58,7 @@ _HOME = {
     "Detector": "firstshot.detector",
     "Ensemble": "firstshot.detector",
     "Result": "firstshot.results",
+    "embed": "firstshot.detector.embeddings",
     "list_encoders": "firstshot.encoders",
     "load_encoder": "firstshot.encoders",
 }

@@ -15,7 +15,7 @@ import firstshot
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, EmbeddingSettings, embed_clips
 from firstshot.detector.file import MemberRow
-from firstshot.detector.held_out import held_out_windows
+from firstshot.detector.fitted.held_out import held_out_windows
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import (
     DatasetError,

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
+from firstshot.cli import bank, bench, dcase, demo, embed, encoders, export, judge, learn, store
 from firstshot.cli.notices import set_level, show_notices
 from firstshot.cli.streams import drop_unwritten, prepare_streams
 from firstshot.cli.tables import say
@@ -78,7 +78,9 @@ app.command()(judge.score)
 app.command()(judge.explain)
 app.command()(learn.calibrate)
 app.command()(export.export)
+app.command()(embed.embed)
 app.command()(bench.bench)
+app.add_typer(bank.app, name="bank")
 app.add_typer(dcase.app, name="dcase")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(store.app, name="store")

@@ -44,7 +44,7 @@ def fit(
     from firstshot.detector import Detector
     from firstshot.progress import report_progress
 
-    _refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite)
     detector = Detector(**settings)
     with progress_bars(quiet) as bars, report_progress(bars("comparing normal clips")):
         detector.fit(
@@ -97,7 +97,7 @@ def calibrate(
     from firstshot.disk.files import check_folder_writable, check_not_read_only
 
     if out is not None:
-        _refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite)
     else:
         check_not_read_only(detector_file)
         check_folder_writable(detector_file)
@@ -107,7 +107,8 @@ def calibrate(
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse a detector file that is there already, unless it is to be overwritten."""
     from firstshot.detector.file import is_detector_file
     from firstshot.disk.files import check_replaceable
 

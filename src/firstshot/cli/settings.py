@@ -272,10 +272,17 @@ def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def with_settings(overrides: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+EMBEDDING = ("encoder", "layers", "pooling", "length", "channel", "encoder_settings")
+"""The arguments that say how clips become embeddings."""
+
+
+def with_settings(
+    overrides: bool = False, only: tuple[str, ...] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command all settings as options; it takes those given as its argument `settings`.
 
-    With `overrides` the defaults are those of a system file and not those in the table.
+    With `overrides` the defaults are those of a system file and not those in the table. `only`
+    names the arguments of `Detector` whose options are wanted.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -285,7 +292,11 @@ def with_settings(overrides: bool = False) -> Callable[[Callable[..., None]], Ca
             for parameter in signature.parameters.values()
             if parameter.name != "settings"
         ]
-        options = [setting.option() for setting in SETTINGS]
+        options = [
+            setting.option()
+            for setting in SETTINGS
+            if only is None or setting.argument.partition(".")[0] in only
+        ]
         if overrides:
             options = [_without_default(option) for option in options]
 

@@ -6,7 +6,7 @@ with new conditions. Output: a score per clip, a decision, and the normal clips 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,15 +19,15 @@ from firstshot.detector.estimator import NEAREST_SHOWN, Estimator, Labels, clips
 from firstshot.detector.fitted import (
     Calibration,
     FittedDetector,
-    check_clips,
     fit_detector,
-    join_clips,
+    make_normal_clips,
     read_settings,
 )
-from firstshot.detector.parts import Part, Recipe
+from firstshot.detector.fitted.parts import Part, Recipe
 from firstshot.detector.prediction import clip_scores, predict_clips
 from firstshot.detector.sources import Source, Sources, list_clips
 from firstshot.encoders.protocol import Encoder
+from firstshot.errors import ParameterError
 from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
@@ -36,6 +36,7 @@ from firstshot.store import EmbeddingStore
 
 if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
+    from firstshot.detector.fitted.edits import BankClip
 
 
 @dataclass(eq=False)
@@ -151,11 +152,10 @@ class Detector(Estimator):
         self, source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip] = ()
     ) -> Detector:
         """Learn from clips that were embedded before, as `fit` does."""
-        check_clips(source, target)
         embedding_settings, recipe = self._prepare()
         # A fit that fails half-way must not leave the old detector as if it were the new one.
         vars(self).pop("fitted_", None)
-        normal_clips = join_clips(source, target, embedding_settings, recipe)
+        normal_clips = make_normal_clips(source, target, embedding_settings.length, recipe)
         self.fitted_ = fit_detector(self._settings(), embedding_settings, recipe, normal_clips)
         return self.calibrate()
 
@@ -211,6 +211,82 @@ class Detector(Estimator):
         self.fitted_ = replace(fitted, calibrated=Calibration(threshold, scores, windows))
         return self
 
+    def add(
+        self,
+        clips: Sources,
+        *,
+        domain: str = "source",
+        sample_rate: int | None = None,
+        store: EmbeddingStore | None = None,
+        progress: Progress | None = None,
+        workers: int | None = None,
+    ) -> Detector:
+        """Add normal clips to the bank of a domain; the other arguments are those of `fit`.
+
+        The result equals a fit on all the clips, and the threshold is set anew by the method and
+        rate that it had. Each clip's origin is kept, see `members`.
+
+        Raises
+        ------
+        ParameterError
+            A clip of that name is in the domain's bank already.
+        """
+        from firstshot.detector.fitted import edits
+
+        fitted = self._fitted()
+        edits.check_domain(domain)
+        found = edits.number_on(fitted, list_clips(clips, self._rate(sample_rate)), domain)
+        edits.check_new(fitted, (clip.name for clip in found), domain)
+        embedded = embed_all(
+            found, fitted.embedding_settings, store=store, progress=progress, workers=workers
+        )
+        self.fitted_ = edits.add_clips(fitted, embedded, domain, edits.origin_of(found))
+        return self
+
+    def remove(self, names: str | Iterable[str], *, domain: str | None = None) -> Detector:
+        """Remove clips by name, from one domain or (None) from both; see `add`."""
+        from firstshot.detector.fitted import edits
+
+        names = [names] if isinstance(names, str) else names
+        self.fitted_ = edits.remove_clips(self._fitted(), names, domain)
+        return self
+
+    def reduce(
+        self, size: int, *, method: str = "kmeans", domain: str | None = None, seed: int = 0
+    ) -> Detector:
+        """Keep at most `size` members of one domain, or (None) of each; see `add`.
+
+        `method` is `kmeans`, which follows where the clips are dense, or `k_center`, which keeps
+        rare conditions. The threshold then rests on the clips that are kept.
+        """
+        from firstshot.detector.fitted import edits
+
+        self.fitted_ = edits.reduce_members(self._fitted(), size, method, domain, seed)
+        return self
+
+    def merge(self, other: Detector, *, source: str = "another detector") -> Detector:
+        """Add the bank of a detector that was fitted with the same settings; see `add`.
+
+        `source` is kept as the origin of its clips. Raises ParameterError naming a setting that
+        differs, or a clip that is in both banks.
+        """
+        from firstshot.detector.fitted import edits
+
+        if not isinstance(other, Detector):
+            raise ParameterError(
+                f"a {type(other).__name__} cannot be merged into a bank; give a Detector"
+            )
+        self.fitted_ = edits.merge_detectors(
+            self._fitted(), other._fitted(), edits.origin_now(source)
+        )
+        return self
+
+    def members(self) -> tuple[BankClip, ...]:
+        """Return the normal clips in the bank, source first, each with its origin."""
+        from firstshot.detector.fitted.edits import list_bank
+
+        return list_bank(self._fitted())
+
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
         from firstshot.detector.explanation import explain_clip
@@ -226,10 +302,12 @@ class Detector(Estimator):
         workers: int | None = None,
         spectra: bool = True,
     ) -> list[EmbeddedClip]:
-        """Return the clips' embeddings; `spectra` are for `fit_embedded` and explanations."""
-        settings = self._fitted().embedding_settings
+        """Return the clips' embeddings, whether the detector is fitted or not.
+
+        `spectra` are for `fit_embedded` and explanations.
+        """
         clips = list_clips(sources, self._rate(sample_rate))
-        return embed_all(clips, settings, workers=workers, spectra=spectra)
+        return embed_all(clips, self.embedding_settings(), workers=workers, spectra=spectra)
 
     def _predict_clips(
         self, clips: list[Clip], neighbors: int, workers: int | None

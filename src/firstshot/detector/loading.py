@@ -21,6 +21,7 @@ from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.detector.embedding.batch_embedder import LOGMEL
 from firstshot.detector.file import MappedFile, MemberRow, read_detector_file
 from firstshot.detector.file.manifest import Manifest, read_manifest
+from firstshot.detector.file.origins import with_origins
 from firstshot.detector.fitted import (
     Calibration,
     FittedDetector,
@@ -28,7 +29,7 @@ from firstshot.detector.fitted import (
     build_parts,
     read_settings,
 )
-from firstshot.detector.parts import Recipe, SavedPart
+from firstshot.detector.fitted.parts import Recipe, SavedPart
 from firstshot.detector.saving import self_check
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
@@ -102,12 +103,12 @@ def _rebuild(
     settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
     parts = range(_count_parts(manifest))
     normal_clips = NormalClips(
-        tuple(rows),
+        with_origins(rows, manifest.additions),
         tuple(arrays[f"part_{i}.bank"] for i in parts),
         arrays["spectra"],
         # Older files lack them.
         arrays.get(LEVELS, np.full(len(rows), np.nan, dtype=np.float32)),
-        manifest.clip_seconds,
+        manifest.fitted_seconds,
     )
     saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in parts]
     with keep_warnings():

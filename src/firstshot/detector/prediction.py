@@ -16,8 +16,8 @@ from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.embedding.clips import stack_layers
 from firstshot.detector.file import MemberRow, check_unwritten
 from firstshot.detector.fitted import FittedDetector
-from firstshot.detector.held_out import held_out_windows, typical_count
-from firstshot.detector.parts import nearest_members, score_parts
+from firstshot.detector.fitted.held_out import held_out_windows, typical_count
+from firstshot.detector.fitted.parts import nearest_members, score_parts
 from firstshot.errors import warn
 from firstshot.results import Result, Window
 from firstshot.scoring.recordings import RecordingRule, Verdict

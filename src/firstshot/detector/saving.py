@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.detector.file import check_unwritten, write_detector_file
-from firstshot.detector.file.manifest import SECONDS, SETTINGS
+from firstshot.detector.file.manifest import SETTINGS
+from firstshot.detector.file.origins import additions_of, seconds_table
 from firstshot.detector.fitted import FittedDetector
-from firstshot.detector.parts import saved_parts, score_parts
+from firstshot.detector.fitted.parts import saved_parts, score_parts
 
 
 def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
@@ -45,7 +46,7 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
             arrays[f"part_{i}.transform.{name}"] = values
         for name, values in (kept.state or {}).items():
             arrays[f"part_{i}.normalizer.{name}"] = values
-    manifest = {
+    manifest: dict[str, Any] = {
         "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
         "layers": list(settings.layers),
         "length": str(settings.length),
@@ -58,7 +59,7 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
         },
         "threshold": asdict(calibration.threshold),
         "calibration_windows": calibration.windows,
-        "heard_seconds": normal.seconds and dict(zip(SECONDS, normal.seconds, strict=True)),
+        "heard_seconds": seconds_table(normal.fitted_seconds),
         "self_check_score": self_check(fitted),
         "versions": {
             "firstshot": version("firstshot"),
@@ -66,6 +67,9 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
             "python": platform.python_version(),
         },
     }
+    additions = additions_of(normal.rows)
+    if additions:
+        manifest["additions"] = additions
     write_detector_file(path, manifest, arrays, normal.rows, overwrite)
 
 

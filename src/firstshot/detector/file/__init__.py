@@ -7,12 +7,13 @@ from firstshot.detector.file.archive import (
     write_detector_file,
 )
 from firstshot.detector.file.mapped import MappedFile, check_unwritten
-from firstshot.detector.file.members import MemberRow
+from firstshot.detector.file.members import MemberRow, Origin
 
 __all__ = [
     "SCHEMA",
     "MappedFile",
     "MemberRow",
+    "Origin",
     "check_unwritten",
     "is_detector_file",
     "read_detector_file",

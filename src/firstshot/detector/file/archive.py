@@ -41,7 +41,7 @@ from firstshot.detector.file.tensors import pack, unpack
 from firstshot.disk.documents import parse_json
 from firstshot.disk.files import write_result
 from firstshot.disk.listing import MISSING, why_no_file
-from firstshot.errors import DetectorFileError
+from firstshot.errors import DetectorFileError, OutputError
 from firstshot.messages import shown_value
 
 SCHEMA = 2
@@ -84,7 +84,13 @@ def write_detector_file(
             archive.writestr(_member(_TABLE), table)
             manifest["sha256"] = {_BANK: digest, _TABLE: hashlib.sha256(table).hexdigest()}
             manifest["sha256"]["manifest"] = _digest(manifest)
-            archive.writestr(_member(_MANIFEST), json.dumps(manifest, indent=2))
+            text = json.dumps(manifest, indent=2)
+            if len(text) > MOST_MANIFEST:
+                raise OutputError(
+                    f"{path}: its manifest would have {len(text)} bytes, {MOST_MANIFEST} at most; "
+                    "the bank was edited in too many pieces, fit it anew"
+                )
+            archive.writestr(_member(_MANIFEST), text)
 
     write_result(path, write, overwrite)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from firstshot.detector.file.origins import Additions, read_additions, read_seconds
 from firstshot.disk.documents import Table
 from firstshot.scoring.threshold import METHODS, Threshold
 
@@ -32,9 +33,6 @@ _ADDED = ("bank_precision",)
 _REMOVED = ("index",)
 """Settings of older files that changed no fitted value and no longer exist."""
 _WORDS = ("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision")
-SECONDS = ("shortest", "longest")
-"""Seconds that are embedded of the shortest and of the longest normal clip."""
-_SECONDS_RANGE = (1e-6, 1e9)
 _RATES = (1e-12, 1 - 1e-12)
 _MOST_CHANNELS, _MOST_NEIGHBORS, _MOST_LAYERS = 1024, 2**31, 1000
 
@@ -52,7 +50,8 @@ class Manifest:
     settings: dict[str, Any]
     threshold: Threshold
     calibration_windows: int | None
-    clip_seconds: tuple[float, float] | None
+    fitted_seconds: tuple[float, float] | None
+    additions: Additions
     self_check_score: float | None
 
     @property
@@ -81,17 +80,10 @@ def read_manifest(values: Any) -> Manifest:
         calibration_windows=table.whole("calibration_windows", low=1)
         if table.values.get("calibration_windows") is not None
         else None,
-        clip_seconds=_clip_seconds(table.table("heard_seconds"))
-        if "heard_seconds" in table
-        else None,
+        fitted_seconds=read_seconds(table),
+        additions=read_additions(table),
         self_check_score=None if unchecked else table.number("self_check_score"),
     )
-
-
-def _clip_seconds(table: Table) -> tuple[float, float]:
-    table.only(SECONDS)
-    shortest = table.number(SECONDS[0], *_SECONDS_RANGE)
-    return shortest, table.number(SECONDS[1], shortest, _SECONDS_RANGE[1])
 
 
 def _settings(table: Table) -> dict[str, Any]:

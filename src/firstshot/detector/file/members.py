@@ -13,12 +13,29 @@ _PLAIN, _WRITTEN = "clip", "clip_written"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where clips came from that were added to a bank after the fit.
+
+    `added` is a time in UTC, as `2026-05-04T12:00:00Z`; `seconds` are those of the shortest and the
+    longest clip, None where they are not known.
+    """
+
+    source: str
+    added: str
+    seconds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class MemberRow:
-    """A normal clip (or window of one) in the bank: its name, domain, and its samples' digest."""
+    """A normal clip (or window of one) in the bank: its name, domain, and its samples' digest.
+
+    `origin` is None for a clip of the fit.
+    """
 
     clip: str
     domain: str
     digest: str
+    origin: Origin | None = None
 
 
 def members_to_csv(members: Sequence[MemberRow]) -> bytes:

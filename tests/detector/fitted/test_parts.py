@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from firstshot.detector.file import MemberRow
-from firstshot.detector.held_out import FOLDS, held_out_scores
-from firstshot.detector.parts import Recipe, fit_part, fit_parts, nearest_members, score_parts
+from firstshot.detector.fitted.held_out import FOLDS, held_out_scores
+from firstshot.detector.fitted.parts import (
+    Recipe,
+    fit_part,
+    fit_parts,
+    nearest_members,
+    score_parts,
+)
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
 from firstshot.scoring import make_normalizer, make_transform
 from firstshot.scoring.bank import make_bank, memmixup, merge

@@ -1,6 +1,6 @@
 """What a detector learned, as one record that never changes.
 
-Input: the normal clips' embeddings, the embedding settings and the recipe of the parts. Output: a
+Input: the normal clips, the embedding settings and the recipe of the parts. Output: a
 `FittedDetector`. Prediction, explanation, bank edits and saving take this record; `Detector` is the
 object that makes and holds one.
 """
@@ -14,41 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip, EmbeddingSettings, make_embedding_settings
-from firstshot.detector.embedding.clips import stack_layers
-from firstshot.detector.file import MappedFile, MemberRow
-from firstshot.detector.held_out import clip_windows, held_out_scores
-from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
-from firstshot.domains import DOMAINS
-from firstshot.errors import DatasetError, NotFittedError, ParameterError, warn
+from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
+from firstshot.detector.file import MappedFile
+from firstshot.detector.fitted.held_out import held_out_scores
+from firstshot.detector.fitted.normal_clips import NormalClips, check_rows, clip_windows
+from firstshot.detector.fitted.parts import Part, Recipe, SavedPart, fit_parts
+from firstshot.errors import NotFittedError, ParameterError
 from firstshot.scoring.threshold import METHODS, Threshold
 
 NOT_FITTED = "this detector has learned nothing yet; call fit(...) first"
-
-
-@dataclass(frozen=True, eq=False)
-class NormalClips:
-    """The normal clips of a detector as arrays, one row per window, source first.
-
-    Attributes
-    ----------
-    rows : tuple of MemberRow
-        Name, domain and digest of each window's clip.
-    banks : tuple of arrays (windows, values)
-        Embeddings of each part, as the bank keeps them.
-    spectra : float32 (windows, bands * 3)
-        Log-mel statistics, which explanations compare.
-    levels : float32 (windows,)
-        Overall levels in dB, NaN where they are not known.
-    seconds : (float, float) or None
-        Shortest and longest stretch that is embedded of a clip, where known.
-    """
-
-    rows: tuple[MemberRow, ...]
-    banks: tuple[NDArray[Any], ...]
-    spectra: NDArray[np.float32]
-    levels: NDArray[np.float32]
-    seconds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,56 +115,6 @@ def read_settings(
     return embedding_settings, recipe
 
 
-def check_clips(source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip]) -> None:
-    """Refuse too few source clips, and tell of clips that are there twice."""
-    if sum(len(clip.starts) for clip in source) < 2:
-        raise DatasetError(
-            f"{len(source)} source clip{'' if len(source) == 1 else 's'}: at least 2 normal "
-            "clips are needed to learn from; record more, or cut a long one with the length "
-            "policy windows:SECONDS"
-        )
-    first: dict[str, str] = {}
-    copies = []
-    for clip in (*source, *target):
-        if clip.digest in first:
-            copies.append(f"{clip.name} of {first[clip.digest]}")
-        first.setdefault(clip.digest, clip.name)
-    if copies:
-        more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
-        warn(
-            f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "
-            "normal than it is, leave it out",
-        )
-
-
-def join_clips(
-    source: Sequence[EmbeddedClip],
-    target: Sequence[EmbeddedClip],
-    embedding_settings: EmbeddingSettings,
-    recipe: Recipe,
-) -> NormalClips:
-    """Return embedded clips as the arrays that a detector is fitted on."""
-    clips = [*source, *target]
-    rows = tuple(
-        MemberRow(name, domain, clip.digest)
-        for domain, of_domain in zip(DOMAINS, (source, target), strict=True)
-        for clip in of_domain
-        for name in clip.window_names
-    )
-    levels = np.concatenate([clip.levels for clip in clips])
-    if len(levels) != len(rows):  # clips embedded elsewhere may lack them
-        levels = np.full(len(rows), np.nan, dtype=np.float32)
-    lengths = [clip.embedded_seconds(embedding_settings.length) for clip in clips]
-    known = [seconds for seconds in lengths if seconds is not None]
-    return NormalClips(
-        rows,
-        tuple(recipe.keep(bank) for bank in recipe.join(stack_layers(clips))),
-        np.concatenate([clip.spectrum for clip in clips]),
-        levels,
-        (min(known), max(known)) if known else None,
-    )
-
-
 def fit_detector(
     settings: Mapping[str, Any],
     embedding_settings: EmbeddingSettings,
@@ -204,6 +128,7 @@ def fit_detector(
     DatasetError
         There are too few clips, or too few different ones.
     """
+    check_rows(normal_clips.rows)
     parts = build_parts(embedding_settings, recipe, normal_clips)
     scores = held_out_scores(parts, recipe, clip_windows(normal_clips.rows))
     return FittedDetector(settings, embedding_settings, recipe, normal_clips, parts, scores)

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.file import MemberRow
-from firstshot.detector.parts import Part, Recipe
+from firstshot.detector.fitted.normal_clips import clip_of
+from firstshot.detector.fitted.parts import Part, Recipe
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, keep_warnings, warn
 from firstshot.scoring.bank import MemoryBank, keep_rows, memmixup
@@ -62,15 +63,10 @@ def held_out_scores(
     return np.asarray(np.maximum.reduceat(rows, starts), dtype=np.float64)
 
 
-def clip_windows(rows: Sequence[MemberRow]) -> list[int]:
-    """Return the number of windows of each clip, in the members' order."""
-    return [len(list(windows)) for _, windows in groupby(rows, _clip_of)]
-
-
 def held_out_windows(rows: Sequence[MemberRow]) -> int:
     """Return how many windows those clips typically have that held-out scores are of."""
     clips: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
-    for (domain, _), windows in groupby(rows, _clip_of):
+    for (domain, *_), windows in groupby(rows, clip_of):
         clips[domain].append(len(list(windows)))
     counts = []
     for own in clips.values():
@@ -86,13 +82,6 @@ def typical_count(counts: Sequence[int]) -> int:
     1
     """
     return sorted(counts)[(len(counts) - 1) // 2]
-
-
-def _clip_of(row: MemberRow) -> tuple[str, tuple[str, ...]]:
-    """Tell the clip of a member: two whole clips of the same samples are still two."""
-    stem, at, start = row.clip.rpartition("@")
-    window = at and start[-1:] == "s" and start[:1].isdigit()
-    return row.domain, (stem, row.digest) if window else (row.clip,)
 
 
 def _groups(
