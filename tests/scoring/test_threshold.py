@@ -131,6 +131,46 @@ def test_the_promised_rate_is_kept_on_average_over_calibration_sets(method, rate
         assert kept == pytest.approx(1 / 25, abs=0.003)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(0, 30) | st.floats(-5, 5), min_size=3, max_size=40),
+    st.sampled_from(["conformal", "quantile"]),
+    st.floats(0.02, 0.95),
+)
+@pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
+def test_exchangeable_scores_exceed_the_threshold_as_seldom_as_promised(scores, method, rate):
+    """Of n + 1 exchangeable scores each is the new one equally often: all n + 1 cases are tried."""
+    rate = max(rate, smallest_promise(len(scores) - 1))
+    alarms, p_values = 0, []
+    for new, score in enumerate(scores):
+        others = np.delete(scores, new)
+        threshold = fit_threshold(others, method, rate)
+        alarms += int(decide([score], threshold)[0])
+        p_values.append(p_value([score], others)[0])
+    assert alarms / len(scores) <= threshold.promised_false_alarm_rate + 1e-9
+    if method == "conformal":
+        assert threshold.promised_false_alarm_rate <= rate + 1e-9
+    assert np.mean(np.array(p_values) <= rate) <= rate + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["conformal", "quantile", "gamma"]),
+    st.sampled_from([0.25, 3.0, 1024.0]),
+)
+@pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
+def test_a_threshold_scales_with_the_scores_and_ignores_their_order(seed, method, factor):
+    generator = np.random.default_rng(seed)
+    scores = generator.gamma(2.0, size=30)
+    threshold = fit_threshold(scores, method, 0.1).value
+    assert fit_threshold(factor * scores, method, 0.1).value == pytest.approx(factor * threshold)
+    assert fit_threshold(generator.permutation(scores), method, 0.1).value == pytest.approx(
+        threshold
+    )
+    assert fit_threshold(scores, method, 0.3).value <= threshold
+
+
 def test_quantile_interpolates_at_weibulls_plotting_position():
     scores = np.random.default_rng(4).normal(size=37)
     for rate in (0.05, 0.1, 0.31, 0.9):

@@ -11,10 +11,10 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstshot import plugins
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
-from firstshot.errors import FirstshotError, ParameterError, WeightsError, warn
-from firstshot.plugins import refused_settings
+from firstshot.errors import ParameterError, WeightsError, warn
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -28,8 +28,8 @@ def list_encoders() -> tuple[str, ...]:
     >>> list_encoders()[:3]
     ('logmel', 'beats_ft1', 'm2d_clap')
     """
-    plugins = sorted(name for name in registered() if name != "logmel" and name not in ENCODERS)
-    return ("logmel", *ENCODERS, *plugins)
+    others = sorted(name for name in registered() if name != "logmel" and name not in ENCODERS)
+    return ("logmel", *ENCODERS, *others)
 
 
 def load_encoder(
@@ -89,52 +89,21 @@ def load_encoder(
 
 def registered() -> dict[str, tuple[EntryPoint, ...]]:
     """Return the entry points by name, importing none; several where packages claim one name."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(point.name, {}).setdefault(point.value, point)
-    return {name: tuple(points.values()) for name, points in found.items()}
+    return plugins.registered(ENTRY_POINT_GROUP)
 
 
 def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
-    points = registered().get(name, ())
-    if not points:
+    if name not in registered():
         raise ParameterError(
             f"encoder {name!r} is not known; choose one of: {', '.join(list_encoders())}"
         )
-    if len(points) > 1:
-        claims = " and ".join(point.value for point in points)
-        raise ParameterError(f"encoder {name!r} is claimed by {claims}; uninstall one of them")
+    factory, label = plugins.load_plugin(ENTRY_POINT_GROUP, "encoder", name, WeightsError)
+    run_by = {key: settings[key] for key in ("precision", "runtime") if key in settings}
     try:
-        factory = points[0].load()
-    except (ImportError, AttributeError) as error:
-        raise WeightsError(
-            f"encoder {name!r}: its plug-in {points[0].value} cannot be imported ({error}); "
-            "install what it needs, or uninstall it"
-        ) from error
-    run_by = sorted({"runtime", "precision"} & set(settings))
-    try:
-        inspect.signature(factory).bind(**settings)
+        inspect.signature(factory).bind_partial(**run_by)
     except TypeError as error:
-        if run_by:
-            raise ParameterError(
-                f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
-            ) from error
-        raise refused_settings(f"encoder {name!r}", factory, settings, error) from error
-    try:
-        encoder = factory(**settings)
-    except FirstshotError:
-        raise
-    except Exception as error:
-        # A plug-in may raise anything; the message names the plug-in, not firstshot.
         raise ParameterError(
-            f"encoder {name!r}: its plug-in {points[0].value} failed "
-            f"({type(error).__name__}: {error})"
+            f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
         ) from error
-    if not isinstance(encoder, Encoder):
-        raise ParameterError(
-            f"encoder {name!r}: the plug-in gives a {type(encoder).__name__}, which lacks members "
-            "of firstshot.encoders.protocol.Encoder"
-        )
+    encoder: Encoder = plugins.make_from_plugin(factory, label, settings, Encoder)
     return encoder

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import DatasetError, ParameterError
+from firstshot.errors import DatasetError, NotFittedError, ParameterError
 from firstshot.scoring.search.vectors import BLOCK_VALUES, Rows, make_points
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -273,7 +273,7 @@ def _checked_training(X: ArrayLike, name: str) -> tuple[Rows, NDArray[np.float64
 def _checked_rows(X: ArrayLike, mean: NDArray[np.float64] | None, name: str) -> Rows:
     """Check clips against the fitted number of values."""
     if mean is None:
-        raise ParameterError(f"transform {name} has learned nothing yet; call fit first")
+        raise NotFittedError(f"transform {name} has learned nothing yet; call fit first")
     rows = make_points(X, "euclidean", "clips").rows
     if rows.shape[1] != len(mean):
         raise ParameterError(

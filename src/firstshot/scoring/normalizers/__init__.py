@@ -138,11 +138,11 @@ def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: Any) -
     if name in _CLASSES:
         normalizer: Normalizer = _CLASSES[name](**settings)
         return normalizer
-    plugin, told = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
-    made: Normalizer = make_from_plugin(plugin, told, settings, Restorable)
+    plugin, label = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
+    made: Normalizer = make_from_plugin(plugin, label, settings, Restorable)
     if not isinstance(made, Normalizer):
         raise ParameterError(
-            f"{told} gives a {type(made).__name__}, which lacks members of "
+            f"{label} gives a {type(made).__name__}, which lacks members of "
             "firstshot.scoring.normalizers.Normalizer"
         )
     return made

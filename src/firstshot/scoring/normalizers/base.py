@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.domains import DOMAINS
-from firstshot.errors import DatasetError, ParameterError, warn
+from firstshot.errors import DatasetError, NotFittedError, ParameterError, warn
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.vectors import Points, check_metric, make_points
@@ -96,7 +96,7 @@ class BankNormalizer(ABC):
 
     def _check_fitted(self) -> None:
         if not any(attribute.endswith("_") for attribute in vars(self)):
-            raise ParameterError(f"{self.name} has no banks yet; call fit first")
+            raise NotFittedError(f"{self.name} has no banks yet; call fit first")
 
 
 @dataclass(frozen=True)
