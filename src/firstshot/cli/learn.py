@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, Workers, open_store
+from firstshot.cli.options import (
+    NoStore,
+    Overwrite,
+    Quiet,
+    Store,
+    Workers,
+    open_store,
+    refuse_existing_detector,
+)
 from firstshot.cli.progress import progress_bars
 from firstshot.cli.settings import METHODS, RATE, with_settings
 
@@ -44,7 +52,7 @@ def fit(
     from firstshot.detector import Detector
     from firstshot.progress import report_progress
 
-    refuse_existing(out, overwrite)
+    refuse_existing_detector(out, overwrite)
     detector = Detector(**settings)
     with progress_bars(quiet) as bars, report_progress(bars("comparing normal clips")):
         detector.fit(
@@ -97,7 +105,7 @@ def calibrate(
     from firstshot.disk.files import check_folder_writable, check_not_read_only
 
     if out is not None:
-        refuse_existing(out, overwrite)
+        refuse_existing_detector(out, overwrite)
     else:
         check_not_read_only(detector_file)
         check_folder_writable(detector_file)
@@ -105,11 +113,3 @@ def calibrate(
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
     detector.save(out or detector_file, overwrite=overwrite or out is None)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
-
-
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Refuse a detector file that is there already, unless it is to be overwritten."""
-    from firstshot.detector.file import is_detector_file
-    from firstshot.disk.files import check_replaceable
-
-    check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)

@@ -85,3 +85,11 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
         return EmbeddingStore(folder, required=False)
     typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
     return None
+
+
+def refuse_existing_detector(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is there already, or is no detector file, before any work."""
+    from firstshot.detector.file import is_detector_file
+    from firstshot.disk.files import check_replaceable
+
+    check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)
