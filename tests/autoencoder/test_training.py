@@ -242,7 +242,7 @@ def test_a_checkpoint_that_is_not_what_was_written_is_set_aside_and_training_beg
         data, 11, QUICK, checkpoint=path, on_epoch=lambda _: kept.append(path.read_bytes())
     )
     path.write_bytes(damage(kept[1], unpack_arrays("a", kept[1]), "a"))
-    with pytest.warns(FirstshotWarning, match=f"{reason}.*set aside .* training begins anew"):
+    with pytest.warns(FirstshotWarning, match=f"{reason}.*set aside .* training starts again"):
         again = train(data, 11, QUICK, checkpoint=path)
     assert_same(again, whole)
     assert (tmp_path / "a.safetensors.damaged").is_file()

@@ -89,7 +89,7 @@ def test_a_file_of_many_blocks_is_read_whole_and_in_order(tmp_path):
 @pytest.mark.parametrize("channel", [2, 7, -1])
 def test_a_channel_that_is_not_there_is_refused_and_told_how_many_there_are(tmp_path, channel):
     path = write(tmp_path, np.stack([TONE, TONE], axis=1))
-    with pytest.raises(SoundError, match=r"channel -?\d was asked for, it has 2 .*'mean'") as error:
+    with pytest.raises(SoundError, match=r"channel -?\d was requested, it has 2 .*'mean'") as error:
         load_waveform(path, RATE, channel=channel)
     assert str(path) in one_line(error)
 

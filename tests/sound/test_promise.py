@@ -149,7 +149,7 @@ def test_a_file_of_which_nothing_can_be_read_until_it_ends_says_so(tmp_path, con
 def test_sound_beyond_the_length_of_the_header_is_told_of(tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(wav((b"data", PCM, len(PCM) // 2)))
-    with pytest.warns(FirstshotWarning, match=r"more sound follows than its header tells of"):
+    with pytest.warns(FirstshotWarning, match=r"more sound follows than its header says"):
         assert len(load_waveform(path, RATE)) == RATE // 2
 
 

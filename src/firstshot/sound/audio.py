@@ -2,9 +2,9 @@
 
 Input: anything libsndfile reads (WAV of any width, FLAC, OGG, MP3, ...) with any number of channels
 at any rate, or a numpy array. Output: float32 (samples,) at the requested rate, or blocks of it,
-so that a recording of any length needs little memory. Resampling is soxr's high quality; in blocks
+so that a recording of any length needs little memory. soxr resamples in its high quality; in blocks
 it gives the same bits as at once. The channels are averaged unless one is chosen. A length policy
-then says what becomes of clips that are shorter or longer than the encoder should hear.
+then cuts or pads clips to the length that the encoder gets.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
 
 CAREFUL_SECONDS = 600
-"""Every so many seconds of a recording that is held whole, what memory is left is looked at."""
+"""After so many seconds of a recording that is held whole, the free memory is checked again."""
 LONGEST_PIECE = 3600.0
-"""Seconds of the longest window: it is held and encoded in one piece."""
+"""Seconds of the longest window, which is held and encoded in one piece."""
 
 
 def load_waveform(
@@ -60,7 +60,7 @@ def load_waveform(
     channel : int or "mean"
         The channel to keep, counted from 0, or the mean over channels (default).
     name : str, optional
-        What to call an array in messages.
+        The array's name in messages.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def load_waveform(
     -----
     FirstshotWarning
         Every sample is 0, the channels cancel each other, the level is that of integers of another
-        width, the rate is below `sample_rate`, or the header does not say how long the file is.
+        width, the rate is below `sample_rate`, or the header does not hold the file's length.
 
     Examples
     --------
@@ -102,13 +102,13 @@ def read_blocks(
 ) -> Iterator[Waveform]:
     """Yield a file's waveform, mono at `sample_rate` Hz, in blocks (samples,) of some seconds.
 
-    Put together, the blocks are what `load_waveform` returns. `note` is called with what
-    `load_waveform` warns of, after the last block.
+    Joined, the blocks are what `load_waveform` returns. After the last block `note` is called with
+    each warning of `load_waveform`.
 
     Raises
     ------
     SoundError
-        As `load_waveform`; some faults are seen only where they are.
+        As `load_waveform`; some faults are found only when their block is read.
     """
     label = str(path)
     with open_audio_file(path) as file:
@@ -127,7 +127,7 @@ def read_blocks(
 
 
 def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
-    """Put blocks together, unless they get longer than the free memory can hold twice."""
+    """Join the blocks, unless the free memory cannot hold them twice."""
     held, samples, checked = [], 0, CAREFUL_SECONDS * sample_rate
     for block in blocks:
         held.append(block)
@@ -166,9 +166,9 @@ def _of_array(
 
 
 def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Waveform]:
-    """Return what maps a block (samples,) at `rate` to one at `sample_rate`; True ends the sound.
+    """Return a function of a block (samples,) at `rate` and whether it is the last one.
 
-    What comes out late of one block comes with the next.
+    It returns a block at `sample_rate`; the end of one block may come with the next.
     """
     if rate == sample_rate:
         return lambda block, last: np.ascontiguousarray(block, dtype=np.float32)
@@ -184,11 +184,11 @@ def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Wavefo
 
 
 def _as_float(source: ArrayLike, label: str) -> tuple[NDArray[np.float32], int | None]:
-    """Return samples (samples, channels) of about +-1, and their width as `LevelCheck` has it."""
+    """Return samples (samples, channels) of about +-1, and their bits for `LevelCheck`."""
     array = np.asarray(source)
     bits: int | None = None
     if array.dtype.kind == "u":
-        # Unsigned samples, as in 8-bit WAV, rest at the middle of their range.
+        # Silence of unsigned samples, as in 8-bit WAV, is the middle of their range.
         half = float(np.iinfo(array.dtype).max // 2 + 1)
         array, bits = (array.astype(np.float64) - half) / half, 0
     elif array.dtype.kind == "i":
@@ -205,7 +205,7 @@ def _as_float(source: ArrayLike, label: str) -> tuple[NDArray[np.float32], int |
             f"{label}: an array of shape {array.shape} has more channels than samples; expected "
             "(samples, channels), or a list of clips"
         )
-    # Values too large for float32 become infinite here, and are refused as such.
+    # Values too large for float32 become infinite here, and are refused later.
     with np.errstate(over="ignore"):
         samples = array.astype(np.float32)
     return samples if samples.ndim == 2 else samples[:, np.newaxis], bits
@@ -213,7 +213,7 @@ def _as_float(source: ArrayLike, label: str) -> tuple[NDArray[np.float32], int |
 
 @dataclass(frozen=True)
 class LengthPolicy:
-    """What an encoder hears of a clip.
+    """The part of a clip that an encoder gets.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ class LengthPolicy:
         return cls(kind, *values)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        # repr, because a detector file and the store's keys hold this text for the numbers.
+        # repr: detector files and the store's keys hold this text, which must be exact.
         numbers = [
             repr(float(x)).removesuffix(".0")
             for x in (self.seconds, self.hop_seconds)
@@ -302,7 +302,7 @@ class LengthPolicy:
         """Return the first sample of each piece of a clip of that many samples."""
         if self.kind != "windows" or self.seconds is None:
             return [0]
-        # A clip shorter than one window is heard as it is: padding is what "fixed" is for.
+        # A clip shorter than one window stays as it is; only "fixed" pads.
         last = max(0, samples - round(self.seconds * sample_rate))
         hop = round((self.hop_seconds or self.seconds) * sample_rate)
         return [*range(0, last, hop), last]

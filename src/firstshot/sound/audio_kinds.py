@@ -1,6 +1,6 @@
-"""Which files are taken for sound, and what to do with one that cannot be read.
+"""Which files are sound, and what to do with one that cannot be read.
 
-Input: a path. Output: words for a message; nothing of the file's content is looked at.
+Input: a path. Output: words for a message; the file's content is not read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AUDIO_SUFFIXES = frozenset(
         ".caf",
     }
 )
-"""What is read of a folder."""
+"""The files that are read from a folder."""
 
 UNREAD_SUFFIXES = frozenset(
     {
@@ -78,7 +78,7 @@ UNREAD_SUFFIXES = frozenset(
         ".pcm",
     }
 )
-"""Sound and video that a folder's reader leaves out, and says so."""
+"""Sound and video files that are left out of a folder, with a message."""
 
 
 def conversion(path: Path) -> str:
@@ -102,7 +102,7 @@ def way_out(path: Path) -> str:
 
 
 def skipped_kinds(paths: Iterable[Path], kinds: Set[str] = UNREAD_SUFFIXES) -> str:
-    """Count the sound files of `kinds`, with a way to have them read; "" where there are none.
+    """Count the sound files of `kinds`, and say how to convert them; "" where there are none.
 
     >>> skipped_kinds([Path("a.m4a"), Path("b.M4A"), Path("c.txt"), Path("d.aac")])
     '2 .m4a, 1 .aac (convert each, as ffmpeg -i a.m4a a.wav)'

@@ -1,9 +1,9 @@
-"""The frames of an MP3 file, followed from header to header.
+"""The frames of an MP3 file, read from header to header.
 
 Input: an MP3 file. Output: how many samples its frames hold, whether the last one is cut, and
-whether an index (Xing, Info or VBRI) tells the decoder how long the file is: without one,
-libsndfile guesses the length from the size and the first frames' bit rate, and reads no further.
-Source of the tables: ISO/IEC 11172-3 and 13818-3, layer III.
+whether it has an index (Xing, Info or VBRI), which holds its length. Without an index libsndfile
+estimates the length from the size and the first frames' bit rate, and reads no further. Source of
+the tables: ISO/IEC 11172-3 and 13818-3, layer III.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ KILOBITS = (
 """Bit rates of MPEG 1, and of MPEG 2 and 2.5."""
 RATES = (44100, 48000, 32000)
 DIVISORS = {3: 1, 2: 2, 0: 4}
-"""What the rates are divided by in MPEG 1, 2 and 2.5, by the header's version bits."""
+"""Divisors of the rates in MPEG 1, 2 and 2.5, by the header's version bits."""
 FEWEST = 4
-"""Frames in a row that make a file an MP3, and no chance pattern."""
+"""So many frames in a row are an MP3 and no accident."""
 SEARCHED = 1 << 16
 
 
 @dataclass(frozen=True)
 class Mp3Frames:
-    """`samples` per channel of all frames, whether the last is `cut`, and an index is there."""
+    """`samples` per channel of all frames, whether the last is `cut`, whether there is an index."""
 
     samples: int
     cut: bool

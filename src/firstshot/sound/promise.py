@@ -1,12 +1,11 @@
-"""What an audio file's header promises of its sound, compared with what is there.
+"""What an audio file's header promises, compared with what the file holds.
 
-Input: the path of an audio file. Output: a `Promise`, or None where the header tells no length.
-libsndfile quietly shortens a file whose samples run past its end, and takes what there is of one
-that is still being written, so a part would be scored as the whole. The few numbers that say how
-long the sound should be are therefore read here: of WAV, RF64, W64, AIFF, 8SVX, AU, CAF, NIST, AVR,
-VOC, WVE and OGG files; `mp3_frames` follows the frames of an MP3. For FLAC, libsndfile's own count
-is the header's. IRCAM, PAF and PVF headers tell no length; those of MAT, MPC2K and XI files are
-not read.
+Input: the path of an audio file. Output: a `Promise`, or None where the header has no length.
+libsndfile reads a truncated file, or one that is still being written, without an error, so a part
+would be scored as the whole. Therefore this module reads the numbers that give the length of the
+sound: of WAV, RF64, W64, AIFF, 8SVX, AU, CAF, NIST, AVR, VOC, WVE and OGG files; `mp3_frames` reads
+the frames of an MP3. For FLAC, libsndfile's count is the header's. IRCAM, PAF and PVF headers have
+no length; those of MAT, MPC2K and XI files are not read.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ from firstshot.sound.mp3_frames import count_mp3_frames
 ByteOrder: TypeAlias = Literal["little", "big"]
 
 STREAMED = 0x7FFFF000
-"""From this size on a 32-bit length says only that the recorder could not know it."""
+"""A 32-bit length from this size on means that the recorder did not know the length."""
 PLAIN_TAGS = {1, 3, 6, 7}
 """WAV format tags whose samples have a fixed size: integers, floats, A-law, u-law."""
 ADPCM_TAGS = {0x02, 0x11}
 BLOCK = 320
-"""Samples of a block of GSM 6.10, the longest of the codecs that do not tell their own."""
+"""Samples of a block of GSM 6.10, the longest of the codecs whose header does not say."""
 DENSEST = 64
-"""No codec of these formats puts more samples into a byte: a larger count is no count."""
+"""No codec of these formats puts more samples into a byte: a larger count is wrong."""
 EXTENSIBLE_TAG = 0xFFFE
 MPEG_TAGS = {0x50, 0x55}
 W64_GUID_END = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 OGG_PAGE = 65307
 """Bytes of the largest OGG page."""
 MOST_CHUNKS = 10_000
-"""A file with more chunks before its sound is not looked through to its end."""
+"""After so many chunks without sound the search for it ends."""
 NO_LENGTH = "its header does not say how long it is"
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What a header says of the sound.
+    """What a header says about the sound.
 
     Attributes
     ----------
@@ -54,11 +53,11 @@ class Promise:
     frames : int or None
         Samples per channel that the header announces, where it does.
     slack : int
-        How many of `frames` may be absent from a whole file, as a codec rounds to blocks.
+        How many of `frames` a complete file may lack, as a codec rounds to blocks.
     fault, doubt : str or None
-        Any other sign, in words, that the end is missing: for certain, or perhaps.
+        Any other sign, in words, that the end is missing: certainly, or possibly.
     counted : str
-        How a message that compares `frames` with what can be read ends.
+        The end of a message that compares `frames` with what can be read.
     """
 
     present: int = 0
@@ -91,7 +90,7 @@ class Promise:
 
 
 def read_promise(path: Path) -> Promise | None:
-    """Return what the header of a file promises of its sound, None where it tells no length.
+    """Return what the header of a file promises, None where it has no length.
 
     Raises
     ------
@@ -122,28 +121,28 @@ def _wav(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
             size = long_size if wide and size == 0xFFFFFFFF else size
             unknown = size == 0 or size >= (1 << 62 if wide else STREAMED)
             promise = _wav_data(fmt, order, None if unknown else size, fact, total - start)
-            if not unknown and _goes_on(raw, start + size):
-                return replace(promise, doubt="more sound follows than its header tells of")
+            if not unknown and _has_more(raw, start + size):
+                return replace(promise, doubt="more sound follows than its header says")
             return promise
     return None
 
 
-def _goes_on(raw: BinaryIO, end: int) -> bool:
-    """Tell whether bytes follow the samples that are neither a chunk nor filling zeros."""
+def _has_more(raw: BinaryIO, end: int) -> bool:
+    """Tell whether bytes follow the samples that are neither a chunk nor zeros."""
     after = _at(raw, end, 64)
     names = after[:4], after[1:5]
     return len(after) > 8 and any(after) and not any(_is_name(name) for name in names)
 
 
 def _wav_data(fmt: bytes, order: ByteOrder, size: int | None, fact: int, present: int) -> Promise:
-    """Put the fmt, data and fact chunks of a WAV together."""
+    """Return the promise of a WAV's fmt, data and fact chunks."""
     tag, channels, align = (int.from_bytes(fmt[at : at + 2], order) for at in (0, 2, 12))
     tag = int.from_bytes(fmt[24:26], order) if tag == EXTENSIBLE_TAG else tag
     plain = tag in PLAIN_TAGS
     frames = None
     if plain and align and size is not None:
         frames = size // align
-        size = frames * align  # part of a frame too many loses nothing
+        size = frames * align  # an incomplete frame at the end is no loss
     doubt = NO_LENGTH if size is None and present > 0 else None
     if _is_count(fact, size) and tag not in MPEG_TAGS:
         if frames is None:
@@ -264,7 +263,7 @@ def _mp3(raw: BinaryIO, head: bytes, total: int) -> Promise | None:
     if counted is None or counted.indexed:
         return None
     fault = "its last MP3 frame is cut" if counted.cut else None
-    # A decoder may leave out its delay, and the frame that would hold the index.
+    # A decoder may leave out its delay, and the frame for an index.
     can_be_read = (
         "of its frames can be read, as it has no index: convert it (ffmpeg -i FILE NEW.wav)"
     )
@@ -307,7 +306,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def _at(raw: BinaryIO, place: int, count: int) -> bytes:
-    if place >= 1 << 62:  # what a damaged length leads to
+    if place >= 1 << 62:  # from a damaged length
         return b""
     raw.seek(place)
     return raw.read(count)

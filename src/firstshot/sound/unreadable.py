@@ -1,8 +1,8 @@
 """Why a file cannot be read as audio, in plain words, and what to do about it.
 
 Input: a file that libsndfile refused, and its error. Output: the reason and the advice of a
-message. Most such files are no audio at all or have a damaged header, and their first bytes say so
-better than the library's error texts, which name its own internals.
+message. Most such files are no audio or have a damaged header. Their first bytes show this better
+than the library's error texts, which name its internals.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def explain_unreadable(path: Path, error: Exception) -> tuple[str, str]:
     error : Exception
         What soundfile raised; its `code` is libsndfile's.
     """
-    if isinstance(error, TypeError):  # of a name that ends in .raw soundfile wants to be told more
-        return "samples without a header that tells rate and format", FROM_RAW
+    if isinstance(error, TypeError):  # soundfile needs more arguments for a name that ends in .raw
+        return "samples without a header that gives rate and format", FROM_RAW
     try:
         with path.open("rb") as raw:
             head = raw.read(64)
@@ -76,7 +76,7 @@ def explain_unreadable(path: Path, error: Exception) -> tuple[str, str]:
 
 
 def _fault_of_wav(path: Path) -> tuple[str, str] | None:
-    """Return what is wrong with the chunks of a WAV, and advice, or None where nothing is seen."""
+    """Return what is wrong with the chunks of a WAV, and advice, or None where nothing is wrong."""
     with path.open("rb") as raw:
         head = raw.read(12)
         order: ByteOrder = "big" if head[:4] == b"RIFX" else "little"
@@ -90,7 +90,7 @@ def _fault_of_wav(path: Path) -> tuple[str, str] | None:
     rate = int.from_bytes(fmt[4:8], order)
     faults = (
         (head[8:] != b"WAVE", "a RIFF file that is not a WAV"),
-        (b"fmt " not in names, "it has no 'fmt ' chunk, which tells rate and channels"),
+        (b"fmt " not in names, "it has no 'fmt ' chunk, which holds rate and channels"),
         (b"data" not in names, "it has no 'data' chunk, which holds the sound"),
         (not channels or not rate, f"its header says {rate} Hz and {channels} channels"),
         (

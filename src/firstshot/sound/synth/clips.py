@@ -1,8 +1,8 @@
 """A machine, a fault and a domain become a clip: operating point, machine, noise, microphone.
 
 Input: names and a seed; output: a float32 waveform at 16 kHz. As in DCASE Task 2, the domains
-differ in operating conditions (speed, load) and in the factory noise mixed in, and clips of one
-domain differ in them as well, so that what is normal is broad and a fault has to stand out of it.
+differ in operating conditions (speed, load) and in the added factory noise. Clips of one domain
+differ in them too, so normal sound varies and a fault must differ more than that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from firstshot.sound.synth.parts import SAMPLE_RATE, Dice, Signal, angle, band_n
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a domain may look like: set points, loads in percent, factory noises, their level."""
+    """The conditions of a domain: set points, loads in percent, factory noises, their level."""
 
     speeds: tuple[int, ...]
     loads: tuple[int, ...]
@@ -33,7 +33,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Machine:
-    """What firstshot knows of a synthetic machine: its faults and its two domains.
+    """A synthetic machine: its faults and its two domains.
 
     `speed` names the unit of the set points: rpm (turns) or spm (strokes) per minute.
     """
@@ -173,7 +173,7 @@ def check_seconds(seconds: float) -> None:
 def make_clip(
     machine: str, fault: str | None, severity: float, domain: str, seconds: float, dice: Dice
 ) -> Clip:
-    """Synthesise as `synthesize` does, from given random numbers, and tell the operating point."""
+    """Synthesise as `synthesize` does, from given random numbers, with the operating point."""
     known = _CATALOG.get(machine)
     if known is None:
         raise ParameterError(f"machine {machine!r} is not known; choose one of {MACHINES}")
@@ -201,7 +201,7 @@ def make_clip(
 
 
 def _record(dice: Dice, sound: Signal, noise: str, snr_db: float) -> NDArray[np.float32]:
-    """Add factory noise `snr_db` below RMS 1 and pass it all through a microphone's gain."""
+    """Add factory noise `snr_db` below RMS 1 and apply a microphone's gain."""
     background = NOISES[noise](dice, len(sound)) * 10.0 ** (-snr_db / 20)
     gain = 0.06 * 10.0 ** (dice.uniform(-3.0, 3.0) / 20)
     recorded: Signal = np.clip(gain * (sound + background), -1.0, 1.0)

@@ -2,8 +2,8 @@
 
 Input: a folder, machine names, a seed, counts; output: ROOT/<machine>/{train,test}/*.wav (16 kHz,
 mono, 16 bit), attributes_00.csv as the challenge ships it, and faults_00.csv (ours): the fault and
-its severity in every anomalous clip. Every clip has its own random numbers, keyed by seed,
-machine, split, domain, label and number, so it is the same whatever else is asked for.
+its severity in every anomalous clip. The random numbers of a clip depend only on seed, machine,
+split, domain, label and number, so it is the same whatever other clips are made.
 """
 
 from __future__ import annotations
@@ -60,22 +60,22 @@ def write_dataset(
     severity: tuple[float, float] = (0.2, 1.0),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a synthetic data set; files that are there already with the same bytes are kept.
+    """Write a synthetic data set; existing files with the same bytes are kept.
 
     Parameters
     ----------
     root : Path
-        A new or empty folder, or one that an interrupted call with the same settings left.
+        A new or empty folder, or that of an interrupted call with the same settings.
     machines : sequence of str
-        Names out of `MACHINES`; folders of other synthetic machines beside them are left alone.
+        Names of `MACHINES`; folders of other synthetic machines beside them are not changed.
     seed, clip_seconds : int, float
         The same seed gives the same bytes; every clip is `clip_seconds` long.
     train_source, train_target, test_per_class : int
-        Normal training clips per domain; test clips per domain and label, faults taking turns.
+        Normal training clips per domain; test clips per domain and label, with each fault in turn.
     severity : (float, float)
         Severities of the faults are drawn evenly from this range (within 0 to 1).
     progress : callable
-        Called after each clip with the clips done and their total.
+        Called after each clip with the number of clips done and their total.
 
     Raises
     ------
@@ -167,8 +167,8 @@ def _render(
     made = make_clip(clip.machine, fault, strength, clip.domain, seconds, dice)
     tail = "_".join(f"{name}_{value}" for name, value in made.attributes)
     row = ",".join(f"{name},{value}" for name, value in made.attributes)
-    told = f"{fault},{strength:.3f}" if fault else ""
-    return f"{clip.stem}_{tail}.wav", wav_bytes(made.waveform), row, told
+    fault_row = f"{fault},{strength:.3f}" if fault else ""
+    return f"{clip.stem}_{tail}.wav", wav_bytes(made.waveform), row, fault_row
 
 
 def wav_bytes(waveform: NDArray[np.float32]) -> bytes:
@@ -187,7 +187,7 @@ def wav_bytes(waveform: NDArray[np.float32]) -> bytes:
 
 
 def _open_folder(root: Path, machine: str, stems: set[str]) -> dict[str, str]:
-    """Create a machine's folders, refuse files of anything else; clips there already by stem."""
+    """Create a machine's folders, refuse other files; return the clips in them by stem."""
     folder = root / machine
     try:
         for split in ("train", "test"):
@@ -214,7 +214,7 @@ def _refuse(path: Path) -> NoReturn:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Write in one step; keep what is there if it is the same."""
+    """Write in one step; keep an existing file with the same content."""
     if path.exists():
         if path.read_bytes() != content:
             _refuse(path)

@@ -1,4 +1,4 @@
-"""Random numbers become noise, shaft phases tones, event times ring-downs: what machines sound of.
+"""Random numbers become noise, shaft phases tones, event times ring-downs.
 
 Input: a `Dice` (reproducible random numbers) and numbers of samples at 16 kHz; output: float64
 waveforms. Ring-down of a struck structure: sum of exponentially damped sines (Randall & Antoni,
@@ -91,7 +91,7 @@ def _fast_length(samples: int) -> int:
 
 
 def angle(hz: float, samples: int) -> Signal:
-    """Angle in radians of what turns at exactly `hz`, from 0."""
+    """Angle in radians of a rotation at exactly `hz`, from 0."""
     return np.arange(samples, dtype=np.float64) * (2 * np.pi * hz / SAMPLE_RATE)
 
 
