@@ -53,7 +53,7 @@ class ExampleView:
 
 @dataclass(frozen=True)
 class Count:
-    """How the clips of one group were called; `label` is None where the data set does not tell."""
+    """How the clips of one group were called; `label` is None where it is not known."""
 
     group: str
     label: int | None

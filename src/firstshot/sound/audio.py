@@ -118,10 +118,10 @@ def read_blocks(
         for block in file.blocks(values_per_block):
             mono = pick_channel(block, channel, label)
             checks.add(block, mono)
-            if len(heard := resample(mono, False)):
-                yield heard
-        if len(heard := resample(np.empty(0, np.float32), True)):
-            yield heard
+            if len(ready := resample(mono, False)):
+                yield ready
+        if len(ready := resample(np.empty(0, np.float32), True)):
+            yield ready
         for text in [*checks.finish(), *(f"{label}: {text}" for text in file.notes)]:
             note(text)
 

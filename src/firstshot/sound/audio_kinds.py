@@ -12,72 +12,18 @@ from pathlib import Path
 
 from firstshot.disk.listing import MISSING, reason, why_no_file
 
-AUDIO_SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".bwf",
-        ".rf64",
-        ".w64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aiff",
-        ".aif",
-        ".aifc",
-        ".caf",
-    }
-)
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff",
+    ".aif", ".aifc", ".caf",
+})  # fmt: skip
 """The files that are read from a folder."""
 
-UNREAD_SUFFIXES = frozenset(
-    {
-        ".m4a",
-        ".m4b",
-        ".m4r",
-        ".mp4",
-        ".aac",
-        ".adts",
-        ".wma",
-        ".asf",
-        ".amr",
-        ".awb",
-        ".3gp",
-        ".3ga",
-        ".3g2",
-        ".ape",
-        ".wv",
-        ".tta",
-        ".mpc",
-        ".tak",
-        ".ac3",
-        ".eac3",
-        ".dts",
-        ".ra",
-        ".rm",
-        ".dsf",
-        ".dff",
-        ".mka",
-        ".mkv",
-        ".webm",
-        ".weba",
-        ".mov",
-        ".avi",
-        ".mts",
-        ".au",
-        ".snd",
-        ".spx",
-        ".voc",
-        ".gsm",
-        ".qcp",
-        ".dss",
-        ".ds2",
-        ".raw",
-        ".pcm",
-    }
-)
+UNREAD_SUFFIXES = frozenset({
+    ".m4a", ".m4b", ".m4r", ".mp4", ".aac", ".adts", ".wma", ".asf", ".amr", ".awb", ".3gp",
+    ".3ga", ".3g2", ".ape", ".wv", ".tta", ".mpc", ".tak", ".ac3", ".eac3", ".dts", ".ra", ".rm",
+    ".dsf", ".dff", ".mka", ".mkv", ".webm", ".weba", ".mov", ".avi", ".mts", ".au", ".snd",
+    ".spx", ".voc", ".gsm", ".qcp", ".dss", ".ds2", ".raw", ".pcm",
+})  # fmt: skip
 """Sound and video files that are left out of a folder, with a message."""
 
 

@@ -112,7 +112,7 @@ class LevelCheck:
             below = f"their mean is {lost:.0f} dB below them"
         return (
             f"its channels cancel each other, {below}: one has opposite phase (wired or saved with "
-            "reversed polarity); fit with --channel 0 to hear one channel"
+            "reversed polarity); fit with --channel 0 to use one channel"
         )
 
 

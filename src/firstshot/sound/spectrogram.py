@@ -43,7 +43,7 @@ class KaldiMel:
     scale : float
         Factor of the samples; 32768 makes them the 16-bit integers that Kaldi expects.
     mels, low, high : int, float, float
-        Number of triangles, and the frequencies in Hz that the outermost ones begin and end at.
+        Number of triangles, and the lowest and highest frequency in Hz that they cover.
     frame, hop, fft : int
         Samples of a frame, between two frames, and of the Fourier transform.
     """

@@ -79,8 +79,8 @@ class Projection:
 def most_candidates(members: int, queries: int, float16: bool) -> int:
     """Return how many members a projection may leave for one query before the product is faster.
 
-    The product reads every member, once for all `queries` that are asked together; in a float16
-    bank (`float16`) it converts them too.
+    The product reads every member once for all `queries` of a block, and converts it where the
+    bank is in `float16`.
     """
     return int(members * (1 + READ_COST[float16] / queries) / PAIR_COST)
 

@@ -2,7 +2,7 @@
 
 Input: embeddings float16, float32 or float64 (clips, values). Output: `Points`, and distances in
 float64 that are evaluated directly, as sum((x - y)^2): no cancellation, and one pair's value never
-depends on which other pairs are asked for. Metrics: `sqeuclidean` (the GenRep report's eq. 1),
+depends on other pairs. Metrics: `sqeuclidean` (the GenRep report's eq. 1),
 `euclidean`, and `cosine` = 1 - cos, evaluated as half the squared distance of the unit vectors.
 """
 
