@@ -100,7 +100,7 @@ def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeS
     assert "so there is no official score" in text
 
 
-def test_sections_that_could_not_be_run_are_told_of(make_section: MakeSection) -> None:
+def test_sections_that_could_not_be_run_are_reported(make_section: MakeSection) -> None:
     failures = {"fan_section_00": "fan/train/a.wav: truncated"}
     text = Outline(render_page([make_section("pump", examples=0)], failures=failures)).text
     assert "1 of 2 sections failed and are not shown below." in text
@@ -188,7 +188,7 @@ def test_one_clip_constant_scores_and_no_examples_make_a_page(make_section: Make
     assert "Most anomalous" not in text
 
 
-def test_an_example_without_samples_bands_or_p_value_is_told_in_words(
+def test_an_example_without_samples_bands_or_p_value_is_reported_in_words(
     make_section: MakeSection, make_example: MakeExample
 ) -> None:
     bare = replace(
@@ -203,7 +203,7 @@ def test_an_example_without_samples_bands_or_p_value_is_told_in_words(
     assert outline.all("audio") == []
 
 
-def test_p_values_are_told_as_what_the_normal_clips_can_show(
+def test_p_values_are_reported_as_what_the_normal_clips_can_show(
     make_section: MakeSection, make_example: MakeExample
 ) -> None:
     section = replace(make_section(examples=0), training_scores=np.arange(28.0))
@@ -217,7 +217,7 @@ def test_p_values_are_told_as_what_the_normal_clips_can_show(
     assert "Levels are relative to each clip's overall level" in text
 
 
-def test_five_machines_with_four_examples_stay_light(make_section: MakeSection) -> None:
+def test_five_machines_with_four_examples_stay_small(make_section: MakeSection) -> None:
     sections = [make_section(f"machine {k}", k, examples=4) for k in range(5)]
     assert len(render_page(sections)) < 7e6
 

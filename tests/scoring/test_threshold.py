@@ -63,7 +63,7 @@ def test_scores_that_may_be_negative_are_fitted_from_a_location_that_moves_with_
     assert (law.shape, law.scale) == pytest.approx((shape, scale), rel=1e-6)
     moved = fit_gamma(scores * 2 - 7)
     assert moved.quantile(0.9) == pytest.approx(law.quantile(0.9) * 2 - 7)
-    # A tenth of a normal sample lies above the 0.9 quantile, near enough for a law of another kind.
+    # A tenth of a normal sample lies above the 0.9 quantile, near enough for another law.
     assert law.quantile(0.9) == pytest.approx(np.quantile(scores, 0.9), abs=0.25)
 
 
@@ -263,7 +263,7 @@ def test_scipy_stats_stays_out_of_a_fitted_threshold():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_quantile_that_promises_far_more_alarms_than_asked_says_so():
+def test_a_quantile_that_promises_far_more_alarms_than_requested_says_so():
     with pytest.warns(
         FirstshotWarning, match=r"10 normal clips promise 18\.2% .* 10% was requested"
     ):
@@ -305,7 +305,7 @@ def test_a_threshold_says_why_it_promises_another_rate_than_was_asked():
         "3/29 is the smallest that is not below it"
     )
     for method in ("conformal", "quantile"):
-        assert "asked" not in fit_threshold(np.arange(29.0), method, 0.1).promise
+        assert "requested" not in fit_threshold(np.arange(29.0), method, 0.1).promise
     assert fit_threshold(scores, "conformal", 0.99).promise.endswith(
         "28/29 is the largest that they can promise, below it"
     )

@@ -58,7 +58,7 @@ def test_a_cut_file_is_refused_as_truncated(tmp_path, container, subtype, kept):
     assert str(error.value).startswith(f"{path}: ")
 
 
-def test_a_truncated_file_is_told_in_samples_where_its_header_counts_them(tmp_path):
+def test_a_truncated_file_is_reported_in_samples_where_its_header_counts_them(tmp_path):
     path = write(tmp_path, "AIFF", "PCM_16")
     path.write_bytes(path.read_bytes()[:-2002])
     with pytest.raises(SoundError, match="truncated, 14999 of the 16000 samples its header prom"):
@@ -70,8 +70,8 @@ def wav(*chunks, tag=1, channels=1, bits=16, size=None):
     fmt = struct.pack("<HHIIHH", tag, channels, RATE, RATE * align, align, bits)
     parts = [(b"fmt ", fmt, None), *chunks]
     body = b"".join(
-        name + struct.pack("<I", len(content) if told is None else told) + content
-        for name, content, told in parts
+        name + struct.pack("<I", len(content) if size is None else size) + content
+        for name, content, size in parts
     )
     return b"RIFF" + struct.pack("<I", len(body) + 4 if size is None else size) + b"WAVE" + body
 
@@ -79,7 +79,7 @@ def wav(*chunks, tag=1, channels=1, bits=16, size=None):
 PCM = (NOISE * 8000).astype("<i2").tobytes()
 
 
-def test_a_fact_chunk_that_counts_more_samples_than_a_whole_data_chunk_is_told_of(tmp_path):
+def test_a_fact_chunk_that_counts_more_samples_than_a_whole_data_chunk_is_reported(tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(wav((b"fact", struct.pack("<I", 48000), None), (b"data", PCM, None)))
     said = r"its fact chunk counts 48000 samples, its data chunk holds 16000 .*the 1\.0 s that are"
@@ -129,7 +129,7 @@ def test_part_of_a_sample_too_many_in_the_header_loses_nothing(tmp_path):
     ("container", "subtype"),
     [("WAV", "PCM_16"), ("WAV", "IMA_ADPCM"), ("W64", "PCM_16"), ("SVX", "PCM_16")],
 )
-def test_a_file_that_is_still_being_written_is_told_of(tmp_path, container, subtype):
+def test_a_file_that_is_still_being_written_is_reported(tmp_path, container, subtype):
     path = tmp_path / "growing"
     with soundfile.SoundFile(path, "w", RATE, 1, subtype, format=container) as file:
         file.write(np.tile(NOISE, 5))
@@ -146,7 +146,7 @@ def test_a_file_of_which_nothing_can_be_read_until_it_ends_says_so(tmp_path, con
             load_waveform(path, RATE)
 
 
-def test_sound_beyond_the_length_of_the_header_is_told_of(tmp_path):
+def test_sound_beyond_the_length_of_the_header_is_reported(tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(wav((b"data", PCM, len(PCM) // 2)))
     with pytest.warns(FirstshotWarning, match=r"more sound follows than its header says"):
@@ -161,7 +161,7 @@ def test_chunks_and_filling_zeros_behind_the_sound_are_no_sound(tmp_path, after,
     assert not recwarn.list
 
 
-def test_an_ogg_without_its_last_page_is_told_of(tmp_path):
+def test_an_ogg_without_its_last_page_is_reported(tmp_path):
     path = tmp_path / "clip.ogg"
     soundfile.write(path, np.tile(NOISE, 20), RATE, format="OGG", subtype="VORBIS")
     whole = path.read_bytes()

@@ -60,19 +60,19 @@ def test_three_hours_in_windows_take_the_memory_of_minutes():
 
 def test_a_recording_in_one_piece_is_checked_while_it_gets_longer():
     minute = np.zeros(60_000, np.float32)
-    told = []
+    reported = []
 
     def check(samples):
-        told.append(samples)
-        if len(told) == 3:
+        reported.append(samples)
+        if len(reported) == 3:
             raise SoundError("enough")
 
     with pytest.raises(SoundError, match="enough"):
         record(lambda: (minute for _ in range(600)), 1000, LengthPolicy(), check)
-    assert told == [660_000, 720_000, 780_000]
+    assert reported == [660_000, 720_000, 780_000]
 
 
-def test_a_file_that_became_shorter_between_two_readings_is_told_of():
+def test_a_file_that_became_shorter_between_two_readings_is_reported():
     clip = np.ones(40_000, np.float32)
     readings = iter([[clip], [clip[:20_000]]])
     length = LengthPolicy("windows", 1.0)

@@ -1,4 +1,4 @@
-"""What is no audio is told in plain words: what is wrong, what was expected, what to do."""
+"""A file that is no audio is refused with what is wrong, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("content", "reason", "advice"), CASES)
-def test_a_file_that_is_no_audio_is_told_with_reason_and_advice(tmp_path, content, reason, advice):
+def test_a_file_that_is_no_audio_is_reported_with_reason_and_advice(
+    tmp_path, content, reason, advice
+):
     path = tmp_path / "clip.wav"
     path.write_bytes(content)
     with pytest.raises(SoundError) as error:
@@ -73,7 +75,7 @@ def test_no_error_text_of_the_library_reaches_a_message(tmp_path):
                 assert not any(word in said for word in inner), said
 
 
-def test_raw_samples_are_told_with_a_command(tmp_path):
+def test_raw_samples_are_reported_with_a_command(tmp_path):
     (tmp_path / "a.raw").write_bytes(bytes(3200))
     with pytest.raises(SoundError, match=r"samples without a header .*; convert it .*-f s16le"):
         load_waveform(tmp_path / "a.raw", RATE)

@@ -189,7 +189,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_wrong_with_a_plugin_is_told_as_its_fault(name, monkeypatch, tmp_path):
+def test_what_is_wrong_with_a_plugin_is_reported_as_its_fault(name, monkeypatch, tmp_path):
     install(tmp_path / "other", "firstshot.normalizers", {n: v for n, (v, _) in BROKEN.items()})
     (tmp_path / "other" / "broken_plugin.py").write_text(
         "class Failing:\n"
@@ -200,8 +200,8 @@ def test_what_is_wrong_with_a_plugin_is_told_as_its_fault(name, monkeypatch, tmp
         "        pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path / "other"))
-    value, told = BROKEN[name]
-    words = f"normaliser '{name}': its plug-in {value} of the package example {told}"
+    value, fault = BROKEN[name]
+    words = f"normaliser '{name}': its plug-in {value} of the package example {fault}"
     with pytest.raises(ParameterError, match=words):
         make_normalizer(name)
 

@@ -86,7 +86,7 @@ def test_the_projection_alone_answers_nearly_all_queries_of_such_a_bank():
     assert sum(map(len, undecided)) <= 2
 
 
-def test_near_duplicates_and_copies_are_told_apart_however_far_from_zero():
+def test_near_duplicates_and_copies_are_distinguished_however_far_from_zero():
     rows = like_embeddings(1, MEMBERS, offset=100.0).astype(np.float32)
     steps = np.linspace(1e-4, 1e-3, len(rows[::2]), dtype=np.float32)
     rows[1::2] = rows[::2] + steps[:, None]
@@ -162,17 +162,17 @@ def test_a_large_bank_that_cannot_change_has_one_index_while_that_lives():
 
 @pytest.mark.parametrize("least", [1000, 10**9])
 def test_a_long_search_tells_its_progress_up_to_all_queries(least):
-    told = []
+    reported = []
     members = make_points(like_embeddings(1, MEMBERS), "sqeuclidean")
     index = index_of(members, projected_members=least)
-    with report_progress(lambda *seen: told.append(seen), least_pairs=MEMBERS**2):
+    with report_progress(lambda *seen: reported.append(seen), least_pairs=MEMBERS**2):
         search(members, index, 1)
         search(members.take(np.arange(10)), index, 1)  # too short to tell of
-    search(members, index, 1)  # no progress is asked for
-    done = [answered for answered, _ in told]
+    search(members, index, 1)  # no callback is set
+    done = [answered for answered, _ in reported]
     assert done == sorted(done)
     assert done[-1] == MEMBERS
-    assert {of for _, of in told} == {MEMBERS}
+    assert {of for _, of in reported} == {MEMBERS}
 
 
 def test_every_float16_becomes_the_float32_that_numpy_makes_of_it():

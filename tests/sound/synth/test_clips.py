@@ -126,15 +126,15 @@ def test_every_machine_stays_within_full_scale_and_is_well_above_silence(machine
 
 
 def test_the_domains_differ_in_speed_load_and_noise():
-    told = {
+    reported = {
         domain: [
             dict(make_clip("SynthFan", None, 0, domain, 0.1, Dice(number)).attributes)
             for number in range(40)
         ]
         for domain in DOMAINS
     }
-    speeds = {domain: {int(clip["rpm"]) for clip in told[domain]} for domain in DOMAINS}
-    noises = {domain: {clip["noise"] for clip in told[domain]} for domain in DOMAINS}
+    speeds = {domain: {int(clip["rpm"]) for clip in reported[domain]} for domain in DOMAINS}
+    noises = {domain: {clip["noise"] for clip in reported[domain]} for domain in DOMAINS}
     assert max(speeds["source"]) < min(speeds["target"])
     assert len(speeds["source"]) > 2
     assert noises["source"] | noises["target"] == set(NOISES)

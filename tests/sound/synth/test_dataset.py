@@ -29,7 +29,7 @@ def test_two_runs_are_equal_byte_for_byte(tmp_path):
     assert write(tmp_path / "a") != write(tmp_path / "c", seed=1)
 
 
-def test_a_clip_is_the_same_whatever_else_is_asked_for(tmp_path):
+def test_a_clip_is_the_same_whatever_other_clips_are_made(tmp_path):
     few = write(tmp_path / "few", machines=["SynthPump"])
     many = write(tmp_path / "many", train_source=6, train_target=3, test_per_class=3)
     sound = {name for name in few if name.endswith(".wav")}
