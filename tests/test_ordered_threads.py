@@ -9,7 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from firstshot.errors import ParameterError, keep_warnings, warn
-from firstshot.ordered_threads import MOST_WORKERS, WeightedSemaphore, count_workers, in_order
+from firstshot.ordered_threads import (
+    MOST_WORKERS,
+    WeightedSemaphore,
+    count_threads,
+    count_workers,
+    in_order,
+)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -146,3 +152,11 @@ def test_a_warning_of_any_thread_reaches_the_caller_who_keeps_warnings():
     with keep_warnings() as kept:
         list(in_order(lambda item: warn(f"clip {item}"), range(8), workers=4))
     assert sorted(kept) == [f"clip {item}" for item in range(8)]
+
+
+def test_a_number_that_is_refused_is_advised_in_words_of_every_interface() -> None:
+    """The command line has no value None."""
+    with pytest.raises(ParameterError, match=r"threads 0: .* 4096; leave it out for all cores$"):
+        count_threads(0)
+    with pytest.raises(ParameterError, match=r"workers 0: .* 4096; leave it out for one a core$"):
+        count_workers(0)

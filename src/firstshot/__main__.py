@@ -2,16 +2,19 @@
 
 Importing the program takes a tenth of a second or more, in which an interrupt would be a traceback,
 or, inside a library's own import, another error. Nothing is begun by then, so the process may end
-where it is; the same once all has been said. In between, `firstshot.cli` hears the interrupt.
+where it is; the same once all has been said. In between, `firstshot.cli` hears the interrupt. While
+Python itself ends, it can run no handler, and all results are written: an interrupt is ignored.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from contextlib import suppress
 
 INTERRUPTED = 128 + 2
+atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def count_workers(workers: int | None = None) -> int:
     """
     if workers is None:
         return min(count_threads(), MOST_WORKERS)
-    return check_at_once("workers", workers, "unasked it is one a core")
+    return check_at_once("workers", workers, "leave it out for one a core")
 
 
 def in_order(
@@ -188,7 +188,7 @@ def count_threads(threads: int | None = None) -> int:
     3
     """
     if threads is not None:
-        return check_at_once("threads", threads, "None takes all cores")
+        return check_at_once("threads", threads, "leave it out for all cores")
     # Another word than a number is the threading library's to refuse.
     told = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
     if told is not None and 1 <= told <= MOST_AT_ONCE:

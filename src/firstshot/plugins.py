@@ -74,7 +74,7 @@ def make_from_plugin(
     try:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
-        raise ParameterError(f"{what} does not take this setting: {error}") from error
+        raise refused_settings(what, factory, settings, error) from error
     try:
         made = factory(**settings)
     except FirstshotError:
@@ -88,3 +88,16 @@ def make_from_plugin(
             f"{protocol.__module__}.{protocol.__name__}"
         )
     return made
+
+
+def refused_settings(
+    what: str, factory: Callable[..., Any], settings: dict[str, Any], error: TypeError
+) -> ParameterError:
+    """Return the error for settings that a factory cannot be called with."""
+    known = inspect.signature(factory).parameters
+    unknown = sorted(settings.keys() - known.keys())
+    if unknown:
+        return ParameterError(
+            f"{what} takes no {' and no '.join(unknown)}; leave {' and '.join(unknown)} out"
+        )
+    return ParameterError(f"{what} does not take these settings: {error}")

@@ -42,7 +42,9 @@ def test_list_shows_a_line_per_clip_and_json_the_same(firstshot, fan):
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["source"] * 20 + ["target"] * 10
-    records = json.loads(firstshot("bank", "list", fan, "--json").stdout)
+    table = json.loads(firstshot("bank", "list", fan, "--json").stdout)
+    assert table["schema"] == 1
+    records = table["clips"]
     assert [f"{record['domain']}  {record['clip']}" for record in records] == lines
     assert records[0].keys() == {"clip", "domain", "windows", "digest", "origin"}
 

@@ -378,6 +378,51 @@ def test_ctrl_c_after_all_was_said_is_no_traceback():
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_ctrl_c_while_the_arguments_are_read_is_one_line_and_130():
+    code = (
+        "import os, signal, sys\n"
+        "from firstshot import cli\n"
+        "from firstshot.__main__ import main\n"
+        "cli._Commands.parse_args = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['firstshot', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    expected = "interrupted; what the store of embeddings holds is used again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", expected)
+
+
+def test_ctrl_c_while_python_ends_keeps_the_status_of_the_finished_command():
+    code = (
+        "import os, signal, sys\n"
+        "from firstshot.__main__ import main\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGINT):\n"
+        "        kill(process, number)\n"
+        "sys.last = Last()\n"
+        "sys.argv = ['firstshot', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_a_working_folder_that_was_deleted_is_named(environment, normal, tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from firstshot.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "fit", str(normal["source"]), "-o", "x.firstshot"],
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = "error: the working folder was deleted; change to a folder that exists\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
 def test_a_program_that_was_started_to_ignore_ctrl_c_ignores_it_from_the_start():
     code = INTERRUPTED_WHILE_IMPORTING.format(module="firstshot.cli")
     command = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{code}"

@@ -64,6 +64,8 @@ def test_fit_never_overwrites_a_detector_unasked(firstshot, normal, detector):
         (["{source}", "--channel", "3"], "channel 3"),
         (["{source}", "--length", "windows"], "length policy windows"),
         (["{source}", "--normalizer", "zscore"], "normaliser 'zscore' is not known"),
+        (["{source}", "--weights", "x"], "encoder 'logmel' takes no weights; leave weights out"),
+        (["{source}", "--workers", "0"], "at most 4096; leave it out for one a core"),
         (["{source}", "--false-alarm-rate", "7"], "7.0: it must lie between 0 and 1"),
     ],
 )

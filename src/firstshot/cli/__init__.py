@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from logging import DEBUG
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -24,7 +25,7 @@ from firstshot.errors import FirstshotError, advice_on
 from firstshot.numbers import read_whole
 from firstshot.version import __version__
 
-PIPE_CLOSED = 128 + 13
+INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
 WIDEST = 9999
 """Columns of a terminal; what claims more is no terminal."""
 
@@ -54,8 +55,7 @@ class _Commands(TyperGroup):
         except EOFError as error:
             raise RuntimeError(f"an unexpected end of a file ({error})") from error
         except KeyboardInterrupt:
-            typer.echo("interrupted; what the store of embeddings holds is used again", err=True)
-            sys.exit(130)
+            raise Leave(_interrupted()) from None
         except BrokenPipeError:
             # The reader went away (`| head`): nothing is left to say to it.
             drop_unwritten()
@@ -124,6 +124,8 @@ def _run() -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except OSError as error:
+        if not error.filename and _is_working_folder_gone():
+            return _complain("the working folder was deleted; change to a folder that exists")
         place = error.filename or "standard output"
         return _complain(f"{place}: {error.strerror or error}; {advice_on(error)}")
     except MemoryError:
@@ -140,11 +142,29 @@ def _status_of_command() -> int:
         app()
     except Leave as leave:
         return leave.status
+    except KeyboardInterrupt:
+        return _interrupted()
     except SystemExit as leave:
+        if leave.code == INTERRUPTED:  # typer turns an interrupt into this, and says nothing
+            return _interrupted()
         # typer and rich leave with 1 where nobody reads their help, or a prompt gets no answer.
-        own = leave.code in (None, 0, 2, 130, PIPE_CLOSED)
+        own = leave.code in (None, 0, 2, PIPE_CLOSED)
         return int(leave.code or 0) if own else PIPE_CLOSED if leave.code == 1 else 2
     return 0
+
+
+def _is_working_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _interrupted() -> int:
+    """Tell of Ctrl-C, wherever it was caught, and return its status."""
+    say("interrupted; what the store of embeddings holds is used again", err=True)
+    return INTERRUPTED
 
 
 def _complain(message: str) -> int:

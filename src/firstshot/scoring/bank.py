@@ -226,8 +226,8 @@ def memmixup(bank: MemoryBank, n: int | None = None, alpha: float = 0.9) -> Memo
     n = len(names["source"]) if n is None else n
     if not is_whole(n, 1, len(names["source"])):
         raise ParameterError(
-            f"n is {shown_value(n)}; MemMixup takes 1 to {len(names['source'])} source members, or "
-            "None for all"
+            f"n is {shown_value(n)}; MemMixup takes 1 to {len(names['source'])} source members; "
+            "leave it out for all"
         )
     parts, clips = [], []
     for target, clip in zip(arrays["target"], names["target"], strict=True):
