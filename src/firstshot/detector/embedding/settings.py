@@ -1,7 +1,7 @@
 """How clips become embeddings: encoder, layers, pooling, length policy and channel.
 
 Input: the settings as a user writes them. Output: checked `EmbeddingSettings`, which read clips and
-tell in their recipe all that decides an embedding.
+return in their recipe all that decides an embedding.
 """
 
 from __future__ import annotations
