@@ -21,6 +21,7 @@ from firstshot.detector.held_out import clip_windows, held_out_scores
 from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, NotFittedError, ParameterError, warn
+from firstshot.messages import choose_one_of
 from firstshot.scoring.threshold import METHODS, Threshold
 
 NOT_FITTED = "this detector has learned nothing yet; call fit(...) first"
@@ -116,7 +117,7 @@ def read_settings(
     """
     if settings["threshold"] not in METHODS:
         raise ParameterError(
-            f"threshold {settings['threshold']!r}: choose one of {', '.join(METHODS)}"
+            f"threshold {settings['threshold']!r}: {choose_one_of(settings['threshold'], METHODS)}"
         )
     rate = settings["false_alarm_rate"]
     if not 0 < rate < 1:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import FirstshotError, ParameterError, WeightsError, warn
+from firstshot.messages import choose_one_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -100,7 +101,7 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
     points = registered().get(name, ())
     if not points:
         raise ParameterError(
-            f"encoder {name!r} is not known; choose one of: {', '.join(list_encoders())}"
+            f"encoder {name!r} is not known; {choose_one_of(name, list_encoders())}"
         )
     if len(points) > 1:
         claims = " and ".join(point.value for point in points)

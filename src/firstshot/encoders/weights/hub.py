@@ -22,10 +22,10 @@ from typing import Any
 
 from firstshot import web
 from firstshot.disk.cache_folder import user_cache_folder
+from firstshot.disk.files import sha256_of
 from firstshot.disk.resumable import open_resumable
-from firstshot.encoders.weights.cache import cannot_write
+from firstshot.encoders.weights.cache import ADVICE
 from firstshot.encoders.weights.catalog import HubFile
-from firstshot.encoders.weights.files import sha256_of_file
 from firstshot.encoders.weights.hub_session import (
     BusyError,
     PartFile,
@@ -33,7 +33,7 @@ from firstshot.encoders.weights.hub_session import (
     ask,
     headers_to_send,
 )
-from firstshot.errors import DownloadError, OutputError
+from firstshot.errors import DownloadError, OutputError, cannot_write
 from firstshot.messages import shown
 
 ENDPOINT = "https://huggingface.co"
@@ -133,7 +133,7 @@ def find_in_hub_cache(file: HubFile) -> Fetched | None:
         path = kept / "snapshots" / commit / file.file
         if not (_COMMIT.fullmatch(commit) and path.is_file()):
             return None
-        if file.sha256 and sha256_of_file(path) != file.sha256:
+        if file.sha256 and sha256_of(path) != file.sha256:
             return None
     except (OSError, ValueError):
         return None
@@ -164,7 +164,7 @@ def announce(source: Source) -> Announced:
 
 def check_content(path: Path, source: Source, file: HubFile, announced: Announced) -> None:
     """Delete a download and raise `DownloadError` unless it is what was announced and expected."""
-    found, size = sha256_of_file(path), path.stat().st_size
+    found, size = sha256_of(path), path.stat().st_size
     for expected, who in ((file.sha256, "expected here"), (announced.sha256, "announced")):
         if expected and found != expected:
             path.unlink()
@@ -187,7 +187,7 @@ def _download(source: Source, announced: Announced, folder: Path, quiet: bool) -
         # Unbuffered: what was received lies in the file whatever happens next.
         file = open_resumable(path)
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise cannot_write(folder, error, ADVICE) from error
     with file:
         if announced.size is None or file.tell() > announced.size:
             file.seek(file.truncate(0))  # whether it is a part of this file is unknown

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from firstshot import web
-from firstshot.encoders.weights.cache import cannot_write
-from firstshot.errors import DownloadError, FirstshotError, ParameterError
+from firstshot.encoders.weights.cache import ADVICE
+from firstshot.errors import DownloadError, FirstshotError, ParameterError, cannot_write
 from firstshot.libraries import import_library
 from firstshot.messages import HF_TOKEN, read_token, shown
 
@@ -81,7 +81,7 @@ class PartFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise cannot_write(Path(str(self._file.name)).parent, error) from error
+            raise cannot_write(Path(str(self._file.name)).parent, error, ADVICE) from error
         return len(data)
 
 
