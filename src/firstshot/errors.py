@@ -90,6 +90,19 @@ def cannot_write(path: Path, error: Exception, advice: str | None = None) -> Out
     return OutputError(f"{path}: cannot be written ({reason}); {advice or advice_on(error)}")
 
 
+@contextmanager
+def errors_name(place: Path, draft: Path) -> Iterator[None]:
+    """Let errors name the place that the user asked for, not the hidden draft that becomes it."""
+    try:
+        yield
+    except FirstshotError as error:
+        if str(draft) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(draft), str(place))) from error
+    except OSError as error:
+        raise cannot_write(place, error) from error
+
+
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)
 _PACKAGE = str(Path(__file__).parent) + os.sep
 

@@ -90,6 +90,43 @@ def test_fit_writes_only_where_a_file_can_be(firstshot, normal, tmp_path, out):
     assert Path("/dev/null").is_char_device()
 
 
+@pytest.mark.parametrize("command", ["fit", "calibrate"])
+def test_a_place_that_cannot_hold_a_file_is_refused_before_any_work(firstshot, tmp_path, command):
+    (tmp_path / "file").write_text("not a folder")
+    out = tmp_path / "file" / "x.firstshot"
+    done = firstshot(command, tmp_path / "missing", "-o", out)
+    assert done.returncode == 2
+    file = tmp_path / "file"
+    assert one_line(done.stderr) == (
+        f"error: {out}: {file} is a file, not a folder; choose another place"
+    )
+
+
+@pytest.mark.parametrize("method", ["fit", "calibrate"])
+def test_a_file_that_appears_while_a_detector_is_made_stays(
+    detector, normal, tmp_path, monkeypatch, capsys, method
+):
+    from firstshot import cli
+    from firstshot.detector import Detector
+
+    out, real = tmp_path / "new.firstshot", getattr(Detector, method)
+
+    def work(self, *arguments, **settings):
+        out.write_text("mine")
+        return real(self, *arguments, **settings)
+
+    monkeypatch.setattr(Detector, method, work)
+    words = ["fit", normal["source"], "--no-store", "--workers", 1]
+    words = words if method == "fit" else ["calibrate", detector]
+    monkeypatch.setattr(sys, "argv", ["firstshot", *map(str, words), "-o", str(out)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert "another program has made it meanwhile" in one_line(capsys.readouterr().err)
+    assert out.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_layers_channel_and_windows_are_heard(firstshot, tmp_path):
     """A whistle in channel 1 alone: a detector of channel 0 must not hear it."""
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from firstshot.encoders.specs.as_json import read_spec, write_spec  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     DetectorFileError,
     FirstshotError,
+    FirstshotWarning,
     OutputError,
     ParameterError,
     WeightsError,
@@ -425,6 +427,44 @@ def test_a_folder_is_replaced_only_where_asked(files: dict[str, Path], tmp_path:
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     assert load_bundle(bundle).score(clips_of(3.0)).shape == (1,)
+
+
+def test_a_folder_that_appears_during_an_export_stays(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bundle"
+
+    def appear(*_: object) -> None:
+        place.mkdir()
+        (place / "note.txt").write_text("mine")
+
+    monkeypatch.setattr("firstshot.deploy.export._compare", appear)
+    with pytest.raises(OutputError, match=r"bundle: is there already and holds note\.txt"):
+        export_detector(fitted(files, "ced_tiny"), place)
+    assert (place / "note.txt").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_an_export_warns_of_no_clip_of_its_own(files: dict[str, Path], tmp_path: Path) -> None:
+    detector = fitted(files, "ced_tiny")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FirstshotWarning)
+        load_bundle(export_detector(detector, tmp_path / "bundle"))
+
+
+def test_a_full_disk_names_the_bundle_that_was_asked_for(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError) as caught:
+        export_detector(fitted(files, "ced_tiny"), tmp_path / "bundle")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'bundle' / 'encoder.onnx'}: cannot be written"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bundle_that_is_to_be_replaced_stays_where_the_new_one_fails(

@@ -485,6 +485,17 @@ def test_a_place_that_cannot_be_written_is_an_output_error_and_keeps_the_old_fil
     assert [p.name for p in tmp_path.iterdir()] == ["fan.firstshot"]
 
 
+def test_a_file_that_exists_is_kept_where_the_caller_says_so(saved, tmp_path):
+    detector, path = Detector.load(saved), tmp_path / "fan.firstshot"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="another program has made it meanwhile"):
+        detector.save(path, overwrite=False)
+    assert path.read_text() == "mine"
+    path.unlink()
+    detector.save(path, overwrite=False)
+    assert path.read_bytes() == saved.read_bytes()
+
+
 @pytest.mark.parametrize("schema", range(1, SCHEMA + 1))
 def test_a_file_of_every_schema_loads_and_scores_as_recorded(schema):
     recorded = json.loads((FILES / f"schema_{schema}.json").read_text())

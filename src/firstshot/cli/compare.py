@@ -53,11 +53,11 @@ def compare(
     if csv is not None:
         from firstshot.dcase.comparing.table import comparison_csv
 
-        typer.echo(f"the values: {write_result(csv, comparison_csv(comparisons))}")
+        typer.echo(f"the values: {write_result(csv, comparison_csv(comparisons), overwrite)}")
     if page is not None:
         from firstshot.dcase.comparing.page import render_comparison
 
-        typer.echo(f"the page: {write_result(page, render_comparison(comparisons))}")
+        typer.echo(f"the page: {write_result(page, render_comparison(comparisons), overwrite)}")
 
 
 def _print(comparison: Comparison) -> None:

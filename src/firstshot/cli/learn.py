@@ -54,7 +54,7 @@ def fit(
             progress=bars("listening to clips"),
             workers=workers,
         )
-    detector.save(out)
+    detector.save(out, overwrite=overwrite)
     reason = getattr(detector.embedding_settings().encoder, "reason", "")
     if reason:
         typer.echo(f"picked {reason}", err=True)
@@ -94,15 +94,16 @@ def calibrate(
     Example: firstshot calibrate fan.firstshot --false-alarm-rate 0.05 --method conformal
     """
     from firstshot.detector import Detector
-    from firstshot.disk.files import check_not_read_only
+    from firstshot.disk.files import check_folder_writable, check_not_read_only
 
     if out is not None:
         _refuse_existing(out, overwrite)
     else:
         check_not_read_only(detector_file)
+        check_folder_writable(detector_file)
     detector = Detector.load(detector_file)
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
-    detector.save(out or detector_file)
+    detector.save(out or detector_file, overwrite=overwrite or out is None)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
 
 

@@ -32,7 +32,7 @@ from firstshot.encoders.pretrained_encoder import Layers, PretrainedEncoder
 from firstshot.encoders.runtimes.compile import CompiledNetwork, compiled_encoder
 from firstshot.encoders.runtimes.onnx import OnnxGraph
 from firstshot.encoders.specs.as_json import read_spec
-from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.errors import DetectorFileError, FirstshotError, ParameterError, keep_warnings
 from firstshot.messages import first_line
 from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import count_threads
@@ -139,7 +139,8 @@ def self_check_score(detector: Detector, clip: Path) -> float | None:
     if detector.normalizer == "test_zscore" or detector.pooling == "spectral":
         return None
     waveform, rate = _read_clip(clip)
-    return float(detector.score([waveform], sample_rate=rate)[0])
+    with keep_warnings():  # of a clip that the user never gave
+        return float(detector.score([waveform], sample_rate=rate)[0])
 
 
 def _read_clip(path: Path) -> tuple[NDArray[np.float32], int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,10 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
     place = Path(folder)
     network = _exportable(detector)
     recover(place, is_bundle)
-    check_folder_replaceable(place, overwrite, set(FILES), "firstshot export", is_bundle)
-    with folder_written(place) as draft:
+    check = partial(
+        check_folder_replaceable, place, overwrite, set(FILES), "firstshot export", is_bundle
+    )
+    with folder_written(place, check) as draft:
         _write(detector, network, draft)
         _compare(detector, draft)
     return place

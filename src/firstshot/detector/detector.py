@@ -244,11 +244,17 @@ class Detector(Estimator):
         """Return a `Result` per embedded clip; `neighbors` normal clips are named in each."""
         return predict_clips(self._fitted(), clips, neighbors)
 
-    def save(self, path: str | Path) -> None:
-        """Write the detector to a `.firstshot` file, in one step."""
+    def save(self, path: str | Path, *, overwrite: bool = True) -> None:
+        """Write the detector to a `.firstshot` file, in one step.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written, or exists and `overwrite` is False.
+        """
         from firstshot.detector.saving import save_detector
 
-        save_detector(self._fitted(), Path(path))
+        save_detector(self._fitted(), Path(path), overwrite)
 
     @classmethod
     def load(cls, path: str | Path, *, encoder: Encoder | None = None) -> Detector:

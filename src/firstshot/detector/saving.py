@@ -24,7 +24,7 @@ from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.parts import saved_parts, score_parts
 
 
-def save_detector(fitted: FittedDetector, path: Path) -> None:
+def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
     """Write a fitted detector to `path`."""
     from importlib.metadata import version
 
@@ -66,7 +66,7 @@ def save_detector(fitted: FittedDetector, path: Path) -> None:
             "python": platform.python_version(),
         },
     }
-    write_detector_file(path, manifest, arrays, normal.rows)
+    write_detector_file(path, manifest, arrays, normal.rows, overwrite)
 
 
 def self_check(fitted: FittedDetector) -> float | None:

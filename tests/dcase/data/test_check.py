@@ -179,7 +179,7 @@ def test_supplemental_clips_are_counted_by_kind(fan):
     report = check(fan.parent)
     assert report.sections[0].supplemental == {"clean": 1, "noise": 1, None: 1}
     assert report.table()[1][7] == "1/1"
-    assert any("1 supplemental clips tell neither" in line for line in told(report, "odd"))
+    assert any("1 supplemental clips name neither" in line for line in told(report, "odd"))
 
 
 def test_a_machine_without_clips_is_a_fault(fan):

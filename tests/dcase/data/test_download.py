@@ -230,7 +230,7 @@ def test_after_a_cut_only_the_rest_is_asked_for(server, expected, tmp_path):
 
 def test_a_second_run_goes_on_where_the_first_gave_up(server, expected, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(cut_after=700_000), *[Fault(status=503)] * 3]
-    with pytest.raises(DownloadError, match=r"busy \(HTTP 503\), 4 times in a row.*goes on from"):
+    with pytest.raises(DownloadError, match=r"busy \(HTTP 503\), 4 times in a row.*continues from"):
         bring(server, tmp_path)
     assert part_of(tmp_path).stat().st_size == 700_000
     done = bring(server, tmp_path)

@@ -176,7 +176,7 @@ def test_every_fault_of_a_file_names_the_file(tmp_path, old, new, told):
         ("autoencoder = 'mse'\nname = 'x'\n[training]\nepochs = '5'", r"field 'training\.epochs'"),
         (
             "name = 'x'\n[[encoders]]\nname = 'logmel'\n[normalizer_settings]\nmetric = 1",
-            "normalizer_settings has 'metric', which is no parameter",
+            "normalizer_settings has 'metric', which is not a parameter",
         ),
     ],
 )

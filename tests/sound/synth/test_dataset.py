@@ -165,6 +165,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_partial_file(tmp_path, monkeypatc
         {"train_target": 10_001},
         {"severity": (0.8, 0.2)},
         {"severity": (0.0, 1.1)},
+        {"clip_seconds": 1e9},
+        {"clip_seconds": float("nan")},
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings):

@@ -232,7 +232,7 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
     elif domains != {None} and "source" not in domains:
         yield Finding("fault", where, "no source training clips")
     if len(domains) > 1 and None in domains:
-        yield Finding("odd", where, "some training clips tell no domain")
+        yield Finding("odd", where, "some training clips have no domain in their names")
     labels = {clip.label for clip in section.test}
     if not section.test:
         yield Finding("fault", where, "no test clips")
@@ -244,7 +244,7 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
         yield Finding("odd", where, "test clips are all normal or all anomalous: no AUC")
     unknown = sum(clip.kind is None for clip in section.supplemental)
     if unknown:
-        yield Finding("odd", where, f"{unknown} supplemental clips tell neither noise nor machine")
+        yield Finding("odd", where, f"{unknown} supplemental clips name neither noise nor machine")
 
 
 def _find_mixed_headers(counts: SectionCounts) -> Iterable[Finding]:

@@ -70,13 +70,13 @@ def fetch(
             part.unlink()
             raise DownloadError(
                 f"{target}: checksum {found}, but the record says {file.checksum}; "
-                "it was removed, run the same command again to fetch it anew"
+                "it was removed, run the same command again to fetch it"
             )
         part.replace(target)
     except OSError as error:
         raise OutputError(
             f"{error.filename or target}: cannot be written ({error.strerror}); make room or mend "
-            "its permissions and run the same command again, it goes on from here"
+            "its permissions and run the same command again, it continues from here"
         ) from error
 
 

@@ -112,14 +112,14 @@ def retry(action: Callable[[], T], url: str, connection: Connection) -> T:
             if failures >= connection.tries:
                 raise DownloadError(
                     f"{place}: {error}, {failures} times in a row; check the network or the "
-                    "proxy and run the same command again, it goes on from here"
+                    "proxy and run the same command again, it continues from here"
                 ) from error
             backoff = min(connection.first_pause * 2 ** (failures - 1), connection.longest_wait)
             wait = backoff if error.wait is None else max(error.wait, 0.0)
             if wait > connection.longest_wait:
                 raise DownloadError(
                     f"{place}: {error} and asks to wait {wait:.0f} s; "
-                    "run the same command again after that, it goes on from here"
+                    "run the same command again after that, it continues from here"
                 ) from error
             logger.warning(f"{place}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
@@ -229,7 +229,7 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     if name is None:
         raise DownloadError(
             f"{url}: lists no {' or '.join(names)}, only {shown(', '.join(sorted(entries)))}; "
-            "the record has changed, tell firstshot's developers"
+            "the record has changed, report it to firstshot's developers"
         )
     entry = entries[name]
     size, checksum = entry.get("size"), str(entry.get("checksum")).lower()

@@ -21,7 +21,7 @@ from firstshot.disk.documents import read_json
 from firstshot.disk.drafts import remove_leftovers
 from firstshot.disk.files import check_not_read_only, write_result
 from firstshot.disk.locks import hold_folder
-from firstshot.errors import FirstshotError, OutputError, cannot_write
+from firstshot.errors import FirstshotError, OutputError, errors_name
 
 IDENTITY = "run.json"
 RESULTS = "results.json"
@@ -94,14 +94,10 @@ class Claim:
         """
         draft = self.folder / _DRAFT
         try:
-            write_result(draft / IDENTITY, identity_text(self.identity))
-            write(draft)
-            _move_in(draft, self.folder)
-        except OutputError as error:
-            # The message names the user's folder, not the hidden one.
-            raise OutputError(str(error).replace(str(draft), str(self.folder))) from error
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
+            with errors_name(self.folder, draft):
+                write_result(draft / IDENTITY, identity_text(self.identity))
+                write(draft)
+                _move_in(draft, self.folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 

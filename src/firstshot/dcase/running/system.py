@@ -1,4 +1,4 @@
-"""A system of the challenge as data: a small TOML file that a user can copy and change.
+"""A system of the challenge as a small TOML file that a user can copy and change.
 
 Input: the name of a packaged system (`systems/*.toml`) or the path of a file. Output: a checked
 `System`, and from it a detector per encoder. An ensemble's score is the plain mean of its
@@ -40,14 +40,14 @@ class _Strict(BaseModel):
 
 
 MOST_BYTES = 1 << 18
-"""Of a system file, which has a few lines."""
+"""The largest size of a system file, which has a few lines."""
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=80)]
 ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0, le=1024)]
 LayerNumber: TypeAlias = Annotated[StrictInt, Field(ge=-1000, le=1000)]
 
 
 class EncoderChoice(_Strict):
-    """An encoder, its layers (None: its own choice) and its constructor's settings."""
+    """An encoder, its layers (None: its default) and its constructor's settings."""
 
     name: str = Field(min_length=1, max_length=200)
     layers: tuple[LayerNumber, ...] | None = Field(default=None, min_length=1)
@@ -55,7 +55,7 @@ class EncoderChoice(_Strict):
 
 
 class System(_Strict):
-    """Everything that decides a nearest-neighbour system; see `Detector` for each field."""
+    """All settings of a nearest-neighbour system; see `Detector` for each field."""
 
     name: Name
     description: str = ""
@@ -74,10 +74,10 @@ class System(_Strict):
     bank_precision: Literal["float32", "float16"] = "float32"
 
     def check(self) -> None:
-        """Refuse a normaliser, metric, transform or length policy that there is not."""
+        """Refuse an unknown normaliser, metric, transform or length policy."""
         for name in ("name", "metric"):
             if name in self.normalizer_settings:
-                raise ParameterError(f"normalizer_settings has {name!r}, which is no parameter")
+                raise ParameterError(f"normalizer_settings has {name!r}, which is not a parameter")
         make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
@@ -93,7 +93,7 @@ class System(_Strict):
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, dump: Callable[[System], dict[str, Any]]) -> dict[str, Any]:
-        """Leave out a field that earlier versions did not have: their runs are the same runs."""
+        """Leave out the default of a new field, so that earlier runs have the same identity."""
         fields = dump(self)
         if fields.get("bank_precision") == "float32":
             del fields["bank_precision"]
@@ -105,7 +105,7 @@ class System(_Strict):
         Parameters
         ----------
         settings : mapping
-            Arguments of `Detector`; each takes the place of what the system says. `encoder`,
+            Arguments of `Detector`; each replaces the system's own value. `encoder`,
             `layers` and `encoder_settings` are for every encoder of the system, and another
             normaliser begins with its own default parameters.
 
@@ -137,9 +137,9 @@ class System(_Strict):
         return system
 
     def pick_runtimes(self) -> tuple[System, list[str]]:
-        """Return the system with what `auto` picks here, and why.
+        """Return the system with the runtimes that `auto` chooses here, and the reasons.
 
-        It is picked once for the whole run, and so it is part of the run's identity.
+        The choice is made once for the whole run, so it is part of the run's identity.
         """
         choices, picked = [], []
         for choice in self.encoders:
@@ -148,7 +148,7 @@ class System(_Strict):
                 continue
             detector = self.detector(choice)
             encoder: Any = detector.embedding_settings().encoder
-            if hasattr(encoder, "compile"):  # what cannot be run is refused here
+            if hasattr(encoder, "compile"):  # refuses a runtime that cannot run it
                 encoder.compile(detector.embedding_settings().layers)
             found = {
                 **choice.settings,
@@ -161,7 +161,7 @@ class System(_Strict):
 
 
 class BaselineSystem(_Strict):
-    """Everything that decides an autoencoder baseline.
+    """All settings of an autoencoder baseline.
 
     `autoencoder` names the score: `mse`, `mahala` (as released), `mahala_per_frame` (the task
     paper's equation 6) or `mahala_per_frame_root`. `threshold` also takes `released`. Each seed
@@ -249,7 +249,7 @@ def make_system(fields: dict[str, Any]) -> AnySystem:
         BaselineSystem if "autoencoder" in fields else System
     )
     try:
-        # As JSON, whose lists are the tuples of these models; nothing else is converted.
+        # As JSON: its lists become the tuples of these models, and no other type is converted.
         return kind.model_validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]

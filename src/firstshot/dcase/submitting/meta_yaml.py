@@ -62,8 +62,8 @@ def system_complexity(system: Mapping[str, Any]) -> Complexity:
     """
     name = str(system.get("name", ""))
     encoders = system.get("encoders") or ()
-    told = (name, *(key for key, value in system.items() if value))
-    if not encoders and any("baseline" in text or AUTOENCODER in text for text in told):
+    names = (name, *(key for key, value in system.items() if value))
+    if not encoders and any("baseline" in text or AUTOENCODER in text for text in names):
         return complexity(AUTOENCODER)
     if not encoders:
         raise ParameterError(f"system {name!r} names no encoder, so its complexity is not known")
@@ -110,7 +110,7 @@ def meta_text(
                 "total_parameters": cost.parameters,
                 "MACS": Note(cost.macs, "multiply-accumulates for a clip of 10 s, as thop counts"),
                 "MACS_with_attention": Note(
-                    cost.macs_with_attention, "[unsure] not asked for; attention products counted"
+                    cost.macs_with_attention, "[unsure] not required; attention products counted"
                 ),
             },
             "external_datasets": Note(
@@ -144,7 +144,7 @@ def _description(system: Mapping[str, Any]) -> dict[str, Any]:
         "embeddings": Note(names, "[unsure] frozen encoders"),
         "layers": [list(c.get("layers") or ()) for c in system.get("encoders") or ()],
         "ensemble_method": Note("average of scores" if len(names) > 1 else None, "[unsure]"),
-        "settings": Note(settings, "[unsure] not asked for"),
+        "settings": Note(settings, "[unsure] not required"),
     }
 
 

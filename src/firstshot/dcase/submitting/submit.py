@@ -96,7 +96,7 @@ def write_submission(
         packed.write_bytes(content)
         found = check_submission(packed)
     _compare(found, runs)
-    write_result(out, content)
+    write_result(out, content, overwrite)
     return found
 
 

@@ -148,7 +148,7 @@ def _labelled(
             notes.append(f"{section.name}: lacks labels, domains or a class of clips; left out")
     if not kept:
         raise DatasetError(
-            f"{root}: a sweep ranks by labels and domains, and no section's test clips tell both; "
+            f"{root}: a sweep ranks by labels and domains, and no section's test clips have both; "
             "name a development set"
         )
     return kept, notes

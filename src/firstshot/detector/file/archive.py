@@ -64,8 +64,9 @@ def write_detector_file(
     manifest: dict[str, Any],
     arrays: dict[str, NDArray[Any]],
     members: Sequence[MemberRow],
+    overwrite: bool = True,
 ) -> None:
-    """Write the file in one step; an existing one is replaced whole or not at all.
+    """Write the file in one step; an existing one is replaced whole or, without `overwrite`, kept.
 
     The arrays go to the disk piece by piece and are not copied; they may be those of the very file
     that is replaced.
@@ -85,7 +86,7 @@ def write_detector_file(
             manifest["sha256"]["manifest"] = _digest(manifest)
             archive.writestr(_member(_MANIFEST), json.dumps(manifest, indent=2))
 
-    write_result(path, write)
+    write_result(path, write, overwrite)
 
 
 def is_detector_file(path: Path) -> bool:

@@ -164,6 +164,12 @@ def check_seed(seed: int) -> int:
     return check_whole("seed", seed, -LARGEST_SEED - 1, LARGEST_SEED)
 
 
+def check_seconds(seconds: float) -> None:
+    """Raise ParameterError for a length that a synthetic clip cannot have."""
+    if not 0.1 <= seconds <= 3600.0:
+        raise ParameterError(f"a clip cannot be {shown_value(seconds)} s long; give 0.1 to 3600 s")
+
+
 def make_clip(
     machine: str, fault: str | None, severity: float, domain: str, seconds: float, dice: Dice
 ) -> Clip:
@@ -181,8 +187,7 @@ def make_clip(
         raise ParameterError(f"domain {domain!r} is not known; {choose_one_of(domain, DOMAINS)}")
     if not 0.0 <= severity <= 1.0:
         raise ParameterError(f"severity is {shown_value(severity)}; give a number from 0 to 1")
-    if not 0.1 <= seconds <= 3600.0:
-        raise ParameterError(f"a clip cannot be {shown_value(seconds)} s long; give 0.1 to 3600 s")
+    check_seconds(seconds)
     around = known.source if domain == "source" else known.target
     speed, load = dice.choice(around.speeds), dice.choice(around.loads)
     noise = dice.choice(around.noises)

@@ -24,7 +24,7 @@ from firstshot.domains import DOMAINS
 from firstshot.errors import OutputError, ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import check_whole
-from firstshot.sound.synth.clips import FAULTS, MACHINES, check_seed, make_clip
+from firstshot.sound.synth.clips import FAULTS, MACHINES, check_seconds, check_seed, make_clip
 from firstshot.sound.synth.parts import SAMPLE_RATE, Dice
 
 SECTION = "00"
@@ -90,7 +90,9 @@ def write_dataset(
     >>> len(list(folder.glob("SynthFan/train/section_00_source_train_normal_*.wav")))
     2
     """
-    _check_settings(machines, (train_source, train_target, test_per_class), severity, seed)
+    check_seed(seed)
+    check_seconds(clip_seconds)
+    _check_settings(machines, (train_source, train_target, test_per_class), severity)
     counts = {"train_source": train_source, "train_target": train_target, "test": test_per_class}
     plan = {name: tuple(_plan(name, counts)) for name in dict.fromkeys(machines)}
     total, done = sum(map(len, plan.values())), itertools.count(1)
@@ -128,7 +130,6 @@ def _check_settings(
     machines: Sequence[str],
     counts: tuple[int, int, int],
     severity: tuple[float, float],
-    seed: int,
 ) -> None:
     """Refuse what cannot be synthesised before anything is written."""
     if isinstance(machines, str) or not machines:
@@ -138,7 +139,6 @@ def _check_settings(
             raise ParameterError(f"machine {machine!r} is not known; choose out of {MACHINES}")
     for name, count in zip(("source", "target", "test"), counts, strict=True):
         check_whole(f"{name} clips", count, int(name == "source"), MOST_CLIPS)
-    check_seed(seed)
     if not 0.0 <= severity[0] <= severity[1] <= 1.0:
         raise ParameterError(
             f"severity is {shown_value(severity)}; give a low and a high of 0 to 1"
