@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
@@ -50,7 +51,9 @@ class Recipe:
     def check(self) -> None:
         """Raise ParameterError for names and values that no part can have."""
         if self.combine not in COMBINATIONS:
-            raise ParameterError(f"combine {self.combine!r}: choose one of {COMBINATIONS}")
+            raise ParameterError(
+                f"combine {self.combine!r}: {choose_one_of(self.combine, COMBINATIONS)}"
+            )
         if self.bank_precision not in BANK_PRECISIONS:
             raise ParameterError(
                 f"bank_precision {self.bank_precision!r}: choose float32 or float16"
