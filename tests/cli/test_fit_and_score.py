@@ -365,8 +365,8 @@ def test_fit_says_why_it_promises_another_rate_than_was_asked(firstshot, normal,
     done = firstshot("fit", normal["source"], "--no-store", "-o", tmp_path / "a.firstshot")
     assert "at most 9.52% of normal clips score above it" in done.stdout
     assert (
-        "10% was asked: 20 clips promise multiples of 1/21, and 2/21 is the largest that is not "
-        "above it" in done.stdout
+        "10% was requested: 20 clips promise multiples of 1/21, and 2/21 is the largest that is "
+        "not above it" in done.stdout
     )
 
 

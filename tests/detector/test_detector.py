@@ -226,7 +226,7 @@ def test_two_clips_are_too_few_and_so_few_promise_little():
     assert "\n" not in str(error.value)
     with pytest.raises(ParameterError, match=r"0\.1 cannot be promised from 3 .*give 9 normal"):
         Detector().fit(sounds(3))
-    with pytest.warns(FirstshotWarning, match="rests on the gamma law alone; 9 clips"):
+    with pytest.warns(FirstshotWarning, match="depends on the gamma law alone; 9 clips"):
         detector = Detector(threshold="gamma").fit(sounds(3))
     assert np.isfinite(detector.score(sounds(2, 90))).all()
 

@@ -93,7 +93,7 @@ def test_the_default_is_the_challenges_gamma_law_at_its_0_9_quantile():
     assert threshold.value == pytest.approx(stats.gamma.ppf(0.9, shape, location, scale))
     assert threshold.method == "gamma"
     assert threshold.promised_false_alarm_rate is None
-    assert "nothing is promised beyond the law" in threshold.promise
+    assert "no rate is promised if they do not" in threshold.promise
     assert threshold.parameters["shape"] == pytest.approx(shape)
 
 
@@ -202,13 +202,13 @@ def test_the_gamma_law_goes_beyond_its_data_only_when_told():
         fit_threshold(scores, "gamma", 0.01)
     threshold = fit_threshold(scores, "gamma", 0.01, extrapolate=True)
     assert threshold.value > 19.0
-    assert "beyond the largest of 19 normal clips" in threshold.promise
+    assert "extrapolated from 19 normal clips" in threshold.promise
     with pytest.raises(ParameterError, match="cannot extrapolate"):
         fit_threshold(scores, "conformal", 0.1, extrapolate=True)
 
 
 def test_the_challenges_rate_from_a_handful_of_clips_warns():
-    with pytest.warns(FirstshotWarning, match="5 normal clips rests on the gamma law"):
+    with pytest.warns(FirstshotWarning, match="5 normal clips depends on the gamma law"):
         fit_threshold([1.0, 2.0, 3.0, 4.0, 5.0])
 
 
@@ -264,7 +264,9 @@ def test_scipy_stats_stays_out_of_a_fitted_threshold():
 
 
 def test_a_quantile_that_promises_far_more_alarms_than_asked_says_so():
-    with pytest.warns(FirstshotWarning, match=r"10 normal clips promise 18\.2% .* 10% was asked"):
+    with pytest.warns(
+        FirstshotWarning, match=r"10 normal clips promise 18\.2% .* 10% was requested"
+    ):
         fit_threshold(range(1, 11), "quantile", 0.1)
 
 
@@ -296,8 +298,8 @@ def test_the_words_of_a_p_value_count_the_clips_at_or_above(clips, data):
 def test_a_threshold_says_why_it_promises_another_rate_than_was_asked():
     scores = np.arange(28.0)
     assert fit_threshold(scores, "conformal", 0.1).promise.endswith(
-        "; 10% was asked: 28 clips promise multiples of 1/29, and 2/29 is the largest that is not "
-        "above it"
+        "; 10% was requested: 28 clips promise multiples of 1/29, and 2/29 is the largest that is "
+        "not above it"
     )
     assert fit_threshold(scores, "quantile", 0.1).promise.endswith(
         "3/29 is the smallest that is not below it"

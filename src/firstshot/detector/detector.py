@@ -27,7 +27,7 @@ from firstshot.detector.fitted.parts import Part, Recipe
 from firstshot.detector.prediction import clip_scores, predict_clips
 from firstshot.detector.sources import Source, Sources, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import ParameterError
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
@@ -204,7 +204,9 @@ class Detector(Estimator):
         fitted = self.fitted_
         scores, windows = fitted.training_scores, None
         if clips is not None:
-            embedded = self.embed(clips, sample_rate=sample_rate, spectra=False)
+            embedded = _not_learned(
+                fitted, self.embed(clips, sample_rate=sample_rate, spectra=False)
+            )
             scores, windows = clip_scores(self.predict_embedded(embedded, neighbors=0))
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate)
@@ -386,3 +388,20 @@ class Detector(Estimator):
     def _fitted(self) -> FittedDetector:
         self._check_fitted()
         return self.fitted_
+
+
+def _not_learned(fitted: FittedDetector, clips: list[EmbeddedClip]) -> list[EmbeddedClip]:
+    """Leave out clips that are in the bank: they lie at distance 0 and promise what is false."""
+    learned = {row.digest for row in fitted.normal_clips.rows}
+    new = [clip for clip in clips if clip.digest not in learned]
+    if not new:
+        raise DatasetError(
+            f"all {len(clips)} clips to calibrate on were learned, so their scores say nothing; "
+            "give others, or none to take the held-out scores of the learned clips"
+        )
+    if len(new) < len(clips):
+        warn(
+            f"{len(clips) - len(new)} of {len(clips)} clips to calibrate on were learned; "
+            "they are left out"
+        )
+    return new

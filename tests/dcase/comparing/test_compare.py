@@ -264,7 +264,7 @@ def _hostile(tmp_path, section):
     return folder
 
 
-def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path):
+def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path, monkeypatch):
     write_dataset(tmp_path / "data", ["SynthFan"], **TINY)
     (tmp_path / "data" / "SynthFan").rename(tmp_path / "data" / "fan")
     run_system(tmp_path / "data", load_system("embedded"), tmp_path / "run")
@@ -281,6 +281,13 @@ def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path):
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     again = CliRunner().invoke(app, [str(tmp_path / "run"), *files])
     assert isinstance(again.exception, OutputError)
+    for option, name in (("--csv", "late.csv"), ("--page", "late.html")):
+        path = tmp_path / name
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{command.__module__}._print", lambda _, path=path: path.touch())
+            late = CliRunner().invoke(app, [str(tmp_path / "run"), option, str(path)])
+        assert "another program has made it meanwhile" in str(late.exception)
+        assert path.read_text() == ""
     replaced = CliRunner().invoke(app, [str(tmp_path / "run"), *files, "--overwrite"])
     assert replaced.exit_code == 0, replaced.output
     for name in ("c.csv", "c.html"):

@@ -162,6 +162,19 @@ def test_an_unpacked_system_is_what_the_evaluator_reads(tmp_path):
     assert found == pytest.approx(stored["official_score"], abs=1e-12)
 
 
+def test_a_file_that_appears_while_a_submission_is_packed_stays(tmp_path, monkeypatch):
+    run, out = make_run(tmp_path / "run"), tmp_path / "out.zip"
+
+    def check(path):
+        out.write_text("mine")
+        return check_submission(path)
+
+    monkeypatch.setattr("firstshot.dcase.submitting.submit.check_submission", check)
+    with pytest.raises(OutputError, match="another program has made it meanwhile"):
+        write_submission([run], out)
+    assert out.read_text() == "mine"
+
+
 def test_nothing_is_overwritten_unless_told(tmp_path):
     run, out = make_run(tmp_path / "run"), tmp_path / "out.zip"
     out.write_text("mine")

@@ -290,7 +290,7 @@ def test_left_out_of_a_target_of_two_a_clip_is_scored_by_the_source_and_this_is_
 @pytest.mark.parametrize("n_target", [1, 2])
 def test_domain_zscore_of_a_tiny_target_borrows_from_the_source_and_says_so(n_target):
     banks, Q = clips(14, n_target=n_target)
-    with pytest.warns(FirstshotWarning, match="the source's takes its place"):
+    with pytest.warns(FirstshotWarning, match="that of the source is used"):
         normalizer = make_normalizer("domain_zscore").fit(banks)
     inside = own(banks["source"], "sqeuclidean").min(axis=1)
     mean = inside.mean() if n_target == 1 else own(banks["target"], "sqeuclidean").min()

@@ -24,7 +24,7 @@ class DenseBank:
 
     `index` holds the different clips, `first` (clips,) the row of each clip's first copy, `density`
     (different,) the sum over the k nearest others. Only `left_out` needs the `neighbors`: where the
-    densities were read and not measured, it searches them.
+    densities come from a file, it searches them.
     """
 
     index: Index
@@ -51,21 +51,21 @@ class DenseBank:
         return cls(Index.of(points.take(different)), first, density, k)
 
     def left_out(self) -> Scores:
-        """Return each clip's minimum of eq. 4 over this bank, had the clip not been in it.
+        """Return each clip's minimum of eq. 4 over this bank without the clip.
 
-        inf where fewer than two different clips are left, which have no density.
+        inf where fewer than two different clips are left: these have no density.
         """
         count, (number, copies) = len(self.index), numbered(self.first)
         if count == 2:
             alone = np.where(copies > 1, 0.0, np.inf)
-            # With its only different clip gone the bank is copies of one, whatever their number.
+            # Without the clip the bank holds copies of one clip only.
             return alone[number]
         if self.neighbors is None:
             self.neighbors = OwnNeighbors.of(self.index, self.k)
         width = self.neighbors.counted.shape[1]
         shortened = np.stack([self.neighbors.without(p).sum(axis=1) for p in range(width)], axis=1)
-        # Leaving clip i out changes the density of those that count i as a neighbour. Those pairs
-        # are taken from the lists; all other pairs keep their density and are searched.
+        # Without clip i the density changes of those members that have i as a neighbour. These
+        # pairs come from the lists; all other pairs keep their density and are searched.
         holders, left = self.neighbors.holders
         itself = np.arange(count)
         skip = Pairs.listed(count, np.append(left, itself), np.append(holders, itself))

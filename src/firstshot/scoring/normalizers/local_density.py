@@ -5,9 +5,9 @@ the sum of its distances to its K nearest other members, self excluded: of the j
 (`local_density`), or of its own domain (`domain_local_density`). The score of y is the minimum of
 d(y, f) / density(f) over every member f, not only over the nearest.
 
-Exact duplicates count once: a bank that holds a clip twice gives the scores of the bank that holds
-it once, and no density is zero. Duplicates are clips at distance exactly 0, so under `cosine` a
-clip and its multiple too. Two different clips are the least that has a density.
+Exact copies count once: a bank that holds a clip twice gives the scores of the bank that holds it
+once, and no density is zero. Copies are clips at distance exactly 0, under `cosine` also a clip and
+its multiple. A density needs two different clips.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class LocalDensity(BankNormalizer):
         }
 
     def _left_out(self) -> dict[str, Scores]:
-        """Bank and densities are made without the clip."""
+        """Return scores of which bank and densities do not contain the clip."""
         different = different_rows(self.first_, self.name, JOINT)
         index = Index.of(take_of_parts(list(self.banks_.values()), different))
         joint = DenseBank(index, self.first_, self.density_, self.k, self.neighbors_)
@@ -115,8 +115,8 @@ class LocalDensity(BankNormalizer):
 class DomainLocalDensity(BankNormalizer):
     """`domain_local_density`: densities within each domain, K_s and K_t neighbours (eq. 5).
 
-    `leave_one_out` of a domain of two different clips leaves one, which has no density: that clip
-    is then scored by the other domain alone, which a warning says.
+    `leave_one_out` of a domain of two different clips leaves one, which has no density. Then the
+    other domain alone gives the score, and a warning says so.
     """
 
     name: ClassVar[str] = "domain_local_density"
@@ -155,7 +155,7 @@ class DomainLocalDensity(BankNormalizer):
         }
 
     def _left_out(self) -> dict[str, Scores]:
-        """Bank and densities are made without the clip."""
+        """Return scores of which bank and densities do not contain the clip."""
         scores = {}
         for domain, bank in self.banks_.items():
             scores[domain] = bank.left_out()
@@ -174,7 +174,7 @@ class DomainLocalDensity(BankNormalizer):
             if lone:
                 warn(
                     f"{self.name}: leave_one_out: the {domain} holds 2 different clips, and the "
-                    "one that is left has no density; the other domain alone scores the clip",
+                    "one that is left has no density; the other domain alone gives the score",
                 )
         return scores
 
@@ -183,6 +183,6 @@ class DomainLocalDensity(BankNormalizer):
 
 
 def _warn_if_few(name: str, banks: Mapping[str, tuple[DenseBank, int]]) -> None:
-    """Say once which banks have fewer than K + 1 different clips."""
+    """Warn once of the banks that have fewer than K + 1 different clips."""
     few = {what: (len(bank.index), k + 1) for what, (bank, k) in banks.items()}
     warn_few(name, {what: (n, needed) for what, (n, needed) in few.items() if n < needed})
