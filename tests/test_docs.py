@@ -43,7 +43,7 @@ FENCE = re.compile(
 )
 NAME = re.compile(r"(?<![\w/.])firstshot(?:\.[A-Za-z_]\w*)+")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
-UNREACHABLE = "http://127.0.0.1:9"  # no server listens on the discard port: no block has a network
+UNREACHABLE = "http://127.0.0.1:9"  # a proxy that is not there: what respects one has no network
 INDENTED = re.compile(r"(?:\n\n|\A)    (?:firstshot|pip|python|import|from|make|\.venv)\b[^\n]*")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from firstshot.encoders.specs import SPECS
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.numbers import check_whole
 
 TEN_SECONDS = 160000
@@ -134,7 +135,7 @@ def complexity(name: str, samples: int = TEN_SECONDS) -> Complexity:
     spec = SPECS.get(name)
     if spec is None:
         known = (*SPECS, AUTOENCODER, *SYSTEM_ENCODERS)
-        raise ParameterError(f"{name!r} has no counts; choose one of: {', '.join(known)}")
+        raise ParameterError(f"{name!r} has no counts; {choose_one_of(name, known)}")
     geometry = spec.geometry
     _check_length(name, samples, geometry.minimum_samples)
     return Complexity(

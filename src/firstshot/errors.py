@@ -73,18 +73,20 @@ _ADVICE = {
 }
 
 
-def advice_on(error: OSError) -> str:
+def advice_on(error: Exception) -> str:
     """Say what to do about a fault of the file system, be it in reading or in writing.
 
     >>> advice_on(FileNotFoundError(2, "No such file or directory"))
     'check the path'
     """
-    return _ADVICE.get(error.errno or 0, "check the disk or choose another place")
+    return _ADVICE.get(getattr(error, "errno", None) or 0, "check the disk or choose another place")
 
 
-def cannot_write(path: Path, error: OSError, advice: str | None = None) -> OutputError:
+def cannot_write(path: Path, error: Exception, advice: str | None = None) -> OutputError:
     """Return the error for a file or folder that cannot be written; `advice` ends the message."""
-    reason = error.strerror or error or type(error).__name__
+    reason = (
+        getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    )
     return OutputError(f"{path}: cannot be written ({reason}); {advice or advice_on(error)}")
 
 

@@ -43,11 +43,11 @@ class Outcome(Generic[Item, Made]):
         return self.value  # type: ignore[return-value]
 
 
-class Room:
-    """Lets work in while there is room for it; what needs more than all of it is let in alone.
+class WeightedSemaphore:
+    """Bounds the sum of the amounts held at once; an amount above the bound is held alone.
 
-    >>> room = Room(10.0)
-    >>> with room.take(4.0), room.take(6.0):
+    >>> semaphore = WeightedSemaphore(10.0)
+    >>> with semaphore.acquire(4.0), semaphore.acquire(6.0):
     ...     print("both fit")
     both fit
     """
@@ -57,7 +57,7 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def take(self, amount: float) -> Iterator[None]:
+    def acquire(self, amount: float) -> Iterator[None]:
         """Wait until that much is free, and hold it."""
         held = min(amount, self.size)
         with self._changed:
@@ -95,8 +95,8 @@ def in_order(
     workers: int = 1,
     ahead: int | None = None,
     *,
-    begin: Callable[[], object] | None = None,
-    left: threading.Event | None = None,
+    thread_initializer: Callable[[], object] | None = None,
+    cancelled: threading.Event | None = None,
 ) -> Generator[Outcome[Item, Made], None, None]:
     """Yield the outcome of `function` for every item, in order, `workers` at a time.
 
@@ -112,11 +112,11 @@ def in_order(
     ahead : int, optional
         How many items may be begun beyond the one that is due, finished or not: a slow item holds
         up the others no sooner than that. None means twice the workers.
-    begin : callable, optional
+    thread_initializer : callable, optional
         Called in every thread before its first item, but not in the caller's own.
-    left : threading.Event, optional
-        Set once the caller leaves or is interrupted, who then waits for what is running: a function
-        that takes long may look at it and end early.
+    cancelled : threading.Event, optional
+        Set once the caller stops early or is interrupted. The caller then waits for what is
+        running; a function that takes long may check it and end early.
 
     Raises
     ------
@@ -134,8 +134,8 @@ def in_order(
         raise ParameterError(f"ahead {most}: expected at least the {workers} workers")
     if workers == 1:
         return _alone(function, items)
-    pool = ThreadPoolExecutor(workers, "firstshot", begin)
-    return _threaded(function, items, pool, most, left or threading.Event())
+    pool = ThreadPoolExecutor(workers, "firstshot", thread_initializer)
+    return _threaded(function, items, pool, most, cancelled or threading.Event())
 
 
 def _attempt(function: Callable[[Item], Made], item: Item) -> Outcome[Item, Made]:
@@ -157,7 +157,7 @@ def _threaded(
     items: Iterable[Item],
     pool: ThreadPoolExecutor,
     most: int,
-    left: threading.Event,
+    cancelled: threading.Event,
 ) -> Generator[Outcome[Item, Made], None, None]:
     waiting: deque[Future[Outcome[Item, Made]]] = deque()
     try:
@@ -170,7 +170,7 @@ def _threaded(
             yield waiting.popleft().result()
     finally:
         # A caller that stops early, or is interrupted, waits for what is running and no more.
-        left.set()
+        cancelled.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

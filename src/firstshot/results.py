@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import MissingLibraryError, ParameterError
-from firstshot.messages import shown
+from firstshot.messages import choose_one_of, shown
 from firstshot.scoring.threshold import p_value_in_words
 
 FRAMES = ("pandas", "polars")
@@ -167,7 +167,7 @@ def to_frame(results: Result | Iterable[Result], library: str | None = None) -> 
         The library is not installed; firstshot itself needs neither.
     """
     if library not in (None, *FRAMES):
-        raise ParameterError(f"library {library!r}: choose one of {', '.join(FRAMES)}")
+        raise ParameterError(f"library {library!r}: {choose_one_of(library, FRAMES)}")
     rows = [_row(result) for result in ([results] if isinstance(results, Result) else results)]
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names or _COLUMNS}

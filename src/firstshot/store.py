@@ -32,6 +32,7 @@ from firstshot.disk.caches import (
 )
 from firstshot.disk.files import write_atomically
 from firstshot.errors import OutputError, ParameterError, cannot_write, warn
+from firstshot.messages import choose_one_of
 from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
@@ -85,7 +86,7 @@ class EmbeddingStore:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ParameterError(
-                f"store precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+                f"store precision {self.precision!r}: {choose_one_of(self.precision, PRECISIONS)}"
             )
 
     def load(self, key: str) -> dict[str, NDArray[np.float32]] | None:

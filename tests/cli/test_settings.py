@@ -125,6 +125,13 @@ def test_a_run_keeps_what_the_command_line_changed(dataset: Path, tmp_path: Path
         ("--k 3", "domain_local_density has no parameter 'k'; it takes k_source, k_target"),
         ("--k-source 0", "k_source=0 cannot be used"),
         ("--normaliser none", "--normalizer"),
+        ("--encoder logmell", "(did you mean 'logmel'?)"),
+        ("--normalizer local_densty", "(did you mean 'local_density'?)"),
+        ("--metric cosin", "(did you mean 'cosine'?)"),
+        ("--transform standardise", "(did you mean 'standardize'?)"),
+        ("--pooling temporel", "(did you mean 'temporal'?)"),
+        ("--combine score-mean", "(did you mean 'score_mean'?)"),
+        ("--threshold gama", "(did you mean 'gamma'?)"),
     ],
 )
 def test_a_bad_option_is_one_line_that_says_what_is_expected(

@@ -231,7 +231,7 @@ def test_a_bank_is_held_once_from_the_file_to_the_search(tmp_path, loaded):
         detector.save(tmp_path / "x.firstshot")
         detector = Detector.load(tmp_path / "x.firstshot")
     (part,) = detector.parts_
-    assert part.moved is part.bank
+    assert part.transformed is part.bank
     for domain, array in part.bank.arrays().items():
         held = part.normalizer.banks_[domain].index.points.rows
         assert np.shares_memory(held, part.bank.embeddings)

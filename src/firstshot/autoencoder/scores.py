@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.autoencoder.features import MEL, VECTOR
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError
+from firstshot.messages import choose_one_of
 
 ScoreName: TypeAlias = Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
@@ -65,7 +66,7 @@ def score_residuals(
         mean = errors.reshape(-1, MEL.mels).mean(axis=0)
         return float(min(mean @ precision @ mean for precision in precisions))
     if score not in SCORES:
-        raise ParameterError(f"score {score!r} is not known; choose one of {', '.join(SCORES)}")
+        raise ParameterError(f"score {score!r} is not known; {choose_one_of(score, SCORES)}")
     blocks = errors.reshape(-1, MEL.mels)
     squared = np.array([((blocks @ precision) * blocks).sum(axis=1) for precision in precisions])
     of_vectors = squared.reshape(len(squared), len(errors), -1).sum(axis=2)

@@ -26,7 +26,7 @@ from firstshot.detector.sources import (
     list_clips,
 )
 from firstshot.errors import NotFittedError, ParameterError
-from firstshot.messages import shown_value
+from firstshot.messages import choose_one_of, shown_value
 from firstshot.results import Result
 
 Labels: TypeAlias = Sequence[int] | Sequence[bool]
@@ -111,7 +111,7 @@ class Estimator(ABC):
         known = inspect.signature(type(self)).parameters
         for name in settings:
             if name not in known:
-                raise ParameterError(f"setting {name!r}: choose one of {', '.join(known)}")
+                raise ParameterError(f"setting {name!r}: {choose_one_of(name, known)}")
         for name, value in settings.items():
             setattr(self, name, value)
         return self

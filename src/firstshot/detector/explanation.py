@@ -3,8 +3,8 @@
 Input: a scored clip and its detector. Output: the nearest normal clips, the share of the distance
 that each frequency row of the encoder carries, and the bands of the log-mel spectrum in which the
 clip differs most from its nearest normal clip, measured in that band's usual spread among the
-normal clips. Levels of bands are relative to the clip's own overall level, which a detector does
-not hear unless it is told to; the difference of the overall levels is told beside them.
+normal clips. Levels of bands are relative to the clip's own overall level, which scores ignore
+unless the setting `keep_level` is on; the difference of the overall levels is given beside them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A file becomes the detector that was saved.
 
-Nothing is fitted, except a normaliser without a `state()` and those of files of schema 1, which
-gives the same numbers. Whoever wrote the file is not trusted: its fields and arrays are checked,
-and nothing is fetched. Weights come from the cache, or from a plain file of this machine, whose
-reader runs no code. A detector that scores the self-check clip differently than where it was made
-would score everything differently, and is refused.
+Input: a file. Output: a `FittedDetector`. Nothing is fitted, except a normaliser without a
+`state()`, such as those of schema 1, and the result is the same. The writer of the file is not
+trusted: its fields and arrays are checked, and nothing is fetched. Weights come from the cache, or
+from a plain file of this machine, whose reader runs no code. Where the self-check clip scores
+differently than on the machine that made the file, every score would differ: the file is refused.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def load_detector(
     except (WeightsError, DownloadError, MissingLibraryError) as error:
         raise type(error)(f"{path}: {error}") from error
     except (*_MISFITS, DatasetError) as error:
-        # Its digests hold, so it was written so: by a plug-in, an older firstshot, or on purpose.
+        # Its digests are right, so it was written like this: by a plug-in, an older firstshot, or
+        # on purpose.
         raise _not_a_detector(path, error) from error
     return fitted
 
@@ -152,8 +153,8 @@ def _read_settings(
         )
     encoder_settings = manifest.encoder_settings
     if not _is_local_file(encoder_settings.get("weights")):
-        # The path is of the machine that fitted it; the cache may have the same weights, which the
-        # fingerprint tells.
+        # The path is of the machine that fitted it. The cache may have the same weights; the
+        # fingerprint below shows whether it does.
         encoder_settings.pop("weights", None)
     settings = {
         "bank_precision": "float32",  # which older files do not state

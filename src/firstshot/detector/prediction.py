@@ -1,7 +1,8 @@
 """Embedded clips and a fitted detector become results: one `Result` per clip.
 
 Input: embedded clips, each with one or more windows. Output: the score, decision, p-value, domain
-and nearest normal clips of the window that decides. A clip that is itself in the bank is told of.
+and nearest normal clips of the window that decides. A clip that is in the bank itself gives a
+warning.
 """
 
 from __future__ import annotations
@@ -131,15 +132,15 @@ def _warn_of_lengths(
         if seconds is None or learned[0] / ALIKE <= seconds <= learned[1] * ALIKE:
             continue
         warn(
-            f"{clip.name}: {seconds:.3g} s of it are heard, of the normal clips "
+            f"{clip.name}: {seconds:.3g} s of it are used, of the normal clips "
             f"{learned[0]:.3g} to {learned[1]:.3g} s; another length may raise a score by "
             "itself, give clips as long as those, or fit with the length policy windows:SECONDS",
         )
 
 
 def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) -> None:
-    asked = {clip.digest for clip in clips}
-    known = {row.digest: row.clip for row in rows if row.digest in asked}
+    digests = {clip.digest for clip in clips}
+    known = {row.digest: row.clip for row in rows if row.digest in digests}
     for clip in clips:
         if clip.digest in known:
             warn(

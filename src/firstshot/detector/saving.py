@@ -1,9 +1,9 @@
 """A detector becomes a file.
 
-What is kept: settings, raw banks, fitted transforms, what the normalisers measured (densities,
-statistics), calibration scores and the threshold, so that nothing need be fitted on loading; and
-the score of a self-check clip (one second of seeded noise), which tells a loading machine whether
-it computes the same numbers.
+Input: a `FittedDetector`. Output: a file with the settings, the raw banks, the fitted transforms,
+the states of the normalisers (densities, statistics), the scores and the threshold, so that loading
+fits nothing. The file also has the score of a self-check clip, one second of seeded noise: a
+machine that loads it can tell whether it computes the same numbers.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from firstshot import plugins
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError, WeightsError, warn
+from firstshot.messages import choose_one_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -95,7 +96,7 @@ def registered() -> dict[str, tuple[EntryPoint, ...]]:
 def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
     if name not in registered():
         raise ParameterError(
-            f"encoder {name!r} is not known; choose one of: {', '.join(list_encoders())}"
+            f"encoder {name!r} is not known; {choose_one_of(name, list_encoders())}"
         )
     factory, label = plugins.load_plugin(ENTRY_POINT_GROUP, "encoder", name, WeightsError)
     run_by = {key: settings[key] for key in ("precision", "runtime") if key in settings}

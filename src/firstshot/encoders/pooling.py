@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 _AXES: dict[str, int | tuple[int, ...]] = {"temporal": 1, "spectral": 2, "all": (1, 2)}
 POOLINGS = tuple(_AXES)
@@ -36,7 +37,9 @@ def pool(tokens: NDArray[np.float32], pooling: str = "temporal") -> NDArray[np.f
 def check_pooling(pooling: str) -> None:
     """Raise `ParameterError` for a pooling that does not exist."""
     if pooling not in POOLINGS:
-        raise ParameterError(f"pooling {pooling!r} is not known; choose one of {POOLINGS}")
+        raise ParameterError(
+            f"pooling {pooling!r} is not known; {choose_one_of(pooling, POOLINGS)}"
+        )
 
 
 def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.bank import MemoryBank, keep_rows
 
 METHODS = ("kmeans", "k_center")
@@ -38,7 +39,7 @@ def reduce_bank(
     """
     rows = bank.rows(domain)
     if method not in METHODS:
-        raise ParameterError(f"reduction {method!r} is not known; choose one of {METHODS}")
+        raise ParameterError(f"reduction {method!r} is not known; {choose_one_of(method, METHODS)}")
     if not 1 <= size <= rows.size:
         raise ParameterError(
             f"the {domain} bank has {rows.size} members and cannot be reduced to {size}; "

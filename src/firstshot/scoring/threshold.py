@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError, warn
-from firstshot.messages import shown_value
+from firstshot.messages import choose_one_of, shown_value
 
 METHODS = ("gamma", "quantile", "conformal")
 CHALLENGE_RATE = 0.1
@@ -95,7 +95,9 @@ def fit_threshold(
     """
     values = _finite(scores, "score")
     if method not in METHODS:
-        raise ParameterError(f"threshold method {method!r} is not known; choose one of {METHODS}")
+        raise ParameterError(
+            f"threshold method {method!r} is not known; {choose_one_of(method, METHODS)}"
+        )
     _check_rate(false_alarm_rate)
     if method == "gamma":
         return _gamma_threshold(values, false_alarm_rate, extrapolate)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, NotFittedError, ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.search.vectors import BLOCK_VALUES, Rows, make_points
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -189,9 +190,7 @@ def make_transform(name: str) -> Transform:
     'whiten'
     """
     if name not in TRANSFORMS:
-        raise ParameterError(
-            f"transform {name!r} is not known; choose one of {', '.join(TRANSFORMS)}"
-        )
+        raise ParameterError(f"transform {name!r} is not known; {choose_one_of(name, TRANSFORMS)}")
     return TRANSFORMS[name]()
 
 

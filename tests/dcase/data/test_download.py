@@ -25,7 +25,7 @@ from firstshot.dcase.data.check import check
 from firstshot.dcase.data.download import download
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.data.zenodo import Connection
-from firstshot.errors import DatasetError, FirstshotError, OutputError, ParameterError
+from firstshot.errors import DownloadError, FirstshotError, OutputError, ParameterError
 from firstshot.sound.synth.dataset import write_dataset
 
 DEV = 15097779  # the development set of 2025
@@ -230,7 +230,7 @@ def test_after_a_cut_only_the_rest_is_asked_for(server, expected, tmp_path):
 
 def test_a_second_run_goes_on_where_the_first_gave_up(server, expected, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(cut_after=700_000), *[Fault(status=503)] * 3]
-    with pytest.raises(DatasetError, match=r"busy \(HTTP 503\), 4 times in a row.*continues from"):
+    with pytest.raises(DownloadError, match=r"busy \(HTTP 503\), 4 times in a row.*continues from"):
         bring(server, tmp_path)
     assert part_of(tmp_path).stat().st_size == 700_000
     done = bring(server, tmp_path)
@@ -297,7 +297,7 @@ def test_a_refused_range_begins_the_file_anew(server, expected, tmp_path):
 def test_a_wrong_checksum_is_named_and_the_file_removed(server, expected, tmp_path):
     right = "md5:" + hashlib.md5(server.records[DEV]["dev_fan.zip"]).hexdigest()
     server.checksums["dev_fan.zip"] = "md5:" + "0" * 32
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DownloadError) as caught:
         bring(server, tmp_path)
     message = str(caught.value)
     assert "dev_fan.zip" in message
@@ -313,7 +313,7 @@ def test_a_wrong_checksum_is_named_and_the_file_removed(server, expected, tmp_pa
 def test_a_part_of_another_file_is_found_by_its_checksum_and_removed(server, expected, tmp_path):
     part_of(tmp_path).parent.mkdir(parents=True)
     part_of(tmp_path).write_bytes(bytes(1000))
-    with pytest.raises(DatasetError, match=r"dev_fan\.zip: checksum md5:"):
+    with pytest.raises(DownloadError, match=r"dev_fan\.zip: checksum md5:"):
         bring(server, tmp_path)
     assert tree(bring(server, tmp_path).root) == expected
 
@@ -326,7 +326,7 @@ def test_other_checksums_than_md5_are_understood(server, expected, tmp_path):
 
 def test_a_file_of_another_size_than_the_record_says_is_refused(server, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(body=b"<html>please log in</html>")]
-    with pytest.raises(DatasetError, match=r"the server has 26 bytes, but the record says 3\d+"):
+    with pytest.raises(DownloadError, match=r"the server has 26 bytes, but the record says 3\d+"):
         bring(server, tmp_path)
 
 
@@ -353,47 +353,47 @@ def test_a_wait_may_be_told_as_a_date_or_as_zenodos_next_window(server, tmp_path
 
 def test_a_longer_wait_than_is_borne_ends_with_what_was_asked(server, tmp_path):
     server.faults[str(DEV)] = [Fault(status=429, headers={"Retry-After": "3600"})]
-    with pytest.raises(DatasetError, match=r"asks to wait 3600 s; run the same command again"):
+    with pytest.raises(DownloadError, match=r"asks to wait 3600 s; run the same command again"):
         bring(server, tmp_path)
     assert len(server.asked) == 1
 
 
 def test_a_server_that_is_always_busy_is_left_after_some_tries(server, tmp_path):
     server.faults[str(DEV)] = [Fault(status=429)] * 10
-    with pytest.raises(DatasetError, match=r"HTTP 429\), 4 times in a row"):
+    with pytest.raises(DownloadError, match=r"HTTP 429\), 4 times in a row"):
         bring(server, tmp_path)
     assert len(server.asked) == 4
 
 
 def test_a_silent_server_is_left_after_the_timeout(server, tmp_path):
     server.faults[str(DEV)] = [Fault(stall=0.6)] * 2
-    with pytest.raises(DatasetError, match="2 times in a row; check the network"):
+    with pytest.raises(DownloadError, match="2 times in a row; check the network"):
         bring(server, tmp_path, connection=patient(server, timeout=0.2, tries=2))
 
 
 def test_a_record_that_is_not_there_is_named_with_its_address(server, tmp_path):
     del server.records[DEV]
-    with pytest.raises(DatasetError, match=rf"{server.url}/api/records/{DEV}: not there.*--api"):
+    with pytest.raises(DownloadError, match=rf"{server.url}/api/records/{DEV}: not there.*--api"):
         bring(server, tmp_path)
     assert len(server.asked) == 1
 
 
 def test_a_listed_file_that_is_not_there_is_named_with_its_address(server, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(status=404)]
-    with pytest.raises(DatasetError, match=r"dev_fan\.zip/content: not there \(HTTP 404\)"):
+    with pytest.raises(DownloadError, match=r"dev_fan\.zip/content: not there \(HTTP 404\)"):
         bring(server, tmp_path)
 
 
 def test_a_refusal_is_not_tried_again(server, tmp_path):
     server.faults[str(DEV)] = [Fault(status=403)]
-    with pytest.raises(DatasetError, match=r"refused by the server \(HTTP 403\)"):
+    with pytest.raises(DownloadError, match=r"refused by the server \(HTTP 403\)"):
         bring(server, tmp_path)
 
 
 def test_no_network_is_one_line_with_the_address_and_the_way_out(tmp_path):
     with RecordServer({}) as gone:
         connection = patient(gone)
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DownloadError) as caught:
         download(2025, tmp_path, parts=["dev"], connection=connection)
     message = str(caught.value)
     assert message.startswith(f"{gone.url}/api/records/{DEV}: cannot be reached (")
@@ -419,7 +419,7 @@ def test_no_network_is_one_line_with_the_address_and_the_way_out(tmp_path):
 )
 def test_an_answer_that_is_not_the_record_is_refused(server, tmp_path, body, complaint):
     server.faults[str(DEV)] = [Fault(body=body)]
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DownloadError) as caught:
         bring(server, tmp_path)
     assert complaint in str(caught.value)
     assert f"{server.url}/api/records/{DEV}" in str(caught.value)

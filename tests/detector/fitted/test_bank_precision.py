@@ -44,7 +44,7 @@ def test_a_float16_bank_scores_as_the_float32_one_but_for_its_rounding(transform
 def test_members_are_kept_and_searched_in_float16(transform):
     (part,) = fitted(transform=transform, layers=(1,), bank_precision="float16").parts_
     assert part.bank.embeddings.dtype == np.float16
-    assert part.moved.embeddings.dtype == np.float16
+    assert part.transformed.embeddings.dtype == np.float16
     assert part.index.points.rows.dtype == np.float16
     assert part.index.centred is None
 

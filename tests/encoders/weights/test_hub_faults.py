@@ -23,7 +23,7 @@ from firstshot import cli  # noqa: E402
 from firstshot.encoders.weights import hub as fetch  # noqa: E402
 from firstshot.encoders.weights.cache import weights_folder  # noqa: E402
 from firstshot.encoders.weights.catalog import HubFile  # noqa: E402
-from firstshot.errors import OutputError, WeightsError  # noqa: E402
+from firstshot.errors import DownloadError, OutputError  # noqa: E402
 
 TOKEN = "hf_madeUpForTheTests"
 CONTENT = b"weights" * 1000
@@ -242,7 +242,7 @@ def test_a_repository_that_was_renamed_is_followed_on_the_same_server_only(
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         assert fetched(tmp_path / "same") == CONTENT
         hub.answer = lambda _: head("307 Moved", f"Location: {other.url}/x")
-        with pytest.raises(WeightsError, match="no ETag"):
+        with pytest.raises(DownloadError, match="no ETag"):
             fetched(tmp_path / "elsewhere")
     assert other.asked == []
 
@@ -265,7 +265,7 @@ def test_a_body_without_end_stops_at_the_announced_size_or_that_of_the_largest_w
     with RawServer(endless) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         most = len(CONTENT) if announced else 1 << 20
-        with pytest.raises(WeightsError, match=f"sends more than {most} bytes"):
+        with pytest.raises(DownloadError, match=f"sends more than {most} bytes"):
             fetched(tmp_path)
     assert hub.sent < MOST_SENT
     (part,) = (tmp_path / "downloads").iterdir()

@@ -18,7 +18,7 @@ from firstshot.encoders.weights.hub_session import (  # noqa: E402
     ask,
     headers_to_send,
 )
-from firstshot.errors import MissingLibraryError, ParameterError, WeightsError  # noqa: E402
+from firstshot.errors import DownloadError, MissingLibraryError, ParameterError  # noqa: E402
 
 TOKEN = "hf_madeUpForTheTests"
 
@@ -80,7 +80,7 @@ def test_no_frame_of_an_error_holds_the_token_or_the_proxy_s_password(
             monkeypatch.setenv("no_proxy", "" if proxy else "127.0.0.1")
             monkeypatch.setenv("http_proxy", proxy)
             huggingface_hub.close_session()
-            with pytest.raises(WeightsError) as caught:
+            with pytest.raises(DownloadError) as caught:
                 fetch(server.url)
             errors.append(caught.value)
     monkeypatch.delenv("http_proxy")
@@ -88,7 +88,7 @@ def test_no_frame_of_an_error_holds_the_token_or_the_proxy_s_password(
     with (
         (tmp_path / "part").open("a+b", buffering=0) as file,
         RawServer(lambda _: head("200 OK", "Content-Length: 9") + b"123456789") as server,
-        pytest.raises(WeightsError, match="sends more than 5 bytes") as caught,
+        pytest.raises(DownloadError, match="sends more than 5 bytes") as caught,
     ):
         part, source = PartFile(file, 5), source_of(server.url)
         ask(

@@ -21,6 +21,7 @@ from importlib import resources
 import numpy as np
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 
 DATA_SET = "the DCASE 2025 Task 2 development set"
@@ -134,5 +135,5 @@ def _mean(values: Iterable[float]) -> float:
 def _check(name: str, kind: str, known: Sequence[str]) -> None:
     if name not in known:
         raise ParameterError(
-            f"nothing is published of {kind} {name!r}; choose one of {', '.join(known)}"
+            f"nothing is published of {kind} {name!r}; {choose_one_of(name, known)}"
         )

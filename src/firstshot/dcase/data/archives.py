@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 PARTS = ("dev", "train", "eval")
 """Development set, additional training set, evaluation test set."""
@@ -158,7 +159,7 @@ def machines_of(year: int, part: str) -> tuple[str, ...]:
     if year not in _YEARS:
         raise ParameterError(f"year {year}: no data known; choose one of {_join(YEARS)}")
     if part not in PARTS:
-        raise ParameterError(f"part {part!r}: no such part; choose one of {_join(PARTS)}")
+        raise ParameterError(f"part {part!r}: no such part; {choose_one_of(part, PARTS)}")
     return _YEARS[year].machines(part)
 
 

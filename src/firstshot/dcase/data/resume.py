@@ -21,7 +21,7 @@ from firstshot.dcase.data.zenodo import (
     retry,
 )
 from firstshot.disk.resumable import open_resumable
-from firstshot.errors import DatasetError, OutputError
+from firstshot.errors import DownloadError, OutputError
 from firstshot.log import logger
 from firstshot.progress import Progress
 
@@ -50,7 +50,7 @@ def fetch(
 
     Raises
     ------
-    DatasetError
+    DownloadError
         The server cannot be reached or has another file than the record says; a file with a wrong
         checksum is removed.
     OutputError
@@ -68,7 +68,7 @@ def fetch(
         found = measure_checksum(part, file)
         if found != file.checksum:
             part.unlink()
-            raise DatasetError(
+            raise DownloadError(
                 f"{target}: checksum {found}, but the record says {file.checksum}; "
                 "it was removed, run the same command again to fetch it"
             )
@@ -101,7 +101,7 @@ def _receive(
         with request(file.url, connection, first_byte=received) as answer:
             start, total = web.read_range(answer)
             if total not in (None, file.size):
-                raise DatasetError(
+                raise DownloadError(
                     f"{web.shown_address(file.url)}: the server has {total} bytes, but the record "
                     f"says {file.size}; not the file that the record lists, check --api and the "
                     "proxy"

@@ -20,7 +20,7 @@ from urllib.parse import quote, urljoin
 
 from firstshot import web
 from firstshot.disk.documents import parse_json
-from firstshot.errors import DatasetError
+from firstshot.errors import DownloadError
 from firstshot.log import logger
 from firstshot.messages import shown
 from firstshot.web import shown_address
@@ -100,7 +100,7 @@ def retry(action: Callable[[], T], url: str, connection: Connection) -> T:
 
     Raises
     ------
-    DatasetError
+    DownloadError
         Too many failures in a row, or the server asks for a wait that is too long.
     """
     failures, place = 0, shown_address(url)
@@ -110,14 +110,14 @@ def retry(action: Callable[[], T], url: str, connection: Connection) -> T:
         except TransientError as error:
             failures = 1 if error.advanced else failures + 1
             if failures >= connection.tries:
-                raise DatasetError(
+                raise DownloadError(
                     f"{place}: {error}, {failures} times in a row; check the network or the "
                     "proxy and run the same command again, it continues from here"
                 ) from error
             backoff = min(connection.first_pause * 2 ** (failures - 1), connection.longest_wait)
             wait = backoff if error.wait is None else max(error.wait, 0.0)
             if wait > connection.longest_wait:
-                raise DatasetError(
+                raise DownloadError(
                     f"{place}: {error} and asks to wait {wait:.0f} s; "
                     "run the same command again after that, it continues from here"
                 ) from error
@@ -133,7 +133,7 @@ def request(url: str, connection: Connection, first_byte: int = 0) -> Iterator[H
     ------
     TransientError
         No answer, or one that can be different the next time (`RangeError`: no such bytes).
-    DatasetError
+    DownloadError
         An answer that will not change: not found, not allowed, not valid.
     """
     headers = {"Range": f"bytes={first_byte}-"} if first_byte else {}
@@ -145,23 +145,23 @@ def request(url: str, connection: Connection, first_byte: int = 0) -> Iterator[H
     except web.Unreachable as error:
         raise TransientError(f"cannot be reached ({error})") from error
     except web.BadAnswer as error:
-        raise DatasetError(
+        raise DownloadError(
             f"{shown_address(url)}: {error}; check --api and the proxy, then run the same command "
             "again"
         ) from error
 
 
-def _judge_status(url: str, status: int, headers: Message) -> TransientError | DatasetError:
+def _judge_status(url: str, status: int, headers: Message) -> TransientError | DownloadError:
     if status == 416:
         return RangeError("the server has no such bytes (HTTP 416)")
     if status in web.PASSING:
         return TransientError(f"the server is busy (HTTP {status})", _read_wait(headers))
     if status in (404, 410):
-        return DatasetError(
+        return DownloadError(
             f"{url}: not there (HTTP {status}); look whether the record was moved or withdrawn, "
             "and whether --api names the right service"
         )
-    return DatasetError(
+    return DownloadError(
         f"{url}: refused by the server (HTTP {status}); open the record in a browser to see why"
     )
 
@@ -186,7 +186,7 @@ def list_files(record: int, connection: Connection) -> dict[str, dict[str, Any]]
 
     Raises
     ------
-    DatasetError
+    DownloadError
         The service cannot be reached, has no such record, or the answer is not a record.
     """
     url = connection.record_url(record)
@@ -199,13 +199,13 @@ def list_files(record: int, connection: Connection) -> dict[str, dict[str, Any]]
     try:
         answer = parse_json(retry(read, url, connection), _LONGEST_LISTING)
     except ValueError as error:
-        raise DatasetError(f"{url}: the answer is not a record (no JSON); {advice}") from error
+        raise DownloadError(f"{url}: the answer is not a record (no JSON); {advice}") from error
     if not isinstance(answer, dict) or str(answer.get("id")) != str(record):
         given = answer.get("id") if isinstance(answer, dict) else None
-        raise DatasetError(f"{url}: the answer is record {shown(given)}, not {record}; {advice}")
+        raise DownloadError(f"{url}: the answer is record {shown(given)}, not {record}; {advice}")
     entries = answer.get("files")
     if not isinstance(entries, list) or not entries:
-        raise DatasetError(
+        raise DownloadError(
             f"{url}: the record lists no files; open it in a browser to see if it is restricted"
         )
     return {str(entry.get("key")): entry for entry in entries if isinstance(entry, dict)}
@@ -216,7 +216,7 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
 
     Raises
     ------
-    DatasetError
+    DownloadError
         The record lists none of them, or no size, known checksum or address for it.
 
     Examples
@@ -227,7 +227,7 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     """
     name = next((name for name in names if name in entries), None)
     if name is None:
-        raise DatasetError(
+        raise DownloadError(
             f"{url}: lists no {' or '.join(names)}, only {shown(', '.join(sorted(entries)))}; "
             "the record has changed, report it to firstshot's developers"
         )
@@ -241,7 +241,7 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     link, fault = _resolve(url, str(link))
     whole = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _LARGEST_FILE
     if not isinstance(size, int) or not whole or kind not in _CHECKSUMS or not digest or fault:
-        raise DatasetError(
+        raise DownloadError(
             f"{url}: {name} has size {shown(size)}, checksum {shown(checksum)!r} and address "
             f"{shown_address(link)!r}{fault}; expected bytes, md5:... and http; check --api"
         )

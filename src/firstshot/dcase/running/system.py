@@ -29,7 +29,7 @@ from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
-from firstshot.messages import shown_value
+from firstshot.messages import choose_one_of, shown_value
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
 from firstshot.sound.audio import LengthPolicy
@@ -263,9 +263,9 @@ def _read_fields(name_or_path: str) -> dict[str, Any]:
     path = Path(name_or_path)
     if not name_or_path.endswith(".toml"):
         if name_or_path not in list_systems():
+            known = choose_one_of(name_or_path, list_systems())
             raise ParameterError(
-                f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name "
-                "a .toml file"
+                f"system {name_or_path!r} is not known; {known}, or name a .toml file"
             )
         folder = resources.files("firstshot.dcase") / "systems"
         return parse_toml((folder / f"{name_or_path}.toml").read_bytes())

@@ -23,7 +23,7 @@ from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.working_memory import working_bytes
 from firstshot.errors import FirstshotError, SoundError, keep_warnings
 from firstshot.memory import free_memory
-from firstshot.ordered_threads import Room
+from firstshot.ordered_threads import WeightedSemaphore
 from firstshot.sound.audio import LengthPolicy
 from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.recording import HELD_SECONDS, Recording
@@ -93,7 +93,7 @@ class BatchEmbedder:
     encoder_lock : context manager
         Held while the encoder runs; a lock where only one thread may call it at a time.
     cancelled : threading.Event
-        Once it is set, nobody needs the results, and embedding ends early.
+        Once it is set, the results are not needed, and embedding ends early.
     seconds_in_memory : semaphore
         Bounds the seconds of sound that all threads hold together.
     """
@@ -103,12 +103,14 @@ class BatchEmbedder:
     spectra: bool = True
     encoder_lock: AbstractContextManager[object] = field(default_factory=nullcontext)
     cancelled: threading.Event = field(default_factory=threading.Event)
-    seconds_in_memory: Room = field(default_factory=lambda: Room(SECONDS_AT_ONCE))
+    seconds_in_memory: WeightedSemaphore = field(
+        default_factory=lambda: WeightedSemaphore(SECONDS_AT_ONCE)
+    )
 
     def embed(self, clips: Sequence[Clip]) -> BatchOutcome:
         """Embed a batch; a clip that cannot be read or encoded has its error as the outcome."""
         seconds = sum(seconds_of(clip, self.settings) for clip in clips)
-        with self.seconds_in_memory.take(seconds), keep_warnings() as notes:
+        with self.seconds_in_memory.acquire(seconds), keep_warnings() as notes:
             recordings = [self._read(clip) for clip in clips]
             good = [
                 (clip, recording)
@@ -221,7 +223,7 @@ class BatchEmbedder:
 
 
 def seconds_of(clip: Clip, settings: EmbeddingSettings) -> float:
-    """Return the length of a clip, 0 where its file does not tell; reading it then says why."""
+    """Return the length of a clip, 0 where its file does not state it; reading it then says why."""
     if not isinstance(clip.source, Path):
         rate = clip.sample_rate or settings.encoder.sample_rate
         return max(0.0, sum(clip.source.shape[:1]) / rate)
@@ -250,7 +252,7 @@ def _windows_at_once(recording: Recording) -> int:
 
 
 def _lacks_memory(error: RuntimeError) -> bool:
-    """Tell whether a library ran out of memory, which torch and the runtimes say in words.
+    """Tell whether a library ran out of memory; torch and the runtimes say so in the message.
 
     >>> _lacks_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB"))
     True

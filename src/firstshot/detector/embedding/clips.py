@@ -69,14 +69,14 @@ def embed_clips(
     embedder = BatchEmbedder(settings, store, spectra, lock)
     done = 0
     with ExitStack() as stack:
-        begin = stack.enter_context(shared.share(count, len(clips))) if shared else None
+        initializer = stack.enter_context(shared.share(count, len(clips))) if shared else None
         outcomes = in_order(
             embedder.embed,
             _batches(clips, settings, size),
             count,
             max(AHEAD, count),
-            begin=begin,
-            left=embedder.cancelled,
+            thread_initializer=initializer,
+            cancelled=embedder.cancelled,
         )
         for outcome in stack.enter_context(closing(outcomes)):
             batch = outcome.get()

@@ -1,7 +1,7 @@
 """How clips become embeddings: encoder, layers, pooling, length policy and channel.
 
 Input: the settings as a user writes them. Output: checked `EmbeddingSettings`, which read clips and
-tell in their recipe all that decides an embedding.
+return in their recipe all that decides an embedding.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from firstshot.encoders import load_encoder
 from firstshot.encoders.pooling import POOLINGS, resolve_layers
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import ParameterError, warn
+from firstshot.messages import choose_one_of
 from firstshot.sound.audio import Channel, LengthPolicy, load_waveform, read_blocks
 from firstshot.sound.recording import Recording, record
 
@@ -95,7 +96,7 @@ def make_embedding_settings(
     ((2,), 'windows:10:5')
     """
     if pooling not in POOLINGS:
-        raise ParameterError(f"pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
+        raise ParameterError(f"pooling {pooling!r}: {choose_one_of(pooling, POOLINGS)}")
     policy = LengthPolicy.parse(length) if isinstance(length, str) else length
     if isinstance(encoder, str):
         encoder = load_encoder(encoder, fetch_missing=fetch_missing, **(settings or {}))

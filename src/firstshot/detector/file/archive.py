@@ -1,18 +1,19 @@
 """The detector file `*.firstshot`: a zip of the arrays, the members and a manifest.
 
-- `bank.safetensors`: embeddings, transforms, what the normalisers measured, calibration scores;
+- `bank.safetensors`: embeddings, transforms, states of the normalisers, scores;
 - `members.csv`: clip, domain, digest of its samples, one row per bank member; where a name is not
   plain text the first column is `clip_written`, and holds what `write_name` of `names` writes;
 - `manifest.json`: schema number, settings, encoder with its fingerprint, threshold, versions, a
-  self-check score, and the SHA-256 of the two other members and of the manifest itself.
+  self-check score, where clips came from that were added later, and the SHA-256 of the two other
+  members and of the manifest itself.
 
-Members are stored and never compressed, so that none takes more memory than the file has bytes; a
+Members are stored, never compressed, so that none takes more memory than the file has bytes; a
 compressed one is refused before it is read. Every array begins at a multiple of 64 bytes of the
 file, so that a file of `mapped.MAPPED_FROM` bytes or more is mapped and not loaded: its arrays are
-read-only, their pages come from the disk when they are asked for, and a file that is replaced (by a
-rename) leaves them as they were. One that is written to in place does not: `check_unwritten` tells
-of it before the arrays are used again. Verifying reads the file once, by blocks: about a second for
-1.5 GB. Windows lets no mapped file be replaced; there arrays are loaded.
+read-only, their pages are read from the disk when they are used, and they stay the same when the
+file is replaced by a rename. They change when the file is written to in place: `check_unwritten`
+raises an error before they are used again. Verifying reads the file once, by blocks: about a second
+for 1.5 GB. Windows does not let a mapped file be replaced; there arrays are loaded.
 
 No member holds code, and none is unpickled. To change the format: raise `SCHEMA`, keep the branch
 that reads the old number, and store a file of the old schema under tests/. Schema 1 had the members

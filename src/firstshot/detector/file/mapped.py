@@ -1,4 +1,4 @@
-"""A large detector file whose arrays are mapped, not read, and what tells that it was changed."""
+"""A large detector file whose arrays are mapped, not read, and how a change of it is noticed."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def reduce_members(
     if not is_whole(size, 1, 1 << 62):
         raise ParameterError(f"size {shown_value(size)}: give how many members to keep, as 200")
     normal = fitted.normal_clips
-    joined = np.concatenate([part.moved.embeddings for part in fitted.parts], axis=1)
+    joined = np.concatenate([part.transformed.embeddings for part in fitted.parts], axis=1)
     bank = MemoryBank(joined, fitted.parts[0].bank.members)
     for one in DOMAINS if domain is None else (domain,):
         if len(bank.rows(one)) > size:

@@ -1,14 +1,15 @@
-"""The scores of a detector's own normal clips, each by a detector that never heard that clip.
+"""Held-out scores: each normal clip is scored by parts that were fitted without it.
 
 Input: fitted parts, and which bank members are windows of one clip. Output: one score per clip, the
 highest of its windows, as `predict` scores a clip. Thresholds and p-values rest on them.
 
-Without transform, MemMixup and windows these are the normaliser's exact leave-one-out scores. A
-transform is fitted on the members too and would flatter them (whitening so much that nearly every
-new normal clip would be called anomalous), mixtures keep a part of the clip left out, and a clip's
-windows resemble each other: then all is fitted anew without each of 20 folds of whole clips in
-turn, which is leave-one-out for up to 20 clips. `test_zscore` scores whole sets only, so its
-training clips are left out of the bank, but not of the transform, and one window at a time.
+Without transform, MemMixup and windows these are the normaliser's exact leave-one-out scores.
+Otherwise everything is fitted again without each of 20 folds of whole clips in turn; for up to 20
+clips that is leave-one-out too. Leaving out the member alone would give scores that are too low:
+the transform was fitted on it (after whitening nearly every new normal clip would be called
+anomalous), mixtures contain a part of it, and the other windows of its clip resemble it.
+`test_zscore` scores whole sets only: its members are left out of the bank one at a time, but not
+out of the transform.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from firstshot.scoring.transform import Transform, make_transform
 
 FOLDS = 20
 FEWEST_CLIPS = 3
-"""With fewer clips in a domain, their windows are left out instead, as if clips of their own."""
+"""With fewer clips in a domain, each of their windows is left out as if it were a clip."""
 
 _NEEDED = {"none": 2, "test_zscore": 3, "domain_zscore": 4}
 
@@ -64,7 +65,7 @@ def held_out_scores(
 
 
 def held_out_windows(rows: Sequence[MemberRow]) -> int:
-    """Return how many windows those clips typically have that held-out scores are of."""
+    """Return the typical number of windows of what has one held-out score: a clip or a window."""
     clips: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
     for (domain, *_), windows in groupby(rows, clip_of):
         clips[domain].append(len(list(windows)))
@@ -87,7 +88,7 @@ def typical_count(counts: Sequence[int]) -> int:
 def _groups(
     bank: MemoryBank, windows: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return per member (members,) the number of what is left out as one, and of its fold."""
+    """Return the group of each member, which is left out as a whole, and its fold; (members,)."""
     clips = np.repeat(np.arange(len(windows)), windows)
     groups, blocks = clips.copy(), np.full(len(clips), -1)
     for domain in DOMAINS:
@@ -110,18 +111,20 @@ def _groups(
 def _held_out(
     part: Part, recipe: Recipe, folds: NDArray[np.int64], windows: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Return every member's score by what was fitted without its fold, (members,)."""
+    """Return the score of every member (members,) under a fit without its fold."""
     plain = part.transform.name == "none" and not recipe.memmixup and max(windows) == 1
     if plain or recipe.normalizer == "test_zscore":
         normalizer = part.normalizer
         if recipe.memmixup:
-            normalizer = recipe.unfitted_normalizer().fit(part.moved.arrays(), part.moved.names())
+            normalizer = recipe.unfitted_normalizer().fit(
+                part.transformed.arrays(), part.transformed.names()
+            )
         scores = normalizer.leave_one_out()
         return np.concatenate([scores[domain] for domain in DOMAINS if domain in scores])
     held_out = np.empty(len(part.bank))
     lone: set[str] = set()
     with keep_warnings():
-        # What is said of a fold (too few members, say) was said of the whole bank before.
+        # A warning about a fold (too few members, say) was given about the whole bank before.
         for fold in np.unique(folds):
             left_out = folds == fold
             kept = keep_rows(part.bank, np.flatnonzero(~left_out))

@@ -1,4 +1,4 @@
-"""The normal clips of a detector as arrays: joined, cut down, and told apart.
+"""The normal clips of a detector as arrays, joined and selected.
 
 Input: embedded clips. Output: `NormalClips`, one row per window, source first. They never change:
 every operation returns new ones.

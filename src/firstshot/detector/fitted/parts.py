@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from firstshot.detector.file import MemberRow
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.results import Neighbor
 from firstshot.scoring.bank import Member, MemoryBank, memmixup
 from firstshot.scoring.normalizers import Normalizer, Restorable, make_normalizer
@@ -34,9 +35,9 @@ BANK_PRECISIONS = ("float32", "float16")
 class Recipe:
     """How parts are built.
 
-    The transform's name; the normaliser's name, metric and parameters; whether MemMixup widens the
-    target bank that clips are scored against; whether layers are parts of their own (`score_mean`)
-    or joined into one (`concat`); and what members are kept in.
+    The name of the transform; the name, metric and parameters of the normaliser; whether MemMixup
+    widens the target bank; whether each layer is a part (`score_mean`) or all layers are one
+    (`concat`); and the precision that members are kept in.
     """
 
     transform: str
@@ -50,7 +51,9 @@ class Recipe:
     def check(self) -> None:
         """Raise ParameterError for names and values that no part can have."""
         if self.combine not in COMBINATIONS:
-            raise ParameterError(f"combine {self.combine!r}: choose one of {COMBINATIONS}")
+            raise ParameterError(
+                f"combine {self.combine!r}: {choose_one_of(self.combine, COMBINATIONS)}"
+            )
         if self.bank_precision not in BANK_PRECISIONS:
             raise ParameterError(
                 f"bank_precision {self.bank_precision!r}: choose float32 or float16"
@@ -80,28 +83,28 @@ class Recipe:
 class Part:
     """One nearest-neighbour system.
 
-    `bank` holds the embeddings as the encoder gave them, `moved` the same after the transform; with
-    the transform `none` the two are one.
+    `bank` holds the embeddings as the encoder gave them, `transformed` the same after the
+    transform; with the transform `none` the two are one.
     """
 
     label: str
     bank: MemoryBank
-    moved: MemoryBank
+    transformed: MemoryBank
     transform: Transform
     normalizer: Normalizer
     metric: str
 
     @cached_property
     def index(self) -> Index:
-        """All members, to be searched for the nearest; made when a clip's are first asked for."""
-        return Index.of(make_points(self.moved.embeddings, self.metric, "member"))
+        """All members, ready for a search; built when nearest members are first needed."""
+        return Index.of(make_points(self.transformed.embeddings, self.metric, "member"))
 
 
 @dataclass(frozen=True)
 class SavedPart:
     """What was fitted of a part: its transform, and its normaliser's `state()`.
 
-    The state is None where it was not kept (files of schema 1, normalisers that have none); the
+    The state is None where the file has none (schema 1, or a normaliser without a state); the
     normaliser is then fitted again.
     """
 
@@ -125,23 +128,23 @@ def fit_part(
     recipe: Recipe,
     saved: SavedPart | None = None,
 ) -> Part:
-    """Fit one part, or make a saved one again; a read-only array is held as it is, not copied."""
+    """Fit one part, or restore a saved one; a read-only array is held without a copy."""
     if saved is None:
         embeddings = recipe.keep(embeddings)
         transform: Transform = make_transform(recipe.transform).fit(embeddings)
     else:
         transform = saved.transform
     bank = _bank_of(embeddings, rows)
-    moved = bank
+    transformed = bank
     if transform.name != "none":
-        moved = MemoryBank(recipe.keep(_read_only(transform(bank.embeddings))), bank.members)
-    used = memmixup(moved) if recipe.memmixup else moved
+        transformed = MemoryBank(recipe.keep(_read_only(transform(bank.embeddings))), bank.members)
+    used = memmixup(transformed) if recipe.memmixup else transformed
     normalizer = recipe.unfitted_normalizer()
     if saved is not None and saved.state is not None and isinstance(normalizer, Restorable):
         normalizer = normalizer.restore(used.arrays(), saved.state)
     else:
         normalizer = normalizer.fit(used.arrays(), used.names())
-    return Part(label, bank, moved, transform, normalizer, recipe.metric)
+    return Part(label, bank, transformed, transform, normalizer, recipe.metric)
 
 
 def fit_parts(

@@ -20,6 +20,7 @@ from firstshot.detector.fitted.held_out import held_out_scores
 from firstshot.detector.fitted.normal_clips import NormalClips, check_rows, clip_windows
 from firstshot.detector.fitted.parts import Part, Recipe, SavedPart, fit_parts
 from firstshot.errors import NotFittedError, ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.threshold import METHODS, Threshold
 
 NOT_FITTED = "this detector has learned nothing yet; call fit(...) first"
@@ -90,7 +91,7 @@ def read_settings(
     """
     if settings["threshold"] not in METHODS:
         raise ParameterError(
-            f"threshold {settings['threshold']!r}: choose one of {', '.join(METHODS)}"
+            f"threshold {settings['threshold']!r}: {choose_one_of(settings['threshold'], METHODS)}"
         )
     rate = settings["false_alarm_rate"]
     if not 0 < rate < 1:

@@ -23,6 +23,7 @@ from torch import nn
 from firstshot.encoders.pretrained_encoder import Layers, PretrainedEncoder
 from firstshot.encoders.specs.base import Spec
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 LastLayer = Literal["raw", "normed"]
 DTYPES = {
@@ -192,5 +193,7 @@ def _as_dtype(dtype: torch.dtype | str) -> torch.dtype:
     names = {str(known).removeprefix("torch."): known for known in DTYPES.values()}
     found = names.get(str(dtype).removeprefix("torch."))
     if found is None:
-        raise ParameterError(f"dtype {dtype!r} cannot be computed in; choose one of {list(names)}")
+        raise ParameterError(
+            f"dtype {dtype!r} cannot be computed in; {choose_one_of(dtype, list(names))}"
+        )
     return found

@@ -27,6 +27,7 @@ from firstshot.encoders.runtimes.compile import (
 )
 from firstshot.encoders.runtimes.processor import PRECISIONS
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import count_threads
 
@@ -122,11 +123,12 @@ def check_names(runtime: str, precision: str) -> None:
     """Raise ParameterError for a runtime or a precision that is not known."""
     if runtime not in ("auto", *RUNTIMES):
         raise ParameterError(
-            f"runtime {runtime!r} is not known; choose one of auto, {', '.join(RUNTIMES)}"
+            f"runtime {runtime!r} is not known; {choose_one_of(runtime, ('auto', *RUNTIMES))}"
         )
     if precision not in ("auto", *PRECISIONS):
         raise ParameterError(
-            f"precision {precision!r} is not known; choose one of auto, {', '.join(PRECISIONS)}"
+            f"precision {precision!r} is not known; "
+            f"{choose_one_of(precision, ('auto', *PRECISIONS))}"
         )
 
 

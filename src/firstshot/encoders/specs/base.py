@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.sound.mel import fixed_length
 
 SAMPLE_RATE = 16000
@@ -205,4 +206,6 @@ def centred_frames(samples: int, hop: int = HOP) -> int:
 def check_choice(setting: str, value: str, known: Collection[str]) -> None:
     """Raise `ParameterError` for a value of a setting that is not among the known ones."""
     if value not in known:
-        raise ParameterError(f"{setting} {value!r} is not known; choose one of {tuple(known)}")
+        raise ParameterError(
+            f"{setting} {value!r} is not known; {choose_one_of(value, tuple(known))}"
+        )

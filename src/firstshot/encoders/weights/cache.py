@@ -30,8 +30,9 @@ from firstshot.disk.resumable import refuse_link
 from firstshot.encoders.weights.catalog import EncoderRecord
 from firstshot.encoders.weights.files import CFG, read_checkpoint
 from firstshot.encoders.weights.read import Weights, hash_tensors, read_weights
-from firstshot.errors import OutputError, WeightsError, warn
+from firstshot.errors import OutputError, WeightsError, cannot_write, warn
 
+ADVICE = "free some space or set FIRSTSHOT_CACHE to another folder"
 HASH, ENTRY = "sha256", "entry"
 
 
@@ -104,7 +105,7 @@ def write_pointer(record: EncoderRecord, variant: str | None, pointer: Pointer) 
     try:
         write_atomically(path, json.dumps(vars(pointer), indent=2) + "\n")
     except OSError as error:
-        raise cannot_write(path.parent, error) from error
+        raise cannot_write(path.parent, error, ADVICE) from error
 
 
 def load_entry(
@@ -180,16 +181,7 @@ def write_entry(entry: Path, weights: Weights) -> None:
         with replacing(entry) as draft:
             save_file(weights.tensors, draft, metadata=header)
     except (OSError, SafetensorError) as error:
-        raise cannot_write(entry.parent, error) from error
-
-
-def cannot_write(folder: Path, error: Exception) -> OutputError:
-    """Return the error for a cache that cannot be written."""
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return OutputError(
-        f"{folder}: cannot write weights ({reason}); free some space or set FIRSTSHOT_CACHE to "
-        "another folder"
-    )
+        raise cannot_write(entry.parent, error, ADVICE) from error
 
 
 def _hash(digest: str, cfg: Mapping[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from firstshot.encoders.specs import SPECS, Spec
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 COMMON_SETTINGS = ("last_layer", "micro_batch")
 """What every pre-trained encoder can be set to besides its own settings."""
@@ -217,7 +218,5 @@ def find_record(name: str) -> EncoderRecord:
     'mispeech/ced-tiny'
     """
     if name not in ENCODERS:
-        raise ParameterError(
-            f"{name!r} is no pre-trained encoder; choose one of: {', '.join(ENCODERS)}"
-        )
+        raise ParameterError(f"{name!r} is no pre-trained encoder; {choose_one_of(name, ENCODERS)}")
     return ENCODERS[name]

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from firstshot.disk.files import without_links
+from firstshot.disk.files import sha256_of, without_links
 from firstshot.disk.resumable import open_resumable
 from firstshot.encoders.weights.cache import (
+    ADVICE,
     Pointer,
-    cannot_write,
     entry_path,
     load_entry,
     read_pointer,
@@ -26,10 +26,10 @@ from firstshot.encoders.weights.cache import (
     write_pointer,
 )
 from firstshot.encoders.weights.catalog import EncoderRecord
-from firstshot.encoders.weights.files import kind_of, sha256_of_file
+from firstshot.encoders.weights.files import kind_of
 from firstshot.encoders.weights.hub import fetch_file, find_in_hub_cache
 from firstshot.encoders.weights.read import Weights, read_weights
-from firstshot.errors import OutputError, WeightsError, warn
+from firstshot.errors import OutputError, WeightsError, cannot_write, warn
 from firstshot.libraries import import_library
 
 
@@ -98,7 +98,7 @@ def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> 
 
 def _keep(record: EncoderRecord, variant: str | None, path: Path, source: str) -> Pointer:
     weights = read_weights(record, path, {})
-    digest = sha256_of_file(path)
+    digest = sha256_of(path)
     entry = entry_path(record, digest)
     write_entry(entry, weights)
     pointer = Pointer(entry.name, source, digest, weights.digest)
@@ -144,7 +144,7 @@ def _from_file(record: EncoderRecord, path: Path, settings: Mapping[str, Any]) -
         return read_weights(record, path, settings)
     found = None
     try:
-        entry = entry_path(record, sha256_of_file(path))
+        entry = entry_path(record, sha256_of(path))
         found = load_entry(record, entry, settings)
         if found is None:
             found = read_weights(record, path, settings)
@@ -170,7 +170,7 @@ def _one_at_a_time(record: EncoderRecord) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = open_resumable(lock)
     except OSError as error:
-        raise cannot_write(lock.parent, error) from error
+        raise cannot_write(lock.parent, error, ADVICE) from error
     with file:
         if os.name == "posix":
             import fcntl

@@ -22,10 +22,10 @@ from typing import Any
 
 from firstshot import web
 from firstshot.disk.cache_folder import user_cache_folder
+from firstshot.disk.files import sha256_of
 from firstshot.disk.resumable import open_resumable
-from firstshot.encoders.weights.cache import cannot_write
+from firstshot.encoders.weights.cache import ADVICE
 from firstshot.encoders.weights.catalog import HubFile
-from firstshot.encoders.weights.files import sha256_of_file
 from firstshot.encoders.weights.hub_session import (
     BusyError,
     PartFile,
@@ -33,7 +33,7 @@ from firstshot.encoders.weights.hub_session import (
     ask,
     headers_to_send,
 )
-from firstshot.errors import OutputError, WeightsError
+from firstshot.errors import DownloadError, OutputError, cannot_write
 from firstshot.messages import shown
 
 ENDPOINT = "https://huggingface.co"
@@ -92,7 +92,7 @@ def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) ->
 
     Raises
     ------
-    WeightsError
+    DownloadError
         No network, offline mode, no such file, or a content that is not the announced one.
     ParameterError
         HF_ENDPOINT is no address, or HF_TOKEN no token.
@@ -107,14 +107,14 @@ def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) ->
     endpoint = web.check_address(os.environ.get("HF_ENDPOINT") or ENDPOINT, "HF_ENDPOINT", ENDPOINT)
     url = f"{endpoint}/{file.repo}/resolve/{file.revision or 'main'}/{file.file}"
     if is_offline():
-        raise WeightsError(
+        raise DownloadError(
             f"{file.repo}/{file.file} is not on this machine and HF_HUB_OFFLINE forbids to fetch "
             f"it; unset that, or {advice}"
         )
     source = Source(url, endpoint, advice)
     announced = announce(source)
     if file.revision and announced.commit and announced.commit != file.revision:
-        raise WeightsError(
+        raise DownloadError(
             f"{source.shown}: the server has commit {announced.commit}, expected "
             f"{file.revision}; {advice}"
         )
@@ -133,7 +133,7 @@ def find_in_hub_cache(file: HubFile) -> Fetched | None:
         path = kept / "snapshots" / commit / file.file
         if not (_COMMIT.fullmatch(commit) and path.is_file()):
             return None
-        if file.sha256 and sha256_of_file(path) != file.sha256:
+        if file.sha256 and sha256_of(path) != file.sha256:
             return None
     except (OSError, ValueError):
         return None
@@ -150,12 +150,12 @@ def announce(source: Source) -> Announced:
         ),
     )
     if not _ETAG.fullmatch(found.etag or ""):
-        raise WeightsError(
+        raise DownloadError(
             f"{source.shown}: the answer has no ETag, so it is not from a model hub (a login page "
             f"or a firewall?); check HF_ENDPOINT and the network, or {source.advice}"
         )
     if found.size is not None and not 0 <= found.size <= LARGEST:
-        raise WeightsError(
+        raise DownloadError(
             f"{source.shown}: announces {found.size} bytes, which no weights have; check "
             f"HF_ENDPOINT, or {source.advice}"
         )
@@ -163,18 +163,18 @@ def announce(source: Source) -> Announced:
 
 
 def check_content(path: Path, source: Source, file: HubFile, announced: Announced) -> None:
-    """Delete a download and raise `WeightsError` unless it is what was announced and expected."""
-    found, size = sha256_of_file(path), path.stat().st_size
+    """Delete a download and raise `DownloadError` unless it is what was announced and expected."""
+    found, size = sha256_of(path), path.stat().st_size
     for expected, who in ((file.sha256, "expected here"), (announced.sha256, "announced")):
         if expected and found != expected:
             path.unlink()
-            raise WeightsError(
+            raise DownloadError(
                 f"{source.shown}: the content has SHA-256 {found}, {who} {expected}; it was "
                 "deleted, fetch again, and if this stays so do not use that server"
             )
     if file.size is not None and size != file.size:
         path.unlink()
-        raise WeightsError(
+        raise DownloadError(
             f"{source.shown}: {size} bytes, expected {file.size}; deleted, fetch again"
         )
 
@@ -187,7 +187,7 @@ def _download(source: Source, announced: Announced, folder: Path, quiet: bool) -
         # Unbuffered: what was received lies in the file whatever happens next.
         file = open_resumable(path)
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise cannot_write(folder, error, ADVICE) from error
     with file:
         if announced.size is None or file.tell() > announced.size:
             file.seek(file.truncate(0))  # whether it is a part of this file is unknown

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from firstshot import web
-from firstshot.encoders.weights.cache import cannot_write
-from firstshot.errors import FirstshotError, ParameterError, WeightsError
+from firstshot.encoders.weights.cache import ADVICE
+from firstshot.errors import DownloadError, FirstshotError, ParameterError, cannot_write
 from firstshot.libraries import import_library
 from firstshot.messages import HF_TOKEN, read_token, shown
 
@@ -81,7 +81,7 @@ class PartFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise cannot_write(Path(str(self._file.name)).parent, error) from error
+            raise cannot_write(Path(str(self._file.name)).parent, error, ADVICE) from error
         return len(data)
 
 
@@ -104,7 +104,7 @@ def headers_to_send() -> dict[str, str]:
     return {**plain, "Authorization": f"Bearer {token}"} if token else plain
 
 
-class BusyError(WeightsError):
+class BusyError(DownloadError):
     """The server fails now, and may not later."""
 
 
@@ -119,7 +119,7 @@ def ask(source: Source, call: Callable[[Any], Found], part: PartFile | None = No
     except FirstshotError as error:
         failed = error.with_traceback(None)
     except web.BadAnswer as error:
-        failed = WeightsError(
+        failed = DownloadError(
             f"{source.shown}: {error}; check HF_ENDPOINT and the network, or {source.advice}"
         )
     except Exception as error:  # of the library, or of what it stands on
@@ -130,23 +130,23 @@ def ask(source: Source, call: Callable[[Any], Found], part: PartFile | None = No
     raise failed
 
 
-def _failure(source: Source, error: Exception, part: PartFile | None) -> WeightsError:
+def _failure(source: Source, error: Exception, part: PartFile | None) -> DownloadError:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in web.PASSING:
         return BusyError(
             f"{source.shown}: the server is busy ({status}); try later, or {source.advice}"
         )
     if status is not None:
-        return WeightsError(
+        return DownloadError(
             f"{source.shown}: not to be had there (HTTP {status}{_MEANING.get(status, '')}); "
             f"check HF_ENDPOINT, or {source.advice}"
         )
     if part is not None and part.tell():
-        return WeightsError(
+        return DownloadError(
             f"{source.shown}: broke off at {part.tell()} of {part.most} bytes "
             f"({_reason(error)}); run the same again, it goes on from there"
         )
-    return WeightsError(
+    return DownloadError(
         f"{source.shown}: cannot be reached ({_reason(error)}); connect to the network, set "
         f"HF_ENDPOINT to a mirror, or {source.advice}"
     )

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.plugins import load_plugin, make_from_plugin, registered
 from firstshot.scoring.normalizers.base import BankArrays, BankNames, Scores, State
 from firstshot.scoring.normalizers.domain_zscore import DomainZScore
@@ -160,7 +161,7 @@ def default_parameters(name: str) -> dict[str, Any]:
         kind, _ = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
     else:
         raise ParameterError(
-            f"normaliser {name!r} is not known; choose one of {', '.join(list_normalizers())}"
+            f"normaliser {name!r} is not known; {choose_one_of(name, list_normalizers())}"
         )
     signature = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in signature if p.name != "metric"}

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.search.float16 import all_finite, to_float32
 
 Rows: TypeAlias = NDArray[np.floating[Any]]
@@ -82,7 +83,7 @@ class Points:
 def check_metric(metric: str) -> str:
     """Return the metric's name, or say which ones there are."""
     if metric not in METRICS:
-        raise ParameterError(f"metric {metric!r} is not known; choose one of {', '.join(METRICS)}")
+        raise ParameterError(f"metric {metric!r} is not known; {choose_one_of(metric, METRICS)}")
     return metric
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
-from firstshot.messages import shown_value
+from firstshot.messages import choose_one_of, shown_value
 from firstshot.numbers import LARGEST_SEED, check_whole
 from firstshot.sound.synth.machines import SOUNDS, Run
 from firstshot.sound.synth.parts import SAMPLE_RATE, Dice, Signal, angle, band_noise, harmonics
@@ -176,11 +176,15 @@ def make_clip(
     """Synthesise as `synthesize` does, from given random numbers, with the operating point."""
     known = _CATALOG.get(machine)
     if known is None:
-        raise ParameterError(f"machine {machine!r} is not known; choose one of {MACHINES}")
+        raise ParameterError(
+            f"machine {machine!r} is not known; {choose_one_of(machine, MACHINES)}"
+        )
     if fault is not None and fault not in known.faults:
-        raise ParameterError(f"{machine} has no fault {fault!r}; choose one of {known.faults}")
+        raise ParameterError(
+            f"{machine} has no fault {fault!r}; {choose_one_of(fault, known.faults)}"
+        )
     if domain not in DOMAINS:
-        raise ParameterError(f"domain {domain!r} is not known; choose one of {DOMAINS}")
+        raise ParameterError(f"domain {domain!r} is not known; {choose_one_of(domain, DOMAINS)}")
     if not 0.0 <= severity <= 1.0:
         raise ParameterError(f"severity is {shown_value(severity)}; give a number from 0 to 1")
     check_seconds(seconds)
