@@ -70,8 +70,8 @@ def wav(*chunks, tag=1, channels=1, bits=16, size=None):
     fmt = struct.pack("<HHIIHH", tag, channels, RATE, RATE * align, align, bits)
     parts = [(b"fmt ", fmt, None), *chunks]
     body = b"".join(
-        name + struct.pack("<I", len(content) if size is None else size) + content
-        for name, content, size in parts
+        name + struct.pack("<I", len(content) if declared is None else declared) + content
+        for name, content, declared in parts
     )
     return b"RIFF" + struct.pack("<I", len(body) + 4 if size is None else size) + b"WAVE" + body
 
