@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError, SoundError
 from firstshot.sound.audio_kinds import why_unopenable
-from firstshot.sound.promise import Promise, read_promise
-from firstshot.sound.unreadable import explain_unreadable
+from firstshot.sound.headers.promise import Promise, read_promise
+from firstshot.sound.headers.unreadable import explain_unreadable
 
 Channel: TypeAlias = int | Literal["mean"]
 Waveform: TypeAlias = NDArray[np.float32]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from firstshot.errors import SoundError
-from firstshot.sound.audio import LengthPolicy
 from firstshot.sound.audio_file import Waveform
+from firstshot.sound.length import LengthPolicy
 
 HELD_SECONDS = 600.0
 

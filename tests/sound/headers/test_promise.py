@@ -10,7 +10,7 @@ import soundfile
 
 from firstshot.errors import FirstshotWarning, SoundError
 from firstshot.sound.audio import load_waveform
-from firstshot.sound.promise import read_promise
+from firstshot.sound.headers.promise import read_promise
 
 RATE = 16000
 NOISE = 0.3 * np.random.default_rng(0).standard_normal(RATE)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
-from firstshot.sound.mp3_frames import count_mp3_frames
+from firstshot.sound.headers.mp3_frames import count_mp3_frames
 
 ByteOrder: TypeAlias = Literal["little", "big"]
 

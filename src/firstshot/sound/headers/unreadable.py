@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.sound.audio_kinds import UNREAD_SUFFIXES, way_out
-from firstshot.sound.promise import ByteOrder, chunks, read_promise
+from firstshot.sound.headers.promise import ByteOrder, chunks, read_promise
 
 AGAIN = "expected WAV, FLAC, OGG or MP3, record or convert it again"
 CONVERT = "convert it to WAV (ffmpeg -i FILE -c:a pcm_s16le NEW.wav)"
