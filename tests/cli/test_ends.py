@@ -26,6 +26,17 @@ def start(words, environment, **settings):
     return subprocess.Popen([*PROGRAM, *map(str, words)], env=environment, **streams)
 
 
+def run_code(code):
+    """Run Python code to its end; like `start`, it hears Ctrl-C also in a background shell."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def wait_for_entries(store: Path, count: int, process) -> None:
     """Wait until the store holds entries, so that the run is surely in its middle."""
     for _ in range(6000):
@@ -362,7 +373,7 @@ main()
 @pytest.mark.parametrize("module", ["firstshot.cli", "typer", "firstshot.cli.judge"])
 def test_ctrl_c_while_the_program_is_imported_is_one_line_and_130(module):
     code = INTERRUPTED_WHILE_IMPORTING.format(module=module)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
@@ -374,7 +385,7 @@ def test_ctrl_c_after_all_was_said_is_no_traceback():
         "sys.argv = ['firstshot', '--version']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
@@ -387,7 +398,7 @@ def test_ctrl_c_while_the_arguments_are_read_is_one_line_and_130():
         "sys.argv = ['firstshot', '--version']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     expected = "interrupted; what the store of embeddings holds is used again\n"
     assert (done.returncode, done.stdout, done.stderr) == (130, "", expected)
 
@@ -403,7 +414,7 @@ def test_ctrl_c_while_python_ends_keeps_the_status_of_the_finished_command():
         "sys.argv = ['firstshot', '--version']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 

@@ -323,13 +323,9 @@ def read_record(case: Case) -> None:
         listing = json.dumps(record).encode()
     connection = Connection(url, tries=2, first_pause=0.0)
     with answering(case, [listing, content]):
-        entries = list_files(7, connection, _silent)
+        entries = list_files(7, connection)
         file = choose_file(entries, ["dev_fan.zip"], connection.record_url(7))
-        fetch(file, case.folder / "dev_fan.zip", connection, _silent)
-
-
-def _silent(line: str) -> None:
-    """Take a line that a person would read."""
+        fetch(file, case.folder / "dev_fan.zip", connection)
 
 
 @target("what a download left", 10)

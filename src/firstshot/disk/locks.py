@@ -73,7 +73,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Examples
     --------
     >>> from tempfile import mkdtemp
-    >>> place = Path(mkdtemp())
+    >>> place = Path(mkdtemp()) / "new"
     >>> with hold_folder(place):
     ...     [path.name for path in place.iterdir()]
     ['.firstshot.lock']

@@ -80,7 +80,7 @@ def test_variants_are_found_by_name_the_default_first() -> None:
     assert find_record("beats_ft1").hub_file() is None
     with pytest.raises(ParameterError, match="known: none"):
         find_record("beats_ft1").hub_file("pretrained")
-    with pytest.raises(ParameterError, match="no pre-trained encoder; choose one of: beats_ft1"):
+    with pytest.raises(ParameterError, match="no pre-trained encoder; choose one of beats_ft1"):
         find_record("logmel")
 
 

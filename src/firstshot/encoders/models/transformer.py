@@ -19,6 +19,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
 
     `bias` (clips, heads, tokens, tokens) is added to q k^T / sqrt(head dim) before the softmax.
 
+    >>> import torch
     >>> one = torch.ones(1, 2, 3, 4)
     >>> attend(one, one, one).shape
     torch.Size([1, 3, 8])
@@ -30,6 +31,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Turn (clips, tokens, heads*head dim) into (clips, heads, tokens, head dim).
 
+    >>> import torch
     >>> split_heads(torch.zeros(1, 3, 8), heads=2).shape
     torch.Size([1, 2, 3, 4])
     """
@@ -123,6 +125,7 @@ def run_blocks(
 ) -> list[Tensor]:
     """Return the tokens after each of `layers` (1-based, ascending); run no block beyond the last.
 
+    >>> import torch
     >>> double = lambda x: 2 * x
     >>> [int(out) for out in run_blocks([double, double, double], torch.tensor(1), (1, 2))]
     [2, 4]
