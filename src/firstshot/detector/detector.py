@@ -6,7 +6,7 @@ with new conditions. Output: a score per clip, a decision, and the normal clips 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.detector.bank import EditableBank
 from firstshot.detector.embedding import Clip, EmbeddedClip, EmbeddingSettings, embed_all
-from firstshot.detector.estimator import NEAREST_SHOWN, Estimator, Labels, clips_to_learn
+from firstshot.detector.estimator import NEAREST_SHOWN, Labels, clips_to_learn
 from firstshot.detector.fitted import (
     Calibration,
     FittedDetector,
@@ -24,10 +25,9 @@ from firstshot.detector.fitted import (
     read_settings,
 )
 from firstshot.detector.fitted.parts import Part, Recipe
-from firstshot.detector.prediction import clip_scores, predict_clips
+from firstshot.detector.prediction import clip_scores, leave_out_learned, predict_clips
 from firstshot.detector.sources import Source, Sources, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
@@ -36,11 +36,10 @@ from firstshot.store import EmbeddingStore
 
 if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
-    from firstshot.detector.fitted.edits import BankClip
 
 
 @dataclass(eq=False)
-class Detector(Estimator):
+class Detector(EditableBank):
     """Learns one machine from its normal sound and scores new clips of it.
 
     Parameters
@@ -204,7 +203,7 @@ class Detector(Estimator):
         fitted = self.fitted_
         scores, windows = fitted.training_scores, None
         if clips is not None:
-            embedded = _not_learned(
+            embedded = leave_out_learned(
                 fitted, self.embed(clips, sample_rate=sample_rate, spectra=False)
             )
             scores, windows = clip_scores(self.predict_embedded(embedded, neighbors=0))
@@ -212,82 +211,6 @@ class Detector(Estimator):
         threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate)
         self.fitted_ = replace(fitted, calibrated=Calibration(threshold, scores, windows))
         return self
-
-    def add(
-        self,
-        clips: Sources,
-        *,
-        domain: str = "source",
-        sample_rate: int | None = None,
-        store: EmbeddingStore | None = None,
-        progress: Progress | None = None,
-        workers: int | None = None,
-    ) -> Detector:
-        """Add normal clips to the bank of a domain; the other arguments are those of `fit`.
-
-        The result equals a fit on all the clips, and the threshold is set anew by the method and
-        rate that it had. Each clip's origin is kept, see `members`.
-
-        Raises
-        ------
-        ParameterError
-            A clip of that name is in the domain's bank already.
-        """
-        from firstshot.detector.fitted import edits
-
-        fitted = self._fitted()
-        edits.check_domain(domain)
-        found = edits.number_on(fitted, list_clips(clips, self._rate(sample_rate)), domain)
-        edits.check_new(fitted, (clip.name for clip in found), domain)
-        embedded = embed_all(
-            found, fitted.embedding_settings, store=store, progress=progress, workers=workers
-        )
-        self.fitted_ = edits.add_clips(fitted, embedded, domain, edits.origin_of(found))
-        return self
-
-    def remove(self, names: str | Iterable[str], *, domain: str | None = None) -> Detector:
-        """Remove clips by name, from one domain or (None) from both; see `add`."""
-        from firstshot.detector.fitted import edits
-
-        names = [names] if isinstance(names, str) else names
-        self.fitted_ = edits.remove_clips(self._fitted(), names, domain)
-        return self
-
-    def reduce(
-        self, size: int, *, method: str = "kmeans", domain: str | None = None, seed: int = 0
-    ) -> Detector:
-        """Keep at most `size` members of one domain, or (None) of each; see `add`.
-
-        `method` is `kmeans`, which follows where the clips are dense, or `k_center`, which keeps
-        rare conditions. The threshold then rests on the clips that are kept.
-        """
-        from firstshot.detector.fitted import edits
-
-        self.fitted_ = edits.reduce_members(self._fitted(), size, method, domain, seed)
-        return self
-
-    def merge(self, other: Detector, *, source: str = "another detector") -> Detector:
-        """Add the bank of a detector that was fitted with the same settings; see `add`.
-
-        `source` is kept as the origin of its clips. Raises ParameterError naming a setting that
-        differs, or a clip that is in both banks.
-        """
-        from firstshot.detector.fitted import edits
-
-        if not isinstance(other, Detector):
-            raise ParameterError(
-                f"a {type(other).__name__} cannot be merged into a bank; give a Detector"
-            )
-        self.fitted_ = edits.merge_detectors(
-            self._fitted(), other._fitted(), edits.origin_now(source)
-        )
-        return self
-
-    def members(self) -> tuple[BankClip, ...]:
-        """Return the normal clips in the bank, source first, each with its origin."""
-        from firstshot.detector.fitted.edits import list_bank
-
-        return list_bank(self._fitted())
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
@@ -384,24 +307,3 @@ class Detector(Estimator):
     def calibration_scores_(self) -> NDArray[np.float64]:
         """The scores that the threshold was set on, float64 (clips,)."""
         return self._fitted().calibration.scores
-
-    def _fitted(self) -> FittedDetector:
-        self._check_fitted()
-        return self.fitted_
-
-
-def _not_learned(fitted: FittedDetector, clips: list[EmbeddedClip]) -> list[EmbeddedClip]:
-    """Leave out clips that are in the bank: they lie at distance 0 and promise what is false."""
-    learned = {row.digest for row in fitted.normal_clips.rows}
-    new = [clip for clip in clips if clip.digest not in learned]
-    if not new:
-        raise DatasetError(
-            f"all {len(clips)} clips to calibrate on were learned, so their scores say nothing; "
-            "give others, or none to take the held-out scores of the learned clips"
-        )
-    if len(new) < len(clips):
-        warn(
-            f"{len(clips) - len(new)} of {len(clips)} clips to calibrate on were learned; "
-            "they are left out"
-        )
-    return new

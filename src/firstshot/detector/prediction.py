@@ -19,7 +19,7 @@ from firstshot.detector.file import MemberRow, check_unwritten
 from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.held_out import held_out_windows, typical_count
 from firstshot.detector.fitted.parts import nearest_members, score_parts
-from firstshot.errors import warn
+from firstshot.errors import DatasetError, warn
 from firstshot.results import Result, Window
 from firstshot.scoring.recordings import RecordingRule, Verdict
 from firstshot.scoring.threshold import p_value
@@ -113,6 +113,23 @@ def clip_scores(results: Sequence[Result]) -> tuple[NDArray[np.float64], int | N
     scores = np.array([max(result.window_scores) for result in results], dtype=np.float64)
     counts = [len(result.window_scores) for result in results]
     return scores, typical_count(counts) if counts else None
+
+
+def leave_out_learned(fitted: FittedDetector, clips: Sequence[EmbeddedClip]) -> list[EmbeddedClip]:
+    """Leave out clips that are in the bank: at distance 0, they would lower a threshold."""
+    learned = {row.digest for row in fitted.normal_clips.rows}
+    new = [clip for clip in clips if clip.digest not in learned]
+    if not new:
+        raise DatasetError(
+            f"all {len(clips)} clips to calibrate on were learned, so their scores say nothing; "
+            "give others, or none to take the held-out scores of the learned clips"
+        )
+    if len(new) < len(clips):
+        warn(
+            f"{len(clips) - len(new)} of {len(clips)} clips to calibrate on were learned; "
+            "they are left out"
+        )
+    return new
 
 
 def _times(clip: EmbeddedClip, length: LengthPolicy) -> list[tuple[float, float | None]]:

@@ -243,6 +243,7 @@ def test_merging_an_ensemble_or_a_clip_twice_is_refused():
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
+        (lambda d: d.remove("c" * 80), f"'{'c' * 80}': not in the bank"),
         (lambda d: d.add(SOURCE[:1]), "'c0': already in the source bank; remove it first"),
         (lambda d: d.add(NEW, domain="train"), "domain 'train': choose source or target"),
         (lambda d: d.remove(["c0", "x", "y"]), "'x', 'y': not in the bank; `firstshot bank list`"),

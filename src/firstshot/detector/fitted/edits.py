@@ -235,4 +235,4 @@ def _fit_again(fitted: FittedDetector, normal_clips: NormalClips) -> FittedDetec
 
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-    return ", ".join(shown_value(name) for name in names[:NAMED_AT_MOST]) + more
+    return ", ".join(f"'{name}'" for name in names[:NAMED_AT_MOST]) + more
