@@ -28,13 +28,13 @@ BYTES = 0xDC00
 """Python gives the byte 0xHH of a name that is not UTF-8 as the character U+DCHH."""
 
 
-def shown(told: object) -> str:
+def shown(value: object) -> str:
     r"""Write what a server, an archive or a library says: short, on one line, and no secret in it.
 
     >>> shown("two\nlines \x1b[31m"), shown("https://user:password@host is away")
     ('two\\x0alines \\x1b[31m', 'https://***@host is away')
     """
-    text = str(told)
+    text = str(value)
     for secret in map(read_token, _SECRETS):
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")

@@ -1,9 +1,9 @@
-"""Work on many clips at once, in order, with bounded memory, one bad clip stalling no other.
+"""Several threads process clips in order, with bounded memory; a bad clip does not stop the others.
 
 Input: a function and the clips it takes. Output: an `Outcome` per clip, in the order of the clips:
-what the function returned, or the error it raised. While one clip is in the network, the next ones
-are decoded and go through the front-end: numpy, soxr and the runtimes let other threads run
-meanwhile.
+what the function returned, or the error it raised. While one clip is in the network, other threads
+decode the next ones and compute their spectrograms: numpy, soxr and the runtimes release Python's
+lock.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 MOST_WORKERS = 8
-"""What is taken unasked: each worker holds a clip and the network's intermediate results."""
+"""The default: each worker holds a clip and the network's intermediate results."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Made]):
-    """What became of one item: `value` where all went well, else `error`."""
+    """The result of one item: `value` if the function returned, otherwise `error`."""
 
     item: Item
     value: Made | None = None
@@ -72,12 +72,12 @@ class WeightedSemaphore:
 
 
 def count_workers(workers: int | None = None) -> int:
-    """Return how many clips to work on at once: as asked, else one a core, at most `MOST_WORKERS`.
+    """Return how many clips to process at the same time: by default one per core, at most 8.
 
     Raises
     ------
     ParameterError
-        Not a number of workers is asked for.
+        `workers` is not a number from 1 to 4096.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def in_order(
     thread_initializer: Callable[[], object] | None = None,
     cancelled: threading.Event | None = None,
 ) -> Generator[Outcome[Item, Made], None, None]:
-    """Yield the outcome of `function` for every item, in order, `workers` at a time.
+    """Yield the outcome of `function` for every item, in order; `workers` run at the same time.
 
     Parameters
     ----------
@@ -175,12 +175,12 @@ def _threaded(
 
 
 def count_threads(threads: int | None = None) -> int:
-    """Return how many threads to compute with: as asked, else OMP_NUM_THREADS, else the cores.
+    """Return how many threads compute: by default OMP_NUM_THREADS, otherwise one per core.
 
     Raises
     ------
     ParameterError
-        Not a number of threads is asked for.
+        `threads` is not a number from 1 to 4096.
 
     Examples
     --------
@@ -189,10 +189,10 @@ def count_threads(threads: int | None = None) -> int:
     """
     if threads is not None:
         return check_at_once("threads", threads, "leave it out for all cores")
-    # Another word than a number is the threading library's to refuse.
-    told = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
-    if told is not None and 1 <= told <= MOST_AT_ONCE:
-        return told
+    # What is no number is refused by the threading library.
+    number = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
+    if number is not None and 1 <= number <= MOST_AT_ONCE:
+        return number
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

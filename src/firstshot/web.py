@@ -115,11 +115,11 @@ def check_step(url: str, target: str) -> None:
 
 def redirect_target(url: str, headers: Message) -> str:
     """Return the address that a redirect leads to; raises `BadAnswer` where none may be asked."""
-    told = headers.get("Location")
-    if told is None:
+    location = headers.get("Location")
+    if location is None:
         raise BadAnswer("it redirects without naming an address")
     try:
-        target = urldefrag(urljoin(url, str(told).strip())).url
+        target = urldefrag(urljoin(url, str(location).strip())).url
     except ValueError:
         target = ""
     # Headers come as Latin-1; as urllib does, every byte that an address cannot hold is quoted.
@@ -200,8 +200,8 @@ def _reason(error: Exception) -> str:
     while isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
     if isinstance(error, OSError):
-        told = error.reason if isinstance(error, URLError) else error.strerror or error
-        return shown(told) or type(error).__name__
+        reason = error.reason if isinstance(error, URLError) else error.strerror or error
+        return shown(reason) or type(error).__name__
     if isinstance(error, IncompleteRead):
         return "the connection was cut"
     if isinstance(error, HTTPException) and not isinstance(error, InvalidURL):
@@ -220,12 +220,12 @@ def read_size(headers: Message, name: str) -> int | None:
     >>> read_size(headers, "Content-Length"), read_size(headers, "X-Linked-Size")
     (12, None)
     """
-    told = headers.get(name)
-    if told is None:
+    text = headers.get(name)
+    if text is None:
         return None
-    number = read_number(str(told))
+    number = read_number(str(text))
     if number is None:
-        raise BadAnswer(f"its {name} is {shown(told)!r}, expected a number of bytes")
+        raise BadAnswer(f"its {name} is {shown(text)!r}, expected a number of bytes")
     return number
 
 
@@ -239,7 +239,7 @@ def read_number(text: str) -> int | None:
 
 
 def read_range(answer: HTTPResponse) -> tuple[int, int | None]:
-    """Return the byte of the file that an answer begins with, and the file's size where it is told.
+    """Return the byte of the file that an answer begins with, and the file's size if it is known.
 
     Raises
     ------
@@ -251,10 +251,10 @@ def read_range(answer: HTTPResponse) -> tuple[int, int | None]:
     length = read_size(answer.headers, "Content-Length")
     if answer.status != 206:
         return 0, length
-    told = _RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
-    if told is None:
+    found = _RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
+    if found is None:
         raise Unreachable("the server does not say which bytes it sends")
-    first, last, size = int(told[1]), int(told[2]), read_number(told[3])
+    first, last, size = int(found[1]), int(found[2]), read_number(found[3])
     if not first <= last or (size is not None and last >= size):
         raise Unreachable("the server does not say which bytes it sends")
     return first, size

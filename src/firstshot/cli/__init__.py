@@ -1,7 +1,7 @@
 """The command line: `firstshot demo | synth | fit | score | explain | calibrate | dcase | ...`.
 
 Exit status: 0 done (for `score`: no anomaly, or none asked for), 1 an anomaly where
-`--fail-on-anomaly` asks, 2 an error, 130 interrupted, 141 nobody reads the results any more.
+`--fail-on-anomaly` asks, 2 an error, 130 interrupted, 141 a pipe whose reader has gone.
 Results go to standard output; progress, warnings and errors to standard error.
 """
 
@@ -64,7 +64,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Hears when a machine is going wrong, from a few minutes of its normal sound.",
+    help="Finds anomalous machine sound, from a few minutes of the machine's normal sound.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -116,7 +116,7 @@ def main() -> None:
 def _run() -> int:
     try:
         status = _status_of_command()
-        # What is still in the buffer must be written before the status promises that it is.
+        # The buffer must be written before the status says that it is.
         sys.stdout.flush()
         return status
     except FirstshotError as error:
@@ -147,7 +147,7 @@ def _status_of_command() -> int:
     except SystemExit as leave:
         if leave.code == INTERRUPTED:  # typer turns an interrupt into this, and says nothing
             return _interrupted()
-        # typer and rich leave with 1 where nobody reads their help, or a prompt gets no answer.
+        # typer and rich leave with 1 where the reader of their help has gone.
         own = leave.code in (None, 0, 2, PIPE_CLOSED)
         return int(leave.code or 0) if own else PIPE_CLOSED if leave.code == 1 else 2
     return 0

@@ -33,8 +33,8 @@ def export(
     encoder = None
     if weights is not None:
         manifest, _, _ = read_detector(detector_file)
-        told = {**manifest.encoder_settings, "weights": weights}
-        encoder = load_encoder(manifest.encoder, **told)
+        changed = {**manifest.encoder_settings, "weights": weights}
+        encoder = load_encoder(manifest.encoder, **changed)
     detector = Detector.load(detector_file, encoder=encoder)
     folder = export_detector(detector, out, overwrite)
     size = sum(path.stat().st_size for path in folder.iterdir())

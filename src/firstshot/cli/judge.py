@@ -132,7 +132,7 @@ def _judge(
             embed_clips(
                 clips,
                 detector.embedding_settings(),
-                progress=bars("listening to clips"),
+                progress=bars("embedding clips"),
                 on_error=report,
                 workers=workers,
                 spectra=False,
@@ -142,7 +142,7 @@ def _judge(
 
 
 def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None]) -> list[Clip]:
-    """Return the clips of all paths, each file once; `report` is told what cannot be listed."""
+    """Return the clips of all paths, each file once; `report` gets what cannot be listed."""
     from firstshot.detector.embedding import Clip
     from firstshot.detector.sources import find_clips
     from firstshot.errors import FirstshotError

@@ -59,7 +59,7 @@ def fit(
             normal,
             target or None,
             store=open_store(store, no_store),
-            progress=bars("listening to clips"),
+            progress=bars("embedding clips"),
             workers=workers,
         )
     detector.save(out, overwrite=overwrite)

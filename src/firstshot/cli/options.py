@@ -48,7 +48,8 @@ Store = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Clips listened to at once; no result depends on it. Default: one a core, 8 at most.",
+        help="Clips processed at the same time; no result depends on it. Default: one per core, "
+        "at most 8.",
     ),
 ]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on disk.")]
@@ -73,7 +74,7 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
         return None
     if folder is not None:
         return EmbeddingStore(folder)
-    # Nobody asked for this folder, so its absence costs speed and not the result.
+    # The user did not name this folder: without it the work is slower, and the result the same.
     try:
         folder = default_store_folder()
         folder.mkdir(parents=True, exist_ok=True)

@@ -65,12 +65,12 @@ class Setting:
         dashed = self.name.replace("_", "-")
         flag = "/".join(f"--{word}" for word in (dashed, *self._off(dashed)))
         end = "" if self.default is None else f" Default: {self.default}."
-        told = typer.Option(flag, help=self.help + end, rich_help_panel=self.group)
+        option = typer.Option(flag, help=self.help + end, rich_help_panel=self.group)
         return inspect.Parameter(
             self.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[self.kind | None, told],
+            annotation=Annotated[self.kind | None, option],
         )
 
 
@@ -314,7 +314,7 @@ def with_settings(
 
 
 def _without_default(option: inspect.Parameter) -> inspect.Parameter:
-    kind, told = option.annotation.__args__[0], option.annotation.__metadata__[0]
-    text = re.sub(r" Default: .*", "", told.help)
-    other = typer.Option(told.default, help=text, rich_help_panel=told.rich_help_panel)
+    kind, info = option.annotation.__args__[0], option.annotation.__metadata__[0]
+    text = re.sub(r" Default: .*", "", info.help)
+    other = typer.Option(info.default, help=text, rich_help_panel=info.rich_help_panel)
     return option.replace(annotation=Annotated[kind, other])

@@ -58,7 +58,7 @@ def _rewrap(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
 
 
 def drop_unwritten() -> None:
-    """Let Python's own flush at the end go nowhere; what went wrong has been told."""
+    """Let Python's own flush at the end go nowhere; the error has been reported."""
     try:
         sys.stdout.flush()
     except OSError:

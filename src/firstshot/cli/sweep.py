@@ -64,8 +64,8 @@ def sweep(
 ) -> None:
     """Try settings on labelled data and rank them: to understand, not to choose a submission by.
 
-    Every encoder hears every clip once; each combination then takes seconds. A sweep that was
-    stopped goes on when the same command is given again.
+    Every clip is embedded once by every encoder; each combination then takes seconds. A sweep
+    that was stopped goes on when the same command is given again.
 
     Example: firstshot dcase sweep data/dcase2025t2/dev_data --encoder ced_tiny --length fixed:10
     """

@@ -1,4 +1,4 @@
-"""What `firstshot score` says of clips that are heard in several windows."""
+"""What `firstshot score` says of clips that are scored in several windows."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def same_place(path: Path) -> tuple[int, int]:
 
 
 def is_private(path: Path) -> bool:
-    """Tell whether a folder is hidden or the file system's own, where nobody keeps recordings."""
+    """Tell whether a folder is hidden or the file system's own, which holds no recordings."""
     return path.name[:1] == "." or path.name == _NEVER_SOUND
 
 
