@@ -194,3 +194,10 @@ def test_levels_come_back_from_a_file_and_are_not_known_of_an_older_one(tmp_path
     explanation = old.explain(hiss(99)[0][: 2 * RATE], sample_rate=RATE)
     assert explanation.overall_db is None
     assert explanation.words.startswith("relative to each clip's own overall level: ")
+
+
+def test_of_a_clip_cut_into_windows_the_level_is_that_of_the_window():
+    detector = Detector(length="windows:0.5").fit([hiss(i) for i in range(20)])
+    words = detector.explain(louder_by(hiss(99, tone=0.05), -12.0)).words
+    assert words.startswith("this window is ")
+    assert "the whole clip" not in words

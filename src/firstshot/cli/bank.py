@@ -84,7 +84,7 @@ def add(
             clips,
             domain=domain,
             store=open_store(store, no_store),
-            progress=bars("listening to clips"),
+            progress=bars("embedding clips"),
             workers=workers,
         )
 

@@ -45,7 +45,7 @@ def embed(
             clips,
             target or None,
             store=open_store(store, no_store),
-            progress=lambda domain: bars(f"listening to {domain} clips"),
+            progress=bars("embedding clips"),
             workers=workers,
             **settings,
         )

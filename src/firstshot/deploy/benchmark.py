@@ -130,8 +130,10 @@ def bench(
 
     Raises
     ------
-    ParameterError, WeightsError
-        No encoder has that name, or a number makes no sense; torch or a runtime is missing.
+    ParameterError
+        No encoder has that name, or a number is out of range.
+    MissingLibraryError
+        torch, or the runtime, is not installed.
     """
     whole = is_whole(clips, 1, 10_000) and is_whole(workers, 1, MOST_AT_ONCE)
     if not whole or not 0 < clip_seconds <= 3600:

@@ -66,8 +66,8 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
     DetectorFileError
         The folder is no bundle, a file of it is missing or altered, or its self-check clip scores
         differently here.
-    WeightsError
-        ONNX Runtime is missing or cannot run the graph.
+    MissingLibraryError, WeightsError
+        ONNX Runtime is not installed, or cannot run the graph.
     """
     place = Path(folder)
     description = _read_description(place)

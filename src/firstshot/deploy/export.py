@@ -58,13 +58,15 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
     ParameterError
         The detector's encoder needs no export (`logmel`) or cannot be exported (a plug-in), or its
         bank was made in less than fp32.
-    FirstshotError
+    NotFittedError
         The detector was not fitted.
     OutputError
         The folder is there already, or cannot be written. With `overwrite`, a bundle is replaced,
         and a folder of anything else is refused all the same.
+    MissingLibraryError
+        onnx or ONNX Runtime is not installed.
     WeightsError
-        onnx or ONNX Runtime is missing, or the bundle scores differently from the detector.
+        The bundle scores differently from the detector.
     """
     place = Path(folder)
     network = _exportable(detector)

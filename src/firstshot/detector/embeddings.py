@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip, embed_all, make_embedding_settings
+from firstshot.detector.embedding import embed_all, make_embedding_settings
 from firstshot.detector.embedding.clips import stack_layers
-from firstshot.detector.sources import Sources, list_clips
+from firstshot.detector.sources import Sources, check_apart, list_clips
 from firstshot.disk.files import write_result
 from firstshot.disk.names import write_name
 from firstshot.domains import DOMAINS
@@ -84,13 +84,10 @@ def embed(
     encoder_settings: dict[str, Any] | None = None,
     sample_rate: int | None = None,
     store: EmbeddingStore | None = None,
-    progress: Callable[[str], Progress | None] = lambda domain: None,
+    progress: Progress | None = None,
     workers: int | None = None,
 ) -> Embeddings:
     """Embed clips without learning anything; arguments are those of `Detector` and `Detector.fit`.
-
-    `progress` is called with `source` and `target` and gives what is called with (clips done, clips
-    in all), or None.
 
     Raises
     ------
@@ -107,26 +104,21 @@ def embed(
     settings = make_embedding_settings(
         encoder, encoder_settings, layers=layers, pooling=pooling, length=length, channel=channel
     )
-    clips: list[EmbeddedClip] = []
-    domains: list[str] = []
-    for domain, sources in zip(DOMAINS, (source, target), strict=True):
-        if sources is None:
-            continue
-        found = embed_all(
-            list_clips(sources, sample_rate, f"{domain} clips"),
-            settings,
-            store=store,
-            progress=progress(domain),
-            workers=workers,
-            spectra=False,
-        )
-        clips += found
-        domains += [domain for clip in found for _ in clip.starts]
+    sources = list_clips(source, sample_rate, "source clips")
+    targets = [] if target is None else list_clips(target, sample_rate, "target clips")
+    check_apart(sources, targets)
+    clips = embed_all(
+        sources + targets, settings, store=store, progress=progress, workers=workers, spectra=False
+    )
     if not clips:
         raise DatasetError("no clips to embed; name at least one file, folder or array")
     return Embeddings(
         tuple(clip.name for clip in clips for _ in clip.starts),
-        tuple(domains),
+        tuple(
+            DOMAINS[number >= len(sources)]
+            for number, clip in enumerate(clips)
+            for _ in clip.starts
+        ),
         np.array([start for clip in clips for start in clip.starts]),
         dict(zip(settings.layers, stack_layers(clips), strict=True)),
         settings.encoder.name,

@@ -71,8 +71,9 @@ def explain_clip(
     names = [(row.clip, row.domain) for row in normal.rows]
     nearest = names.index((result.nearest[0].clip, result.nearest[0].domain))
     overall = difference_db(clip.levels[window : window + 1], normal.levels[nearest])
+    whole = "the whole clip" if len(clip.starts) == 1 else "this window"
     bands, words = compare_spectra(
-        clip.spectrum[window], normal.spectra[nearest], normal.spectra, overall
+        clip.spectrum[window], normal.spectra[nearest], normal.spectra, overall, whole
     )
     shares = _row_shares(fitted, clip, window, nearest)
     return Explanation(result, shares, bands, words, overall)
@@ -90,8 +91,11 @@ def compare_spectra(
     normal: NDArray[np.float32],
     normals: NDArray[np.float32],
     overall_db: float | None = None,
+    whole: str = "the whole clip",
 ) -> tuple[tuple[BandDifference, ...], str]:
     """Compare `LogMel` statistics (bands * 3,) of a clip and a normal one, given all normal ones.
+
+    `whole` is what the overall level is of.
 
     Returns
     -------
@@ -114,17 +118,17 @@ def compare_spectra(
         for (low, high), share, level in zip(edges, shares, difference[:, 0], strict=True)
     )
     words = _in_words(edges, deviations, difference[:, 0] * DECIBELS_PER_NEPER)
-    return bands, _with_level(words, overall_db)
+    return bands, _with_level(words, overall_db, whole)
 
 
-def _with_level(words: str, overall_db: float | None) -> str:
+def _with_level(words: str, overall_db: float | None, whole: str) -> str:
     """Say first what the bands' levels are relative to."""
     if overall_db is None:
         return f"relative to each clip's own overall level: {words}"
-    whole = "the whole clip is as loud"
+    level = "as loud"
     if abs(overall_db) >= 0.05:
-        whole = f"the whole clip is {abs(overall_db):.1f} dB {_SENTENCES[0][overall_db < 0]}"
-    return f"{whole}; relative to its own overall level: {words}"
+        level = f"{abs(overall_db):.1f} dB {_SENTENCES[0][overall_db < 0]}"
+    return f"{whole} is {level}; relative to its own overall level: {words}"
 
 
 def _row_shares(

@@ -63,8 +63,12 @@ def load_encoder(
     ------
     ParameterError
         No encoder has that name, or it does not take a setting.
+    MissingLibraryError
+        PyTorch, or the library that fetches weights, is not installed.
+    DownloadError
+        The weights cannot be fetched.
     WeightsError
-        PyTorch is missing; the weights are missing, damaged or another encoder's.
+        The weights are missing, damaged or another encoder's.
     OutputError
         Weights were fetched and the cache cannot be written.
 

@@ -131,8 +131,8 @@ def score_section_with_autoencoder(
 
     Raises
     ------
-    WeightsError
-        PyTorch is missing.
+    MissingLibraryError
+        PyTorch is not installed.
     SoundError
         A clip cannot be read, or is shorter than five frames (0.128 s).
     DatasetError

@@ -44,8 +44,8 @@ class OpenVinoGraph:
     ------
     ParameterError
         OpenVINO would compute in another precision on this processor.
-    WeightsError
-        OpenVINO is missing, or cannot run the graph.
+    MissingLibraryError, WeightsError
+        OpenVINO is not installed, or cannot run the graph.
     """
 
     def __init__(
