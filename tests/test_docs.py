@@ -117,7 +117,8 @@ def prepared(tmp_path_factory):
     }.items():
         (folder / name).mkdir()
         for number, clip in enumerate(sorted(machine.glob(f"{pattern}.wav"))):
-            shutil.copy(clip, folder / name / f"{number:04}.wav")
+            day = "later_" if name == "held_out" else ""
+            shutil.copy(clip, folder / name / f"{day}{number:04}.wav")
     return folder
 
 

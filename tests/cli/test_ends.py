@@ -238,7 +238,7 @@ def test_a_warning_that_cannot_be_written_does_not_lose_the_results(environment,
 def test_closed_streams_are_not_given_to_the_next_file(environment):
     code = (
         "import os, sys; sys.argv = ['firstshot', '--version']\n"
-        "from firstshot.cli.streams import prepare_streams\n"
+        "from firstshot.cli.printing.streams import prepare_streams\n"
         "prepare_streams()\n"
         "print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)), file=open(3, 'w'))"
     )
@@ -272,7 +272,7 @@ def test_what_typer_would_leave_with_1_for_is_no_anomaly(fault, monkeypatch):
 
 WORK = """
 import sys, time
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
 steps, quiet = int(sys.argv[1]), sys.argv[2] == "quiet"
 with progress_bars(quiet) as bars:
     for title in ("first machine", "second machine"):

@@ -17,10 +17,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firstshot.cli import bank, bench, dcase, demo, embed, encoders, export, judge, learn, store
-from firstshot.cli.notices import set_level, show_notices
-from firstshot.cli.streams import drop_unwritten, prepare_streams
-from firstshot.cli.tables import say
+from firstshot.cli import bank, bench, demo, embed, encoders, export, judge, learn, store
+from firstshot.cli.challenge import app as dcase
+from firstshot.cli.printing.notices import set_level, show_notices
+from firstshot.cli.printing.streams import drop_unwritten, prepare_streams
+from firstshot.cli.printing.tables import say
 from firstshot.errors import FirstshotError, advice_on
 from firstshot.numbers import read_whole
 from firstshot.version import __version__

@@ -19,8 +19,8 @@ from firstshot.cli.options import (
     open_store,
     refuse_existing_detector,
 )
-from firstshot.cli.progress import progress_bars
-from firstshot.cli.tables import print_json, say
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import print_json, say
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector

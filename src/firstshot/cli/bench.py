@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Quiet
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
 
 if TYPE_CHECKING:
     from firstshot.deploy.benchmark import BenchReport

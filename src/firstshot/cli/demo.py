@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from firstshot.cli.options import Overwrite, Quiet
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
 from firstshot.errors import OutputError
 
 _DEMO_FOLDERS = ("data", "embeddings", "results")
@@ -25,7 +25,7 @@ def demo(
 
     Example: firstshot demo --out demo
     """
-    from firstshot.cli.dcase import print_run
+    from firstshot.cli.challenge.app import print_run
     from firstshot.dcase.running.run import run_system
     from firstshot.dcase.running.system import load_system
     from firstshot.sound.synth import MACHINES

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, Workers, open_store
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import say
 from firstshot.cli.settings import EMBEDDING, with_settings
-from firstshot.cli.tables import say
 
 
 @with_settings(only=EMBEDDING)

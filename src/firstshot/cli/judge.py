@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Quiet, Workers, open_detector
-from firstshot.cli.progress import progress_bars
-from firstshot.cli.tables import folded_lines, print_json, say, table_width
-from firstshot.cli.windows import (
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import folded_lines, print_json, say, table_width
+from firstshot.cli.printing.windows import (
     limits,
     name_in_csv,
     place_of,

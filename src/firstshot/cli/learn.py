@@ -16,7 +16,7 @@ from firstshot.cli.options import (
     open_store,
     refuse_existing_detector,
 )
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.settings import METHODS, RATE, with_settings
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstshot.cli.notices import set_level
+from firstshot.cli.printing.notices import set_level
 from firstshot.errors import OutputError
 
 if TYPE_CHECKING:

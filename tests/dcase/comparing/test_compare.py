@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from firstshot.cli.compare import compare as command
+from firstshot.cli.challenge.compare import compare as command
 from firstshot.dcase.comparing.assumptions import ASSUMPTIONS, assumptions_of, changed_settings
 from firstshot.dcase.comparing.compare import compare_run, compare_runs
 from firstshot.dcase.comparing.page import render_comparison

@@ -19,7 +19,7 @@ import typer
 from tests.dcase.record_server import Fault, RecordServer
 from typer.testing import CliRunner
 
-from firstshot.cli.download import download as download_command
+from firstshot.cli.challenge.download import download as download_command
 from firstshot.dcase.data.archives import select_archives
 from firstshot.dcase.data.check import check
 from firstshot.dcase.data.download import download
@@ -602,8 +602,8 @@ def test_in_a_terminal_the_command_draws_bytes_and_lines_beside_them(server, tmp
     ours, theirs = pty.openpty()
     arguments = {"year": 2025, "part": ["dev"], "machine": ["fan"], "api": server.url}
     code = (
-        "from pathlib import Path; from firstshot.cli.download import download; "
-        "from firstshot.cli.notices import show_notices; show_notices(); "
+        "from pathlib import Path; from firstshot.cli.challenge.download import download; "
+        "from firstshot.cli.printing.notices import show_notices; show_notices(); "
         f"download(**{arguments!r}, out=Path({str(tmp_path)!r}))"
     )
     environment = {**os.environ, "no_proxy": "127.0.0.1", "TERM": "xterm", "COLUMNS": "200"}

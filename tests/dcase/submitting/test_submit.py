@@ -15,7 +15,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from firstshot.cli.submit import submit
+from firstshot.cli.challenge.submit import submit
 from firstshot.complexity import complexity
 from firstshot.dcase.evaluation.evaluate import evaluate_scores
 from firstshot.dcase.evaluation.score_files import write_decisions, write_scores

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from firstshot.cli.sweep import sweep as command
+from firstshot.cli.challenge.sweep import sweep as command
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.sweeping import section as sweep_section
 from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of

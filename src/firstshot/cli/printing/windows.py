@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firstshot.cli.tables import print_rows
+from firstshot.cli.printing.tables import print_rows
 from firstshot.disk.names import cell_name, csv_text, show_name
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Overwrite
-from firstshot.cli.tables import print_rows, say
+from firstshot.cli.printing.tables import print_rows, say
 from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from firstshot.cli.options import (
     Workers,
     open_store,
 )
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import print_rows, say
 from firstshot.cli.settings import help_of, read_channel
-from firstshot.cli.tables import print_rows, say
 
 if TYPE_CHECKING:
     from firstshot.dcase.sweeping.table import Sweep

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstshot.cli.compare import compare
-from firstshot.cli.download import download
+from firstshot.cli.challenge.compare import compare
+from firstshot.cli.challenge.download import download
+from firstshot.cli.challenge.submit import submit
+from firstshot.cli.challenge.sweep import sweep
 from firstshot.cli.options import (
     NoStore,
     Overwrite,
@@ -19,11 +21,9 @@ from firstshot.cli.options import (
     Workers,
     open_store,
 )
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import print_json, print_rows, print_table, say
 from firstshot.cli.settings import with_settings
-from firstshot.cli.submit import submit
-from firstshot.cli.sweep import sweep
-from firstshot.cli.tables import print_json, print_rows, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from firstshot.cli.tables import say
+from firstshot.cli.printing.tables import say
 from firstshot.errors import FirstshotWarning
 from firstshot.log import logger
 
