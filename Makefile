@@ -58,6 +58,8 @@ lock:
 	$(PYTHON) -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv
 	.lock-venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--no-header --no-annotate --output-file requirements/locked.txt
+	.lock-venv/bin/uv pip compile --group docs --universal --python-version 3.11 --no-header \
+		--no-annotate --constraint requirements/locked.txt --output-file requirements/docs.txt
 	rm -rf .lock-venv
 
 clean:

@@ -30,11 +30,13 @@ import numpy as np
 import reference_style
 import torch
 
-from firstshot.deploy.benchmark import made_up_encoder
+from firstshot.deploy.benchmark import random_encoder
 from firstshot.deploy.timing import matrix_peak
+from firstshot.encoders.runtimes.compile import compile_graph
 from firstshot.encoders.runtimes.openvino import openvino_precisions
 from firstshot.encoders.runtimes.processor import describe_processor
-from firstshot.encoders.runtimes.with_runtime import compile_network, with_runtime
+from firstshot.encoders.runtimes.torch import torch_network
+from firstshot.encoders.runtimes.with_runtime import with_runtime
 
 SAMPLES, RATE = 160000, 16000
 ENCODERS = ("ced_tiny", "eat", "beats_ft1")
@@ -77,15 +79,15 @@ def noise() -> Any:
 
 def print_networks(name: str, threads: int, rounds: int) -> None:
     """Print a row for every way to run one encoder's network."""
-    encoder: Any = made_up_encoder(name)
+    encoder: Any = random_encoder(name)
     spectrogram = encoder.spec.front_end(noise())[None]
     layers = encoder.default_layers
     ways: Ways = {
         "reference": partial(reference_style.every_layer, encoder, spectrogram),
-        "torch fp32": partial(encoder.tokens, spectrogram, layers),
+        "torch fp32": partial(encoder.network.tokens, spectrogram, layers),
     }
     for runtime, precision in runtimes():
-        network = compile_network(encoder, layers, runtime, precision, threads)
+        network = compile_graph(torch_network(encoder), layers, runtime, precision, threads)
         ways[f"{runtime} {precision}"] = partial(network.run, spectrogram)
     taken = in_turn(ways, rounds)
     peak = matrix_peak()
@@ -99,7 +101,7 @@ def print_networks(name: str, threads: int, rounds: int) -> None:
 
 def print_latency(name: str, threads: int, rounds: int) -> None:
     """Print median and 99th percentile of the wait for one clip, waveform to embedding."""
-    encoder: Any = made_up_encoder(name)
+    encoder: Any = random_encoder(name)
     waveform, layers = noise(), encoder.default_layers
     ways: Ways = {"torch fp32": partial(encoder.embed, waveform[None], RATE, layers)}
     if name.startswith("ced"):  # the style's front-end is CED's

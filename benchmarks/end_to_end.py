@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from firstshot import Detector
-from firstshot.deploy.benchmark import made_up_encoder
+from firstshot.deploy.benchmark import random_encoder
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.runtimes.openvino import openvino_precisions
@@ -56,7 +56,7 @@ def main() -> None:
     )
     print()
     torch.set_num_threads(arguments.threads)
-    encoder: Any = made_up_encoder("ced_tiny")
+    encoder: Any = random_encoder("ced_tiny")
     banks = made_up_banks(encoder, arguments.members)
     with tempfile.TemporaryDirectory() as folder:
         files = write_clips(Path(folder), arguments.clips)

@@ -179,10 +179,10 @@ def measure_fit(bank: NDArray[np.float16]) -> None:
 
 def print_shares(folder: Path, decays: list[float]) -> None:
     """Print the share of variance that leading directions hold, of real and of made-up banks."""
-    from firstshot.deploy.benchmark import made_up_encoder
+    from firstshot.deploy.benchmark import random_encoder
     from firstshot.sound.audio import load_waveform
 
-    encoder, rate = made_up_encoder("ced_tiny"), 16000
+    encoder, rate = random_encoder("ced_tiny"), 16000
     rows = []
     for path in sorted(folder.rglob("*.wav")):
         waveform = load_waveform(path, rate)

@@ -57,7 +57,7 @@ def plain_metrics(section: MachineSection) -> dict[str, dict[str, float]]:
 
 def embedded_metrics(section: MachineSection, normalizer: str) -> dict[str, float]:
     """Return the section's metrics with the embedded system and one normaliser."""
-    system = load_system("embedded").with_normalizer(normalizer)
+    system = load_system("embedded").changed({"normalizer": normalizer})
     assert isinstance(system, System)
     scores = score_section(section, system.detector(system.encoders[0]))
     return join_section(section, system, [scores], examples=0).metrics

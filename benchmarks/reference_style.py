@@ -47,7 +47,9 @@ def every_layer(encoder: Any, spectrograms: NDArray[np.float32]) -> list[Tensor]
     """Return the tokens of all layers of one batch, as the style does it."""
     depths = tuple(range(1, encoder.depth + 1))
     with torch.no_grad(), written_out_attention():
-        kept: list[Tensor] = encoder.module.tokens_by_layer(torch.from_numpy(spectrograms), depths)
+        kept: list[Tensor] = encoder.network.module.tokens_by_layer(
+            torch.from_numpy(spectrograms), depths
+        )
     return kept
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--members 1000] [--rounds 15] [--threads 2]
 
-Makes a bundle (made-up weights, bank of noise), then starts, in turn, fresh processes that
+Makes a bundle (random weights, bank of noise), then starts, in turn, fresh processes that
 
 - `ours`: load the bundle (digests, self-checks) and score one 10 s file;
 - `command`: run `firstshot score BUNDLE FILE`, which does the same and prints a table;
@@ -92,9 +92,9 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_bundle(folder: Path, members: int) -> None:
-    """Fit CED tiny with made-up weights on noise, and export it."""
+    """Fit CED tiny with random weights on noise, and export it."""
     from firstshot import Detector
-    from firstshot.deploy.benchmark import made_up_encoder
+    from firstshot.deploy.benchmark import random_encoder
     from firstshot.deploy.export import export_detector
     from firstshot.errors import FirstshotWarning
 
@@ -102,7 +102,7 @@ def make_bundle(folder: Path, members: int) -> None:
     draws = np.random.default_rng(1)
     clips = [0.1 * draws.standard_normal(RATE) for _ in range(members)]
     few = max(2, members // 100)
-    detector = Detector(made_up_encoder("ced_tiny"), normalizer="domain_local_density")
+    detector = Detector(random_encoder("ced_tiny"), normalizer="domain_local_density")
     export_detector(detector.fit(clips[few:], clips[:few], sample_rate=RATE), folder)
 
 

@@ -13,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType, TracebackType
 
 import pytest
 
@@ -108,3 +109,22 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         capture_output=True,
     )
     return certificate, key
+
+
+def locals_of(error: BaseException) -> str:
+    """All that a traceback could show: the variables of every frame of an error and its causes."""
+    found: list[str] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None:
+            continue
+        waiting += [one.__cause__, one.__context__]
+        found.append(repr(one))
+        step: TracebackType | None = one.__traceback__
+        while step is not None:
+            frame: FrameType = step.tb_frame
+            if not Path(frame.f_code.co_filename).name.startswith("test_"):
+                found.append(repr(frame.f_locals))
+            step = step.tb_next
+    return "\n".join(found)

@@ -12,19 +12,14 @@ from firstshot.complexity import (
     complexity_table,
     total,
 )
-from firstshot.encoders.specs.geometry import (
-    BEATS,
-    CED_TINY,
-    EAT_BASE,
-    EAT_LARGE,
-    GEOMETRIES,
-    M2D_CLAP,
-    BeatsGeometry,
-    CedGeometry,
-    EatGeometry,
-    M2dGeometry,
-)
+from firstshot.encoders.specs import SPECS
+from firstshot.encoders.specs.beats import BeatsGeometry
+from firstshot.encoders.specs.ced import CedGeometry
+from firstshot.encoders.specs.eat import EatGeometry
+from firstshot.encoders.specs.m2d import M2dGeometry
 from firstshot.errors import ParameterError
+
+BEATS, M2D_CLAP, EAT_BASE, EAT_LARGE, _, CED_TINY, *_ = (s.geometry for s in SPECS.values())
 
 # thop 0.1.1 on the originals: MACs of a 10 s and a 6 s clip, parameters. The EAT
 # family pads 6 s to the 1024 frames of 10 s.
@@ -57,7 +52,7 @@ TOKENS |= dict.fromkeys(("ced_tiny", "ced_mini", "ced_small", "ced_base"), 248)
 
 
 def test_every_pre_trained_encoder_is_counted():
-    assert set(COUNTED) == set(LEARNED) == set(TOKENS) == set(GEOMETRIES)
+    assert set(COUNTED) == set(LEARNED) == set(TOKENS) == set(SPECS)
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -75,7 +70,7 @@ def test_counts_of_six_seconds_are_thop_s_to_the_last_digit(name):
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_attention_adds_two_products_of_every_token_with_every_token(name):
-    row, geometry = complexity(name), GEOMETRIES[name]
+    row, geometry = complexity(name), SPECS[name].geometry
     products = geometry.depth * 2 * TOKENS[name] ** 2 * geometry.dim
     assert row.macs_with_attention - row.macs == products
 

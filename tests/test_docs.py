@@ -2,12 +2,15 @@
 
 A page's ``sh`` and ``python`` blocks run in order, in one folder with a few recordings and a small
 data set. A block that cannot run (it needs the network, minutes, or another machine) has the line
-``<!-- not run: REASON -->`` before it.
+``<!-- not run: REASON -->`` before it. Every name of the package and every file that a page names
+is there.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -17,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.sound.synth_set import write_dataset
+from firstshot.scoring.normalizers import ENTRY_POINT_GROUP
+from firstshot.sound.synth.dataset import write_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -25,6 +29,8 @@ PAGES = [
     for path in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "CODE_OF_CONDUCT.md",
         *sorted((ROOT / "docs").rglob("*.md")),
     )
     if path.exists()
@@ -35,6 +41,9 @@ FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]+?) -->\n\n?)?```(?P<kind>\w*)\n(?P<code>.*?)^```$",
     re.S | re.M,
 )
+NAME = re.compile(r"(?<![\w/.])firstshot(?:\.[A-Za-z_]\w*)+")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+UNREACHABLE = "http://127.0.0.1:9"  # a proxy that is not there: what respects one has no network
 INDENTED = re.compile(r"(?:\n\n|\A)    (?:firstshot|pip|python|import|from|make|\.venv)\b[^\n]*")
 
 
@@ -70,6 +79,26 @@ def test_every_block_says_what_it_is_and_none_hides_in_an_indent(page):
         assert block.reason is None or len(block.reason.split()) >= 3, f"{named(page)}:{block.line}"
     outside = FENCE.sub("", page.read_text(encoding="utf-8"))
     assert not INDENTED.search(outside), f"{named(page)}: use a fenced block"
+    assert "```" not in outside and "~~~" not in outside, f"{named(page)}: a fence that is not read"
+
+
+def is_there(name: str) -> bool:
+    """Say whether a dotted name is a module, or a member of one."""
+    owner, _, member = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        return bool(owner) and is_there(owner) and hasattr(pkgutil.resolve_name(owner), member)
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_name_and_every_file_on_a_page_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    names = {m[0] for m in NAME.finditer(text)} - {ENTRY_POINT_GROUP}
+    assert sorted(name for name in names if not is_there(name)) == []
+    links = set(LINK.findall(text))
+    assert sorted(link for link in links if not (page.parent / link).exists()) == []
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +117,8 @@ def prepared(tmp_path_factory):
     }.items():
         (folder / name).mkdir()
         for number, clip in enumerate(sorted(machine.glob(f"{pattern}.wav"))):
-            shutil.copy(clip, folder / name / f"{number:04}.wav")
+            day = "later_" if name == "held_out" else ""
+            shutil.copy(clip, folder / name / f"{day}{number:04}.wav")
     return folder
 
 
@@ -105,6 +135,7 @@ def test_the_blocks_of_a_page_run_in_order(page, prepared, tmp_path):
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "FIRSTSHOT_CACHE": str(tmp_path / "cache"),
         "HF_HUB_OFFLINE": "1",
+        **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), UNREACHABLE),
         "COLUMNS": "120",
     }
     for block in runnable(page):

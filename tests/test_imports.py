@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
 
 import pytest
 
-HEAVY = (
-    *("torch", "matplotlib", "scipy.stats", "scipy.fft", "scipy.special"),
-    *("sklearn", "pandas", "huggingface_hub"),
-)
+HEAVY = ("torch", "matplotlib", "scipy.stats", "sklearn", "pandas", "polars", "huggingface_hub")
 BLOCK = """
 import sys
 class Blocked:
@@ -23,12 +23,12 @@ LEARN = """
 import numpy as np, firstshot, warnings
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
-clips = [0.1 * rng.standard_normal(4800) for _ in range(12)]
+clips = [(0.1 * rng.standard_normal(4800), 16000) for _ in range(12)]
 for normalizer in ("none", "domain_zscore", "local_density", "domain_local_density"):
     detector = firstshot.Detector(normalizer=normalizer, length="windows:0.2")
     detector.fit(clips[:6], clips[6:])
     detector.calibrate(0.2, "conformal")
-    result = detector.predict(np.sin(np.arange(4800) * 0.3))
+    result = detector.predict((np.sin(np.arange(4800) * 0.3), 16000))
     assert result.is_anomaly and detector.explain(clips[0]).words
 detector.save(FILE)
 assert firstshot.Detector.load(FILE).score(clips[0]) == detector.score(clips[0])
@@ -79,8 +79,37 @@ def test_without_torch_learning_judging_explaining_and_saving_work(tmp_path):
 def test_the_public_names_are_there_and_others_are_refused():
     import firstshot
 
-    assert set(dir(firstshot)) == set(firstshot.__all__)
+    assert dir(firstshot) == sorted(set(firstshot.__all__))
     for name in firstshot.__all__:
         assert getattr(firstshot, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Detecter'"):
         _ = firstshot.Detecter
+
+
+def test_help_shows_the_whole_public_surface_and_each_name_says_what_it_is():
+    import firstshot
+
+    shown = pydoc.render_doc(firstshot, renderer=pydoc.plaintext)
+    for name in set(firstshot.__all__) - {"__version__"}:
+        thing = getattr(firstshot, name)
+        kind = "class " if isinstance(thing, type) else ""
+        assert re.search(rf"^    {kind}{name}\(", shown, re.MULTILINE), name
+        assert inspect.getdoc(thing) and vars(thing).get("__doc__", True)
+        for member, value in vars(thing).items() if isinstance(thing, type) else ():
+            public = not member.startswith("_") and callable(getattr(value, "__func__", value))
+            assert not public or inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_every_error_is_exported():
+    import firstshot
+    from firstshot import errors
+
+    found = {
+        n
+        for n, c in vars(errors).items()
+        if isinstance(c, type) and c.__module__ == errors.__name__
+    }
+    named = {n for n in firstshot.__all__ if isinstance(getattr(firstshot, n), type)}
+    assert found <= named
+    for name in found - {"FirstshotWarning"}:
+        assert issubclass(getattr(firstshot, name), firstshot.FirstshotError)

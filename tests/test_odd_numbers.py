@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.cli import app
-from firstshot.cli.options import parse_channel
+from firstshot.cli.settings import read_channel
 from firstshot.complexity import complexity
 from firstshot.deploy.benchmark import bench
 from firstshot.detector import Detector
@@ -19,7 +19,7 @@ from firstshot.scoring.bank import make_bank, memmixup, merge
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.threshold import fit_threshold
 from firstshot.sound.synth import synthesize
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 NAN, INF = float("nan"), float("inf")
 WHOLE = [NAN, INF, 1e300, 2**70, 1.5, -1]
@@ -34,7 +34,7 @@ def bank():
 CALLS = {
     "workers": lambda n: count_workers(n),
     "workers of a pool": lambda n: in_order(abs, [1, 2], n),
-    "workers of a detector": lambda n: Detector().fit(list(NOISE), workers=n),
+    "workers of a detector": lambda n: Detector().fit(NOISE, sample_rate=16000, workers=n),
     "threads": lambda n: count_threads(n),
     "clips of a benchmark": lambda n: bench("logmel", clips=n),
     "workers of a benchmark": lambda n: bench("logmel", workers=n),
@@ -61,7 +61,7 @@ FRACTIONS = {
     "learning rate": lambda x: TrainingSettings(learning_rate=x),
     "validation share": lambda x: TrainingSettings(validation_share=x),
     "false-alarm rate": lambda x: fit_threshold(range(1, 40), "quantile", x),
-    "false-alarm rate of a detector": lambda x: Detector(false_alarm_rate=x).hear(),
+    "false-alarm rate of a detector": lambda x: Detector(false_alarm_rate=x).embedding_settings(),
     "level": lambda x: bootstrap_intervals([0, 1], [0, 1], level=x),
     "severity": lambda x: synthesize("SynthFan", "imbalance", severity=x),
     "seconds": lambda x: synthesize("SynthFan", seconds=x),
@@ -108,9 +108,9 @@ def test_a_number_of_threads_that_is_none_leaves_the_cores(monkeypatch, told):
 @pytest.mark.parametrize("text", ["²", "٣", "-1", "9" * 5000, "left"])
 def test_a_channel_that_is_no_number_is_refused_before_any_clip_is_heard(text):
     with pytest.raises(ParameterError, match=r"^channel .*: expected a number from 0 on") as raised:
-        parse_channel(text)
+        read_channel(text)
     assert len(str(raised.value)) < 120
 
 
 def test_a_channel_by_its_number_is_a_number():
-    assert (parse_channel("0"), parse_channel("12"), parse_channel("mean")) == (0, 12, "mean")
+    assert (read_channel("0"), read_channel("12"), read_channel("mean")) == (0, 12, "mean")

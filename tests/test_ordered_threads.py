@@ -9,7 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from firstshot.errors import ParameterError, keep_warnings, warn
-from firstshot.ordered_threads import MOST_WORKERS, Room, count_workers, in_order
+from firstshot.ordered_threads import (
+    MOST_WORKERS,
+    WeightedSemaphore,
+    count_threads,
+    count_workers,
+    in_order,
+)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -88,9 +94,9 @@ def test_every_thread_begins_once_and_the_callers_own_never() -> None:
     def begin() -> None:
         begun.append(threading.current_thread())
 
-    list(in_order(lambda _: together.wait(), range(9), workers=3, begin=begin))
+    list(in_order(lambda _: together.wait(), range(9), workers=3, thread_initializer=begin))
     assert len(begun) == len(set(begun)) == 3
-    list(in_order(abs, range(9), workers=1, begin=begin))
+    list(in_order(abs, range(9), workers=1, thread_initializer=begin))
     assert len(begun) == 3
 
 
@@ -100,7 +106,7 @@ def test_who_is_interrupted_tells_those_who_work() -> None:
     def work(item: int) -> bool:
         return item == 0 or left.wait(10)
 
-    outcomes = in_order(work, range(6), workers=2, left=left)
+    outcomes = in_order(work, range(6), workers=2, cancelled=left)
     assert next(outcomes).get()
     with pytest.raises(KeyboardInterrupt):
         outcomes.throw(KeyboardInterrupt)
@@ -109,10 +115,10 @@ def test_who_is_interrupted_tells_those_who_work() -> None:
 
 
 def test_what_needs_all_the_room_is_let_in_alone() -> None:
-    room, inside, seen = Room(3.0), [], []
+    semaphore, inside, seen = WeightedSemaphore(3.0), [], []
 
     def work(amount: float) -> None:
-        with room.take(amount):
+        with semaphore.acquire(amount):
             inside.append(amount)
             time.sleep(0.001)
             seen.append(tuple(inside))
@@ -126,10 +132,10 @@ def test_what_needs_all_the_room_is_let_in_alone() -> None:
 
 
 def test_room_is_given_back_by_what_fails() -> None:
-    room = Room(1.0)
-    with pytest.raises(ZeroDivisionError), room.take(1.0):
+    semaphore = WeightedSemaphore(1.0)
+    with pytest.raises(ZeroDivisionError), semaphore.acquire(1.0):
         raise ZeroDivisionError
-    with room.take(1.0):
+    with semaphore.acquire(1.0):
         pass
 
 
@@ -146,3 +152,11 @@ def test_a_warning_of_any_thread_reaches_the_caller_who_keeps_warnings():
     with keep_warnings() as kept:
         list(in_order(lambda item: warn(f"clip {item}"), range(8), workers=4))
     assert sorted(kept) == [f"clip {item}" for item in range(8)]
+
+
+def test_a_number_that_is_refused_is_advised_in_words_of_every_interface() -> None:
+    """The command line has no value None."""
+    with pytest.raises(ParameterError, match=r"threads 0: .* 4096; leave it out for all cores$"):
+        count_threads(0)
+    with pytest.raises(ParameterError, match=r"workers 0: .* 4096; leave it out for one a core$"):
+        count_workers(0)

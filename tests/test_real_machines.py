@@ -35,7 +35,7 @@ def store(tmp_path_factory):
 def official_score(store, out, normalizer=None):
     """The official score in percent, harmonic mean over the four machines."""
     system = load_system("embedded")
-    system = system.with_normalizer(normalizer) if normalizer else system
+    system = system.changed({"normalizer": normalizer}) if normalizer else system
     run = run_system(RECORDINGS, system, out / "out", store=store)
     assert run.failures == {}
     assert len(run.results) == 4
@@ -54,7 +54,7 @@ def test_embedded_reaches_83_percent_by_default(store, tmp_path):
 
 @pytest.mark.parametrize("normalizer", ["local_density", "domain_local_density"])
 def test_a_bank_in_float16_keeps_the_ranking_of_every_machine(store, normalizer):
-    system = load_system("embedded").with_normalizer(normalizer)
+    system = load_system("embedded").changed({"normalizer": normalizer})
     for section in read_layout(RECORDINGS):
         metrics = {}
         for precision in ("float32", "float16"):

@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from firstshot.detector.embedding import Clip, embed_clips
-from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.detector.embedding import (
+    Clip,
+    EmbeddingSettings,
+    embed_clips,
+    make_embedding_settings,
+)
 from firstshot.disk.caches import pack_arrays, unpack_arrays
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import FirstshotWarning, OutputError, ParameterError
@@ -61,37 +65,37 @@ def same(a, b):
 
 def test_a_kept_clip_is_not_encoded_again(tmp_path):
     encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
-    hearing = Hearing(encoder, (1,))
-    first = layers_of(embed_clips(clips(5), hearing, store=store))
+    settings = EmbeddingSettings(encoder, (1,))
+    first = layers_of(embed_clips(clips(5), settings, store=store))
     assert encoder.encoded == 5
-    again = layers_of(embed_clips(clips(7), hearing, store=store))
+    again = layers_of(embed_clips(clips(7), settings, store=store))
     assert encoder.encoded == 7
     assert same(first, again[:5])
-    assert same(again, layers_of(embed_clips(clips(7), hearing)))
+    assert same(again, layers_of(embed_clips(clips(7), settings)))
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path):
     encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
-    run = embed_clips(clips(40), Hearing(encoder, (1,)), store=store)
+    run = embed_clips(clips(40), EmbeddingSettings(encoder, (1,)), store=store)
     for _ in range(20):
         next(run)
     run.close()
     kept = encoder.encoded
     assert 20 <= kept < 40
-    assert len(list(embed_clips(clips(40), Hearing(encoder, (1,)), store=store))) == 40
+    assert len(list(embed_clips(clips(40), EmbeddingSettings(encoder, (1,)), store=store))) == 40
     assert encoder.encoded == 40
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 100, "cut", "foreign"])
 def test_a_damaged_entry_is_computed_again(tmp_path, damage):
     encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
-    hearing = Hearing(encoder, (1,))
-    expected = layers_of(embed_clips(clips(1), hearing, store=store))
+    settings = EmbeddingSettings(encoder, (1,))
+    expected = layers_of(embed_clips(clips(1), settings, store=store))
     (path,) = entries(store)
     content = path.read_bytes()
     path.write_bytes({"cut": content[:-10], "foreign": b"{}" * 50}.get(damage, damage))
     with pytest.warns(FirstshotWarning, match="set aside as .* and the clip is embedded anew"):
-        assert same(layers_of(embed_clips(clips(1), hearing, store=store)), expected)
+        assert same(layers_of(embed_clips(clips(1), settings, store=store)), expected)
     assert encoder.encoded == 2
     assert path.read_bytes() == content
     assert path.with_name(f"{path.name}.damaged").is_file()
@@ -137,13 +141,13 @@ def test_an_entry_that_is_not_what_was_written_is_set_aside_said_once_and_made_a
     tmp_path, damage, bad, reason
 ):
     encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
-    hearing = Hearing(encoder, (1, 2))
-    expected = layers_of(embed_clips(clips(3), hearing, store=store))
+    settings = EmbeddingSettings(encoder, (1, 2))
+    expected = layers_of(embed_clips(clips(3), settings, store=store))
     before = {path: path.read_bytes() for path in entries(store)}
     damage(store, list(before))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        again = layers_of(embed_clips(clips(3), hearing, store=EmbeddingStore(tmp_path)))
+        again = layers_of(embed_clips(clips(3), settings, store=EmbeddingStore(tmp_path)))
     (message,) = [str(w.message) for w in said]
     assert reason in message
     assert same(again, expected)
@@ -155,30 +159,30 @@ def test_an_entry_that_is_not_what_was_written_is_set_aside_said_once_and_made_a
 
 def test_a_layer_that_is_missing_is_added_beside_those_that_are_there(tmp_path):
     encoder, store = CountingLogMel(), EmbeddingStore(tmp_path)
-    list(embed_clips(clips(2), Hearing(encoder, (1,)), store=store))
-    list(embed_clips(clips(2), Hearing(encoder, (2,)), store=store))
+    list(embed_clips(clips(2), EmbeddingSettings(encoder, (1,)), store=store))
+    list(embed_clips(clips(2), EmbeddingSettings(encoder, (2,)), store=store))
     assert encoder.encoded == 4
-    both = layers_of(embed_clips(clips(2), Hearing(encoder, (1, 2)), store=store))
+    both = layers_of(embed_clips(clips(2), EmbeddingSettings(encoder, (1, 2)), store=store))
     assert encoder.encoded == 4
     assert len(entries(store)) == 2
-    assert same(both, layers_of(embed_clips(clips(2), Hearing(encoder, (1, 2)))))
+    assert same(both, layers_of(embed_clips(clips(2), EmbeddingSettings(encoder, (1, 2)))))
 
 
 def test_the_key_depends_on_the_samples_and_on_every_part_of_the_recipe():
-    hearings = [
-        make_hearing("logmel"),
-        make_hearing("logmel", {"keep_level": True}),
-        make_hearing("logmel", pooling="all"),
-        make_hearing("logmel", length="fixed:10"),
-        make_hearing("logmel", length="windows:10"),
-        make_hearing("logmel", length="windows:10:5"),
-        make_hearing("logmel", length="windows:10:5.0000001"),
+    choices = [
+        make_embedding_settings("logmel"),
+        make_embedding_settings("logmel", {"keep_level": True}),
+        make_embedding_settings("logmel", pooling="all"),
+        make_embedding_settings("logmel", length="fixed:10"),
+        make_embedding_settings("logmel", length="windows:10"),
+        make_embedding_settings("logmel", length="windows:10:5"),
+        make_embedding_settings("logmel", length="windows:10:5.0000001"),
     ]
-    keys = [entry_key("a" * 64, hearing.recipe()) for hearing in hearings]
-    keys.append(entry_key("b" * 64, hearings[0].recipe()))
-    keys.append(entry_key("a" * 64, {**hearings[0].recipe(), "encoder": "other"}))
+    keys = [entry_key("a" * 64, settings.recipe()) for settings in choices]
+    keys.append(entry_key("b" * 64, choices[0].recipe()))
+    keys.append(entry_key("a" * 64, {**choices[0].recipe(), "encoder": "other"}))
     assert len(set(keys)) == len(keys)
-    assert entry_key("a" * 64, make_hearing("logmel").recipe()) == keys[0]
+    assert entry_key("a" * 64, make_embedding_settings("logmel").recipe()) == keys[0]
 
 
 def test_the_chosen_channel_is_told_apart_by_its_samples(tmp_path):
@@ -186,7 +190,9 @@ def test_the_chosen_channel_is_told_apart_by_its_samples(tmp_path):
     store = EmbeddingStore(tmp_path)
     for channel in (0, 1, "mean"):
         list(
-            embed_clips([Clip("x", stereo)], Hearing(LogMel(), (1,), channel=channel), store=store)
+            embed_clips(
+                [Clip("x", stereo)], EmbeddingSettings(LogMel(), (1,), channel=channel), store=store
+            )
         )
     assert store.summary().entries == 3
 
@@ -219,7 +225,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing_half_written(tmp_path, monk
     store = EmbeddingStore(tmp_path / "store")
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OutputError, match=r"be written \(No space left on device\); free"):
-        list(embed_clips(clips(1), Hearing(LogMel(), (1,)), store=store))
+        list(embed_clips(clips(1), EmbeddingSettings(LogMel(), (1,)), store=store))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -237,9 +243,9 @@ def test_a_store_that_cannot_be_made_or_read_is_an_error_that_names_it(tmp_path)
 
 
 def _fill(folder, seed, results):
-    hearing = Hearing(LogMel(), (1, 2))
+    settings = EmbeddingSettings(LogMel(), (1, 2))
     store = EmbeddingStore(Path(folder))
-    found = [layers_of(embed_clips(clips(12), hearing, store=store)) for _ in range(3)]
+    found = [layers_of(embed_clips(clips(12), settings, store=store)) for _ in range(3)]
     results.put((seed, [np.concatenate(x).tobytes() for x in found]))
 
 
@@ -293,3 +299,23 @@ def test_the_default_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("FIRSTSHOT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
     assert default_store_folder() == tmp_path / "b" / "firstshot" / "embeddings"
+
+
+def test_a_store_that_nobody_asked_for_does_not_stop_the_work(tmp_path, monkeypatch):
+    import errno
+
+    from firstshot import store as module
+
+    def full(path, content):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    store = EmbeddingStore(tmp_path, required=False)
+    arrays = {"layer_1": np.ones((1, 2), dtype=np.float32)}
+    with pytest.warns(FirstshotWarning, match="--no-store keeps none.; embeddings are") as told:
+        assert store.save("ab", arrays)["layer_1"].tolist() == [[1.0, 1.0]]
+        assert store.save("cd", arrays)["layer_1"].tolist() == [[1.0, 1.0]]
+    assert len(told) == 1
+    assert "free some space" not in str(told[0].message)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        EmbeddingStore(tmp_path).save("ab", arrays)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.clips import check_length, heard
+from firstshot.encoders.clips import check_length, prepare_waveforms
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 
@@ -57,7 +57,9 @@ class OctaveBands:
     ) -> list[NDArray[np.float32]]:
         """Return one array (clips, 1, 7, 1) per layer asked for; None means both."""
         wanted = resolve_layers((1, 2) if layers is None else layers, self.depth, self.name)
-        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+        clips = prepare_waveforms(
+            waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
+        )
         # Each clip by itself, so that its numbers do not depend on the others.
         levels = [self._levels(clip) for clip in clips]
         values = {

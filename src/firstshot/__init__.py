@@ -2,6 +2,9 @@
 
 >>> import firstshot
 >>> detector = firstshot.Detector(encoder="logmel", normalizer="domain_local_density")
+
+`Detector` learns one machine, `Ensemble` takes the mean of several detectors, and both return a
+`Result` per clip. Every error is a `FirstshotError`, every warning a `FirstshotWarning`.
 """
 
 from __future__ import annotations
@@ -9,23 +12,60 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Detector", "Ensemble", "__version__", "list_encoders", "load_encoder"]
+from firstshot.errors import (
+    DatasetError,
+    DetectorFileError,
+    DownloadError,
+    FirstshotError,
+    FirstshotWarning,
+    MissingLibraryError,
+    NotFittedError,
+    OutputError,
+    ParameterError,
+    SoundError,
+    WeightsError,
+)
+from firstshot.version import __version__
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector, Ensemble
+    from firstshot.detector.embeddings import embed
     from firstshot.encoders import list_encoders, load_encoder
+    from firstshot.results import Result
+
+__all__ = [
+    "DatasetError",
+    "Detector",
+    "DetectorFileError",
+    "DownloadError",
+    "Ensemble",
+    "FirstshotError",
+    "FirstshotWarning",
+    "MissingLibraryError",
+    "NotFittedError",
+    "OutputError",
+    "ParameterError",
+    "Result",
+    "SoundError",
+    "WeightsError",
+    "__version__",
+    "embed",
+    "list_encoders",
+    "load_encoder",
+]
 
 _HOME = {
     "Detector": "firstshot.detector",
     "Ensemble": "firstshot.detector",
+    "Result": "firstshot.results",
+    "embed": "firstshot.detector.embeddings",
     "list_encoders": "firstshot.encoders",
     "load_encoder": "firstshot.encoders",
 }
+"""Where the names lie that are imported when first used: `import firstshot` stays quick."""
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first used, so that `import firstshot` and `firstshot --help` stay quick.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'firstshot' has no attribute {name!r}")

@@ -1,17 +1,20 @@
 """The command `firstshot`, also as `python -m firstshot`: Ctrl-C is one line from the first moment.
 
-Importing the program takes a tenth of a second or more, in which an interrupt would be a traceback,
-or, inside a library's own import, another error. Nothing is begun by then, so the process may end
-where it is; the same once all has been said. In between, `firstshot.cli` hears the interrupt.
+The import of the program takes a tenth of a second or more. An interrupt during the import would be
+a traceback, or another error inside a library's own import. No work has begun then, so the process
+ends where it is; likewise after the work. In between, `firstshot.cli` handles the interrupt. While
+Python itself ends no handler can run; all results are written by then, and interrupts are ignored.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from contextlib import suppress
 
 INTERRUPTED = 128 + 2
+atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def main() -> None:

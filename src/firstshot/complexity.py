@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firstshot.encoders.specs.geometry import GEOMETRIES
+from firstshot.encoders.specs import SPECS
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.numbers import check_whole
 
 TEN_SECONDS = 160000
@@ -131,10 +132,11 @@ def complexity(name: str, samples: int = TEN_SECONDS) -> Complexity:
         _check_length(name, samples, shortest)
         macs, parameters = baseline.macs(samples), baseline.parameters()
         return Complexity(name, samples, macs, macs, parameters, parameters)
-    geometry = GEOMETRIES.get(name)
-    if geometry is None:
-        known = (*GEOMETRIES, AUTOENCODER, *SYSTEM_ENCODERS)
-        raise ParameterError(f"{name!r} has no counts; choose one of: {', '.join(known)}")
+    spec = SPECS.get(name)
+    if spec is None:
+        known = (*SPECS, AUTOENCODER, *SYSTEM_ENCODERS)
+        raise ParameterError(f"{name!r} has no counts; {choose_one_of(name, known)}")
+    geometry = spec.geometry
     _check_length(name, samples, geometry.minimum_samples)
     return Complexity(
         name,
@@ -169,7 +171,7 @@ def complexity_table(samples: int = TEN_SECONDS) -> tuple[Complexity, ...]:
     >>> [row.name for row in complexity_table()][-3:]
     ['system2', 'system3', 'system4']
     """
-    return tuple(complexity(name, samples) for name in (*GEOMETRIES, AUTOENCODER, *SYSTEM_ENCODERS))
+    return tuple(complexity(name, samples) for name in (*SPECS, AUTOENCODER, *SYSTEM_ENCODERS))
 
 
 def _check_length(name: str, samples: int, shortest: int) -> None:

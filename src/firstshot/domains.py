@@ -5,3 +5,5 @@ conditions, of which there are few. Wherever both appear, source comes first.
 """
 
 DOMAINS = ("source", "target")
+DOMAIN_WORDS = {"source": "usual conditions (source)", "target": "new conditions (target)"}
+"""How a page or a message explains the domains where it names them first."""

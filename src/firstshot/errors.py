@@ -73,19 +73,34 @@ _ADVICE = {
 }
 
 
-def advice_on(error: OSError) -> str:
+def advice_on(error: Exception) -> str:
     """Say what to do about a fault of the file system, be it in reading or in writing.
 
     >>> advice_on(FileNotFoundError(2, "No such file or directory"))
     'check the path'
     """
-    return _ADVICE.get(error.errno or 0, "check the disk or choose another place")
+    return _ADVICE.get(getattr(error, "errno", None) or 0, "check the disk or choose another place")
 
 
-def cannot_write(path: Path, error: OSError, advice: str | None = None) -> OutputError:
+def cannot_write(path: Path, error: Exception, advice: str | None = None) -> OutputError:
     """Return the error for a file or folder that cannot be written; `advice` ends the message."""
-    reason = error.strerror or error or type(error).__name__
+    reason = (
+        getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    )
     return OutputError(f"{path}: cannot be written ({reason}); {advice or advice_on(error)}")
+
+
+@contextmanager
+def errors_name(place: Path, draft: Path) -> Iterator[None]:
+    """Let errors name the place that the user asked for, not the hidden draft that becomes it."""
+    try:
+        yield
+    except FirstshotError as error:
+        if str(draft) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(draft), str(place))) from error
+    except OSError as error:
+        raise cannot_write(place, error) from error
 
 
 _KEPT: ContextVar[list[str] | None] = ContextVar("kept warnings", default=None)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 HF_TOKEN = "HF_TOKEN"
 """The environment variable of the hub's token."""
@@ -26,13 +28,13 @@ BYTES = 0xDC00
 """Python gives the byte 0xHH of a name that is not UTF-8 as the character U+DCHH."""
 
 
-def shown(told: object) -> str:
+def shown(value: object) -> str:
     r"""Write what a server, an archive or a library says: short, on one line, and no secret in it.
 
     >>> shown("two\nlines \x1b[31m"), shown("https://user:password@host is away")
     ('two\\x0alines \\x1b[31m', 'https://***@host is away')
     """
-    text = str(told)
+    text = str(value)
     for secret in map(read_token, _SECRETS):
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
@@ -72,6 +74,18 @@ def shown_value(value: object) -> str:
     except ValueError:  # Python writes out no longer ones
         return "a number of more than 4300 digits"
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def choose_one_of(value: object, choices: Iterable[str]) -> str:
+    """Say what to choose instead of a value that is not known.
+
+    >>> choose_one_of("cosin", ("euclidean", "cosine"))
+    "choose one of euclidean, cosine (did you mean 'cosine'?)"
+    """
+    known = list(choices)
+    near = get_close_matches(str(value)[:_LONGEST_VALUE], known, n=1)
+    end = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"choose one of {', '.join(known)}{end}"
 
 
 def first_line(error: Exception) -> str:

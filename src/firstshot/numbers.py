@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from typing import Any
 
 from firstshot.errors import ParameterError
@@ -16,6 +17,7 @@ from firstshot.messages import shown_value
 
 MOST_DIGITS = 18
 """Of a whole number in a text: any of them fits into 64 bits."""
+_DECIMAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 LARGEST_SEED = 2**63 - 1
 MOST_AT_ONCE = 4096
 """More threads than any machine has cores; the libraries that compute fail at far more."""
@@ -29,6 +31,16 @@ def read_whole(text: str) -> int | None:
     """
     plain = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
     return int(text) if plain else None
+
+
+def read_decimal(text: str) -> float | None:
+    """Return the number that plain digits with a point or an exponent write, None for other text.
+
+    >>> read_decimal("2.5"), read_decimal("1e1"), read_decimal("1_0"), read_decimal("nan")
+    (2.5, 10.0, None, None)
+    """
+    plain = len(text) <= 2 * MOST_DIGITS and _DECIMAL.fullmatch(text)
+    return float(text) if plain else None
 
 
 def is_whole(value: Any, least: int, most: int) -> bool:

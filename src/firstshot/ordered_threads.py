@@ -1,9 +1,9 @@
-"""Work on many clips at once, in order, with bounded memory, one bad clip stalling no other.
+"""Several threads process clips in order, with bounded memory; a bad clip does not stop the others.
 
 Input: a function and the clips it takes. Output: an `Outcome` per clip, in the order of the clips:
-what the function returned, or the error it raised. While one clip is in the network, the next ones
-are decoded and go through the front-end: numpy, soxr and the runtimes let other threads run
-meanwhile.
+what the function returned, or the error it raised. While one clip is in the network, other threads
+decode the next ones and compute their spectrograms: numpy, soxr and the runtimes release Python's
+lock.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 MOST_WORKERS = 8
-"""What is taken unasked: each worker holds a clip and the network's intermediate results."""
+"""The default: each worker holds a clip and the network's intermediate results."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Made]):
-    """What became of one item: `value` where all went well, else `error`."""
+    """The result of one item: `value` if the function returned, otherwise `error`."""
 
     item: Item
     value: Made | None = None
@@ -43,11 +43,11 @@ class Outcome(Generic[Item, Made]):
         return self.value  # type: ignore[return-value]
 
 
-class Room:
-    """Lets work in while there is room for it; what needs more than all of it is let in alone.
+class WeightedSemaphore:
+    """Bounds the sum of the amounts held at once; an amount above the bound is held alone.
 
-    >>> room = Room(10.0)
-    >>> with room.take(4.0), room.take(6.0):
+    >>> semaphore = WeightedSemaphore(10.0)
+    >>> with semaphore.acquire(4.0), semaphore.acquire(6.0):
     ...     print("both fit")
     both fit
     """
@@ -57,7 +57,7 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def take(self, amount: float) -> Iterator[None]:
+    def acquire(self, amount: float) -> Iterator[None]:
         """Wait until that much is free, and hold it."""
         held = min(amount, self.size)
         with self._changed:
@@ -72,12 +72,12 @@ class Room:
 
 
 def count_workers(workers: int | None = None) -> int:
-    """Return how many clips to work on at once: as asked, else one a core, at most `MOST_WORKERS`.
+    """Return how many clips to process at the same time: by default one per core, at most 8.
 
     Raises
     ------
     ParameterError
-        Not a number of workers is asked for.
+        `workers` is not a number from 1 to 4096.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def count_workers(workers: int | None = None) -> int:
     """
     if workers is None:
         return min(count_threads(), MOST_WORKERS)
-    return check_at_once("workers", workers, "unasked it is one a core")
+    return check_at_once("workers", workers, "leave it out for one a core")
 
 
 def in_order(
@@ -95,10 +95,10 @@ def in_order(
     workers: int = 1,
     ahead: int | None = None,
     *,
-    begin: Callable[[], object] | None = None,
-    left: threading.Event | None = None,
+    thread_initializer: Callable[[], object] | None = None,
+    cancelled: threading.Event | None = None,
 ) -> Generator[Outcome[Item, Made], None, None]:
-    """Yield the outcome of `function` for every item, in order, `workers` at a time.
+    """Yield the outcome of `function` for every item, in order; `workers` run at the same time.
 
     Parameters
     ----------
@@ -112,11 +112,11 @@ def in_order(
     ahead : int, optional
         How many items may be begun beyond the one that is due, finished or not: a slow item holds
         up the others no sooner than that. None means twice the workers.
-    begin : callable, optional
+    thread_initializer : callable, optional
         Called in every thread before its first item, but not in the caller's own.
-    left : threading.Event, optional
-        Set once the caller leaves or is interrupted, who then waits for what is running: a function
-        that takes long may look at it and end early.
+    cancelled : threading.Event, optional
+        Set once the caller stops early or is interrupted. The caller then waits for what is
+        running; a function that takes long may check it and end early.
 
     Raises
     ------
@@ -134,8 +134,8 @@ def in_order(
         raise ParameterError(f"ahead {most}: expected at least the {workers} workers")
     if workers == 1:
         return _alone(function, items)
-    pool = ThreadPoolExecutor(workers, "firstshot", begin)
-    return _threaded(function, items, pool, most, left or threading.Event())
+    pool = ThreadPoolExecutor(workers, "firstshot", thread_initializer)
+    return _threaded(function, items, pool, most, cancelled or threading.Event())
 
 
 def _attempt(function: Callable[[Item], Made], item: Item) -> Outcome[Item, Made]:
@@ -157,7 +157,7 @@ def _threaded(
     items: Iterable[Item],
     pool: ThreadPoolExecutor,
     most: int,
-    left: threading.Event,
+    cancelled: threading.Event,
 ) -> Generator[Outcome[Item, Made], None, None]:
     waiting: deque[Future[Outcome[Item, Made]]] = deque()
     try:
@@ -170,17 +170,17 @@ def _threaded(
             yield waiting.popleft().result()
     finally:
         # A caller that stops early, or is interrupted, waits for what is running and no more.
-        left.set()
+        cancelled.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def count_threads(threads: int | None = None) -> int:
-    """Return how many threads to compute with: as asked, else OMP_NUM_THREADS, else the cores.
+    """Return how many threads compute: by default OMP_NUM_THREADS, otherwise one per core.
 
     Raises
     ------
     ParameterError
-        Not a number of threads is asked for.
+        `threads` is not a number from 1 to 4096.
 
     Examples
     --------
@@ -188,11 +188,11 @@ def count_threads(threads: int | None = None) -> int:
     3
     """
     if threads is not None:
-        return check_at_once("threads", threads, "None takes all cores")
-    # Another word than a number is the threading library's to refuse.
-    told = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
-    if told is not None and 1 <= told <= MOST_AT_ONCE:
-        return told
+        return check_at_once("threads", threads, "leave it out for all cores")
+    # What is no number is refused by the threading library.
+    number = read_whole(os.environ.get("OMP_NUM_THREADS", ""))
+    if number is not None and 1 <= number <= MOST_AT_ONCE:
+        return number
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,7 +1,7 @@
 """What installed packages register under an entry point, found by name and made on demand.
 
-Input: an entry point group, a name, settings. Output: the object that the plug-in makes. Nothing is
-imported before it is asked for by name, and whatever a plug-in raises is told as its own fault.
+Input: an entry point group, a name, settings. Output: the object that the plug-in makes. A plug-in
+is imported only when it is asked for by name. An error inside a plug-in names the plug-in.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def registered(group: str) -> dict[str, tuple[EntryPoint, ...]]:
     return {name: tuple(points.values()) for name, points in found.items()}
 
 
-def load_plugin(group: str, what: str, name: str) -> tuple[Callable[..., Any], str]:
+def load_plugin(
+    group: str, what: str, name: str, absent: type[FirstshotError] = ParameterError
+) -> tuple[Callable[..., Any], str]:
     """Return what a plug-in registers, and what to call it in messages.
 
     Parameters
@@ -33,29 +35,34 @@ def load_plugin(group: str, what: str, name: str) -> tuple[Callable[..., Any], s
         For messages: "encoder", "normaliser".
     name : str
         A name of `registered(group)`.
+    absent : type
+        The error where the plug-in cannot be imported.
 
     Raises
     ------
     ParameterError
-        Several packages claim the name, or the plug-in cannot be imported.
+        Several packages claim the name.
+    FirstshotError
+        The plug-in cannot be imported.
     """
     points = registered(group)[name]
     if len(points) > 1:
         claims = " and ".join(point.value for point in points)
         raise ParameterError(f"{what} {name!r} is claimed by {claims}; uninstall one of them")
-    told = f"{what} {name!r}: its plug-in {points[0].value}"
+    package = f" of the package {points[0].dist.name}" if points[0].dist else ""
+    label = f"{what} {name!r}: its plug-in {points[0].value}{package}"
     try:
-        return points[0].load(), told
+        return points[0].load(), label
     except (ImportError, AttributeError) as error:
-        raise ParameterError(
-            f"{told} cannot be imported ({error}); install what it needs, or uninstall it"
+        raise absent(
+            f"{label} cannot be imported ({error}); install what it needs, or uninstall it"
         ) from error
 
 
 def make_from_plugin(
-    factory: Callable[..., Any], told: str, settings: dict[str, Any], protocol: type
+    factory: Callable[..., Any], label: str, settings: dict[str, Any], protocol: type
 ) -> Any:
-    """Return what a plug-in makes of settings; `told` as `load_plugin` gives it.
+    """Return what a plug-in makes of settings; `label` as `load_plugin` gives it.
 
     Raises
     ------
@@ -63,21 +70,34 @@ def make_from_plugin(
         The plug-in does not take a setting, fails, or makes something that lacks members of
         `protocol`.
     """
-    what = told.partition(":")[0]
+    what = label.partition(":")[0]
     try:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
-        raise ParameterError(f"{what} does not take this setting: {error}") from error
+        raise refused_settings(what, factory, settings, error) from error
     try:
         made = factory(**settings)
     except FirstshotError:
         raise
     except Exception as error:
-        # A plug-in may raise anything; it is its fault that is told of, not a fault of ours.
-        raise ParameterError(f"{told} failed ({type(error).__name__}: {error})") from error
+        # A plug-in may raise anything; the message names the plug-in, not firstshot.
+        raise ParameterError(f"{label} failed ({type(error).__name__}: {error})") from error
     if not isinstance(made, protocol):
         raise ParameterError(
-            f"{told} gives a {type(made).__name__}, which lacks members of "
+            f"{label} gives a {type(made).__name__}, which lacks members of "
             f"{protocol.__module__}.{protocol.__name__}"
         )
     return made
+
+
+def refused_settings(
+    what: str, factory: Callable[..., Any], settings: dict[str, Any], error: TypeError
+) -> ParameterError:
+    """Return the error for settings that a factory cannot be called with."""
+    known = inspect.signature(factory).parameters
+    unknown = sorted(settings.keys() - known.keys())
+    if unknown:
+        return ParameterError(
+            f"{what} takes no {' and no '.join(unknown)}; leave {' and '.join(unknown)} out"
+        )
+    return ParameterError(f"{what} does not take these settings: {error}")

@@ -19,18 +19,20 @@ Bars: TypeAlias = Callable[[str], Progress]
 LONG = 10**9
 """Pairs of query and member from which on a search reports its progress."""
 
-_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+_progress: ContextVar[tuple[Progress, int] | None] = ContextVar("progress", default=None)
 
 
 @contextmanager
-def report_progress(progress: Progress) -> Iterator[None]:
-    """Let searches of a second or more in this block and thread call `progress`.
+def report_progress(progress: Progress, least_pairs: int = LONG) -> Iterator[None]:
+    """Let long searches in this block and thread call `progress`.
+
+    A search is long from `least_pairs` pairs of query and member on; the default takes a second.
 
     >>> with report_progress(lambda answered, queries: print(f"{answered} of {queries}")):
     ...     progress_of_search(1, 1), progress_of_search(10**5, 10**5) is None
     (None, False)
     """
-    token = _progress.set(progress)
+    token = _progress.set((progress, least_pairs))
     try:
         yield
     finally:
@@ -39,7 +41,8 @@ def report_progress(progress: Progress) -> Iterator[None]:
 
 def progress_of_search(queries: int, members: int) -> Progress | None:
     """Return what a search of that size calls with (queries answered, queries in all)."""
-    return _progress.get() if queries * members >= LONG else None
+    progress, least_pairs = _progress.get() or (None, LONG)
+    return progress if queries * members >= least_pairs else None
 
 
 def silent(title: str) -> Progress:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.errors import MissingLibraryError, ParameterError
+from firstshot.messages import choose_one_of, shown
 from firstshot.scoring.threshold import p_value_in_words
+
+FRAMES = ("pandas", "polars")
+"""Libraries of data frames, the one that is preferred first."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Window:
     is_anomaly: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a detector says of one clip.
 
@@ -72,6 +80,11 @@ class Result:
     pieces, pieces_above, pieces_needed : int
         How many pieces as long as the normal clips there are, how many score above the threshold,
         and how many must for an anomaly.
+
+    Examples
+    --------
+    >>> Result("a.wav", 3.0, 1 / 10, 2.0, True, "source", (), {}, normal_clips=9)
+    <Result a.wav: ANOMALY, score 3 above threshold 2, p = 0.1>
     """
 
     clip: str
@@ -89,6 +102,20 @@ class Result:
     pieces: int = 1
     pieces_above: int = 0
     pieces_needed: int = 1
+
+    def __str__(self) -> str:
+        verdict, side = ("ANOMALY", "above") if self.is_anomaly else ("normal", "not above")
+        return (
+            f"{shown(self.clip)}: {verdict}, score {self.score:.4g} {side} threshold "
+            f"{self.threshold:.4g}, p = {self.p_value:.3g}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Result {self}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all attributes as dicts, lists, numbers and texts, as they come back from JSON."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @property
     def evidence(self) -> str:
@@ -114,6 +141,64 @@ class Result:
         if not self.windows:
             return self.start_seconds
         return max(self.windows, key=lambda window: window.score).start_seconds
+
+
+_NESTED = ("nearest", "parts", "window_scores", "windows")
+_COLUMNS = [one.name for one in fields(Result) if one.name not in _NESTED]
+
+
+def to_frame(results: Result | Iterable[Result], library: str | None = None) -> Any:
+    """Return a data frame of pandas or polars with a row per clip.
+
+    The columns are the plain attributes of `Result`; `nearest`, `nearest_domain` and
+    `nearest_distance` of the nearest normal clip; and one column per name in `parts`. A value that
+    a result lacks is None.
+
+    Parameters
+    ----------
+    results : Result or iterable of Result
+        What `predict` returns.
+    library : "pandas" or "polars", optional
+        None takes pandas, or polars where pandas is not installed.
+
+    Raises
+    ------
+    MissingLibraryError
+        The library is not installed; firstshot itself needs neither.
+    """
+    if library not in (None, *FRAMES):
+        raise ParameterError(f"library {library!r}: {choose_one_of(library, FRAMES)}")
+    rows = [_row(result) for result in ([results] if isinstance(results, Result) else results)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names or _COLUMNS}
+    for name in FRAMES if library is None else (library,):
+        try:
+            return import_module(name).DataFrame(columns)
+        except ImportError as error:
+            missing = error
+    wanted = library or " or ".join(FRAMES)
+    raise MissingLibraryError(
+        f"a data frame needs {wanted}; run `pip install {library or FRAMES[0]}`"
+    ) from missing
+
+
+def _row(result: Result) -> dict[str, Any]:
+    row = {name: getattr(result, name) for name in _COLUMNS}
+    if result.nearest:
+        near = result.nearest[0]
+        row |= {
+            "nearest": near.clip,
+            "nearest_domain": near.domain,
+            "nearest_distance": near.distance,
+        }
+    return row | result.parts
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with lists for tuples, as it comes back from JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)

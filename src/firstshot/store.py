@@ -11,6 +11,7 @@ the digest of its arrays; an entry that is not what was written is set aside and
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -30,7 +31,8 @@ from firstshot.disk.caches import (
     warn_of_damage,
 )
 from firstshot.disk.files import write_atomically
-from firstshot.errors import OutputError, ParameterError, cannot_write
+from firstshot.errors import OutputError, ParameterError, cannot_write, warn
+from firstshot.messages import choose_one_of
 from firstshot.numbers import check_number
 
 PRECISIONS = {"float32": np.float32, "float16": np.float16}
@@ -70,16 +72,21 @@ class EmbeddingStore:
     precision : "float32" or "float16"
         How embeddings are kept. float16 halves the size and rounds to three decimal digits; it is
         part of the key, so entries of the two precisions never mix.
+    required : bool
+        Whether a folder that cannot be written is an error; else a warning says once that nothing
+        is kept, and the work goes on.
     """
 
     folder: Path
     precision: str = "float32"
+    required: bool = True
+    _refused: list[OutputError] = field(default_factory=list, init=False, repr=False, compare=False)
     _damaged: set[Path] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ParameterError(
-                f"store precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+                f"store precision {self.precision!r}: {choose_one_of(self.precision, PRECISIONS)}"
             )
 
     def load(self, key: str) -> dict[str, NDArray[np.float32]] | None:
@@ -118,17 +125,22 @@ class EmbeddingStore:
                     f"store precision {self.precision} cannot hold values of {name} up to "
                     f"{np.abs(arrays[name]).max():.3g}; use float32"
                 )
-        path = self._path(key)
+        if not self._refused:
+            self._write(self._path(key), pack_arrays(key, kept))
+        return {name: array.astype(np.float32) for name, array in kept.items()}
+
+    def _write(self, path: Path, content: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, pack_arrays(key, kept))
+            write_atomically(path, content)
         except OSError as error:
-            advice = (
-                "free some space or name another folder for the embedding store, the run then "
-                "goes on from here"
-            )
-            raise cannot_write(self.folder, error, advice) from error
-        return {name: array.astype(np.float32) for name, array in kept.items()}
+            full = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            advice = f"{full}name another folder for the embedding store"
+            refused = cannot_write(self.folder, error, advice)
+            if self.required:
+                raise refused from error
+            self._refused.append(refused)
+            warn(f"{refused} (--no-store keeps none); embeddings are not kept")
 
     def summary(self) -> StoreSummary:
         """Count the entries and their bytes."""

@@ -4,7 +4,6 @@ Input: an address and the headers of a request. Output: the answer behind its re
 `Unreachable` where trying again may help, or `BadAnswer` where it will not. Each service has its
 own module, which turns these two into an error that names the file and the way out.
 
-- A token goes to the address that it is meant for, and never on to where that redirects.
 - A redirect is followed to another http address, and never from https to http.
 - A number in a header is a few ASCII digits; a body is read up to a length that is known before.
 - The text of an exception is not passed on, because it may hold what was sent. Addresses, headers
@@ -30,10 +29,11 @@ from urllib.request import (
     UnknownHandler,
 )
 
-from firstshot import __version__
 from firstshot.errors import ParameterError
-from firstshot.messages import read_token, shown
+from firstshot.messages import shown
+from firstshot.version import __version__
 
+USER_AGENT = f"firstshot/{__version__}"
 MOVED = (301, 302, 303, 307, 308)
 PASSING = (408, 429, 500, 502, 503, 504)
 """Statuses after which trying again may help."""
@@ -115,11 +115,11 @@ def check_step(url: str, target: str) -> None:
 
 def redirect_target(url: str, headers: Message) -> str:
     """Return the address that a redirect leads to; raises `BadAnswer` where none may be asked."""
-    told = headers.get("Location")
-    if told is None:
+    location = headers.get("Location")
+    if location is None:
         raise BadAnswer("it redirects without naming an address")
     try:
-        target = urldefrag(urljoin(url, str(told).strip())).url
+        target = urldefrag(urljoin(url, str(location).strip())).url
     except ValueError:
         target = ""
     # Headers come as Latin-1; as urllib does, every byte that an address cannot hold is quoted.
@@ -150,10 +150,7 @@ def _server(url: str) -> tuple[str, str | None, int | None]:
 def ask(
     url: str,
     timeout: float,
-    method: str = "GET",
     headers: Mapping[str, str] | None = None,
-    token: str | None = None,
-    follow: bool = True,
 ) -> HTTPResponse:
     """Ask for an address and return the answer, of whatever status; the caller closes it.
 
@@ -163,14 +160,8 @@ def ask(
         An http or https address.
     timeout : float
         The longest silence, in seconds.
-    method : str
-        GET or HEAD.
     headers : mapping, optional
         More headers; they are sent to redirects too.
-    token : str, optional
-        The environment variable of a token; its value is sent to `url` alone.
-    follow : bool
-        Follow redirects; otherwise a redirect is the answer.
 
     Raises
     ------
@@ -178,48 +169,30 @@ def ask(
         No answer.
     BadAnswer
         A redirect that cannot be followed.
-    ParameterError
-        The environment variable holds what cannot be a token.
     """
     for _ in range(_REDIRECTS + 1):
-        answer = _open(url, timeout, method, headers or {}, token)
-        if not follow or answer.status not in MOVED:
+        answer = _open(url, timeout, headers or {})
+        if answer.status not in MOVED:
             return answer
         with answer:
-            url, token = redirect_target(url, answer.headers), None
+            url = redirect_target(url, answer.headers)
     raise BadAnswer(f"it redirects more than {_REDIRECTS} times")
 
 
-def _open(
-    url: str, timeout: float, method: str, headers: Mapping[str, str], token: str | None
-) -> HTTPResponse:
+def _open(url: str, timeout: float, headers: Mapping[str, str]) -> HTTPResponse:
     # Without the handlers of build_opener for file, ftp and data, and without its redirects.
     opener = OpenerDirector()
-    request = Request(url, method=method)
-    request.headers.update({"User-agent": f"firstshot/{__version__}"})
+    request = Request(url)
+    request.headers.update({"User-agent": USER_AGENT})
     request.headers.update({"Accept-encoding": "identity", **headers})
-    if token is not None:
-        _add_token(request, token)
     try:
         for handler in (ProxyHandler(), UnknownHandler(), HTTPHandler(), HTTPSHandler()):
             opener.add_handler(handler)
         return cast(HTTPResponse, opener.open(request, timeout=timeout))
     except (OSError, HTTPException, ValueError) as error:
         reason = _reason(error)
-    # Out of the clause above: the error's frames hold the request with its token.
+    # Out of the clause above: the error's frames hold the proxy's password.
     raise Unreachable(reason)
-
-
-def _add_token(request: Request, variable: str) -> None:
-    token = read_token(variable)
-    if token and not re.fullmatch(r"[!-~]+", token):
-        del token
-        raise ParameterError(
-            f"{variable}: holds a line break or another character that no token has (its value is "
-            "not shown); set it anew, or unset it"
-        )
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
 
 
 def _reason(error: Exception) -> str:
@@ -227,8 +200,8 @@ def _reason(error: Exception) -> str:
     while isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
     if isinstance(error, OSError):
-        told = error.reason if isinstance(error, URLError) else error.strerror or error
-        return shown(told) or type(error).__name__
+        reason = error.reason if isinstance(error, URLError) else error.strerror or error
+        return shown(reason) or type(error).__name__
     if isinstance(error, IncompleteRead):
         return "the connection was cut"
     if isinstance(error, HTTPException) and not isinstance(error, InvalidURL):
@@ -247,12 +220,12 @@ def read_size(headers: Message, name: str) -> int | None:
     >>> read_size(headers, "Content-Length"), read_size(headers, "X-Linked-Size")
     (12, None)
     """
-    told = headers.get(name)
-    if told is None:
+    text = headers.get(name)
+    if text is None:
         return None
-    number = read_number(str(told))
+    number = read_number(str(text))
     if number is None:
-        raise BadAnswer(f"its {name} is {shown(told)!r}, expected a number of bytes")
+        raise BadAnswer(f"its {name} is {shown(text)!r}, expected a number of bytes")
     return number
 
 
@@ -266,7 +239,7 @@ def read_number(text: str) -> int | None:
 
 
 def read_range(answer: HTTPResponse) -> tuple[int, int | None]:
-    """Return the byte of the file that an answer begins with, and the file's size where it is told.
+    """Return the byte of the file that an answer begins with, and the file's size if it is known.
 
     Raises
     ------
@@ -278,10 +251,10 @@ def read_range(answer: HTTPResponse) -> tuple[int, int | None]:
     length = read_size(answer.headers, "Content-Length")
     if answer.status != 206:
         return 0, length
-    told = _RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
-    if told is None:
+    found = _RANGE.fullmatch(str(answer.headers.get("Content-Range", "")).strip())
+    if found is None:
         raise Unreachable("the server does not say which bytes it sends")
-    first, last, size = int(told[1]), int(told[2]), read_number(told[3])
+    first, last, size = int(found[1]), int(found[2]), read_number(found[3])
     if not first <= last or (size is not None and last >= size):
         raise Unreachable("the server does not say which bytes it sends")
     return first, size

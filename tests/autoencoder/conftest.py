@@ -1,4 +1,4 @@
-"""The golden set: what the published code gave on 36 synthetic clips with made-up weights."""
+"""The golden set: what the published code gave on 36 synthetic clips with random weights."""
 
 import json
 import zlib
@@ -48,7 +48,7 @@ class Golden:
         return join_frames([self.frames(name) for name in self.train], self.is_target)
 
     def network(self):
-        """The network with the made-up weights, in evaluation mode."""
+        """The network with the random weights, in evaluation mode."""
         torch = pytest.importorskip("torch")
         from firstshot.autoencoder.network import Autoencoder
 
@@ -75,7 +75,7 @@ def golden():
 
 @pytest.fixture(scope="session")
 def residuals(golden):
-    """Reconstruction minus vector (59, 640) of every clip, by name, with the made-up weights."""
+    """Reconstruction minus vector (59, 640) of every clip, by name, with the random weights."""
     torch = pytest.importorskip("torch")
     network, found = golden.network(), {}
     for name in (*golden.train, *golden.test):

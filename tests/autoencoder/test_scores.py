@@ -182,7 +182,7 @@ def test_the_metrics_of_the_scores_are_those_of_the_published_code(
     found = section_metrics(labels, scores, domains, decisions)
     expected = published_rows(golden, stored)
     names = {"auc_source": "AUC (source)", "auc_target": "AUC (target)", "pauc": "pAUC"}
-    if score == "mahala":  # the stored threshold of the other one was fitted to made-up values
+    if score == "mahala":  # the stored threshold of the other one was fitted to random values
         for domain in ("source", "target"):
             for metric, label in (("precision", "precision"), ("recall", "recall")):
                 names[f"{metric}_{domain}"] = f"{label} ({domain})"

@@ -189,7 +189,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(tmp_path):
     assert_same(trained, train(data, 5, settings))
 
 
-def test_a_damaged_checkpoint_is_told_of_and_training_begins_anew(tmp_path):
+def test_a_damaged_checkpoint_is_reported_and_training_starts_again(tmp_path):
     data, path = some_frames(), tmp_path / "a.safetensors"
     first = train(data, 11, QUICK, checkpoint=path)
     path.write_bytes(path.read_bytes()[:1000])
@@ -234,7 +234,7 @@ def _too_long(content, arrays, name):
         (_too_long, "the losses of 9 epochs of 4"),
     ],
 )
-def test_a_checkpoint_that_is_not_what_was_written_is_set_aside_and_training_begins_anew(
+def test_a_checkpoint_that_is_not_what_was_written_is_set_aside_and_training_starts_again(
     tmp_path, damage, reason
 ):
     data, path, kept = some_frames(), tmp_path / "a.safetensors", []
@@ -242,7 +242,7 @@ def test_a_checkpoint_that_is_not_what_was_written_is_set_aside_and_training_beg
         data, 11, QUICK, checkpoint=path, on_epoch=lambda _: kept.append(path.read_bytes())
     )
     path.write_bytes(damage(kept[1], unpack_arrays("a", kept[1]), "a"))
-    with pytest.warns(FirstshotWarning, match=f"{reason}.*set aside .* training begins anew"):
+    with pytest.warns(FirstshotWarning, match=f"{reason}.*set aside .* training starts again"):
         again = train(data, 11, QUICK, checkpoint=path)
     assert_same(again, whole)
     assert (tmp_path / "a.safetensors.damaged").is_file()

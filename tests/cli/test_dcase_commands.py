@@ -228,3 +228,20 @@ def test_a_folder_that_is_no_store_is_an_error_and_stays_as_it_is(
     done = firstshot("store", command, env=fresh)
     assert done.returncode == 0
     assert "0 entries" in done.stdout
+
+
+def test_demo_replaces_its_own_folder_where_asked_and_no_other(firstshot, tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "thesis.txt").write_text("mine")
+    done = firstshot("demo", "--out", tmp_path / "project", "--overwrite")
+    assert done.returncode == 2
+    assert "holds thesis.txt, which `firstshot demo` did not write" in done.stderr
+    assert [path.name for path in (tmp_path / "project").iterdir()] == ["thesis.txt"]
+
+
+def test_two_outputs_need_a_file_each(firstshot, tmp_path):
+    out = tmp_path / "same.x"
+    done = firstshot("dcase", "compare", tmp_path, "--csv", out, "--page", out)
+    assert done.returncode == 2
+    assert "named by --csv and by --page; give each a file of its own" in done.stderr
+    assert not out.exists()

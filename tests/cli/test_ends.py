@@ -26,6 +26,17 @@ def start(words, environment, **settings):
     return subprocess.Popen([*PROGRAM, *map(str, words)], env=environment, **streams)
 
 
+def run_code(code):
+    """Run Python code to its end; like `start`, it hears Ctrl-C also in a background shell."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def wait_for_entries(store: Path, count: int, process) -> None:
     """Wait until the store holds entries, so that the run is surely in its middle."""
     for _ in range(6000):
@@ -227,8 +238,8 @@ def test_a_warning_that_cannot_be_written_does_not_lose_the_results(environment,
 def test_closed_streams_are_not_given_to_the_next_file(environment):
     code = (
         "import os, sys; sys.argv = ['firstshot', '--version']\n"
-        "from firstshot.cli import _prepare_streams\n"
-        "_prepare_streams()\n"
+        "from firstshot.cli.printing.streams import prepare_streams\n"
+        "prepare_streams()\n"
         "print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)), file=open(3, 'w'))"
     )
     shell = 'exec 3>&1; exec "$@" <&- >&- 2>&-'
@@ -261,7 +272,7 @@ def test_what_typer_would_leave_with_1_for_is_no_anomaly(fault, monkeypatch):
 
 WORK = """
 import sys, time
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
 steps, quiet = int(sys.argv[1]), sys.argv[2] == "quiet"
 with progress_bars(quiet) as bars:
     for title in ("first machine", "second machine"):
@@ -362,7 +373,7 @@ main()
 @pytest.mark.parametrize("module", ["firstshot.cli", "typer", "firstshot.cli.judge"])
 def test_ctrl_c_while_the_program_is_imported_is_one_line_and_130(module):
     code = INTERRUPTED_WHILE_IMPORTING.format(module=module)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
@@ -374,8 +385,53 @@ def test_ctrl_c_after_all_was_said_is_no_traceback():
         "sys.argv = ['firstshot', '--version']\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_ctrl_c_while_the_arguments_are_read_is_one_line_and_130():
+    code = (
+        "import os, signal, sys\n"
+        "from firstshot import cli\n"
+        "from firstshot.__main__ import main\n"
+        "cli._Commands.parse_args = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['firstshot', '--version']\n"
+        "main()\n"
+    )
+    done = run_code(code)
+    expected = "interrupted; what the store of embeddings holds is used again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", expected)
+
+
+def test_ctrl_c_while_python_ends_keeps_the_status_of_the_finished_command():
+    code = (
+        "import os, signal, sys\n"
+        "from firstshot.__main__ import main\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.SIGINT):\n"
+        "        kill(process, number)\n"
+        "sys.last = Last()\n"
+        "sys.argv = ['firstshot', '--version']\n"
+        "main()\n"
+    )
+    done = run_code(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_a_working_folder_that_was_deleted_is_named(environment, normal, tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from firstshot.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "fit", str(normal["source"]), "-o", "x.firstshot"],
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = "error: the working folder was deleted; change to a folder that exists\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
 def test_a_program_that_was_started_to_ignore_ctrl_c_ignores_it_from_the_start():

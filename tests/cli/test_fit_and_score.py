@@ -64,6 +64,8 @@ def test_fit_never_overwrites_a_detector_unasked(firstshot, normal, detector):
         (["{source}", "--channel", "3"], "channel 3"),
         (["{source}", "--length", "windows"], "length policy windows"),
         (["{source}", "--normalizer", "zscore"], "normaliser 'zscore' is not known"),
+        (["{source}", "--weights", "x"], "encoder 'logmel' takes no weights; leave weights out"),
+        (["{source}", "--workers", "0"], "at most 4096; leave it out for one a core"),
         (["{source}", "--false-alarm-rate", "7"], "7.0: it must lie between 0 and 1"),
     ],
 )
@@ -90,6 +92,43 @@ def test_fit_writes_only_where_a_file_can_be(firstshot, normal, tmp_path, out):
     assert Path("/dev/null").is_char_device()
 
 
+@pytest.mark.parametrize("command", ["fit", "calibrate"])
+def test_a_place_that_cannot_hold_a_file_is_refused_before_any_work(firstshot, tmp_path, command):
+    (tmp_path / "file").write_text("not a folder")
+    out = tmp_path / "file" / "x.firstshot"
+    done = firstshot(command, tmp_path / "missing", "-o", out)
+    assert done.returncode == 2
+    file = tmp_path / "file"
+    assert one_line(done.stderr) == (
+        f"error: {out}: {file} is a file, not a folder; choose another place"
+    )
+
+
+@pytest.mark.parametrize("method", ["fit", "calibrate"])
+def test_a_file_that_appears_while_a_detector_is_made_stays(
+    detector, normal, tmp_path, monkeypatch, capsys, method
+):
+    from firstshot import cli
+    from firstshot.detector import Detector
+
+    out, real = tmp_path / "new.firstshot", getattr(Detector, method)
+
+    def work(self, *arguments, **settings):
+        out.write_text("mine")
+        return real(self, *arguments, **settings)
+
+    monkeypatch.setattr(Detector, method, work)
+    words = ["fit", normal["source"], "--no-store", "--workers", 1]
+    words = words if method == "fit" else ["calibrate", detector]
+    monkeypatch.setattr(sys, "argv", ["firstshot", *map(str, words), "-o", str(out)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert "another program has made it meanwhile" in one_line(capsys.readouterr().err)
+    assert out.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_layers_channel_and_windows_are_heard(firstshot, tmp_path):
     """A whistle in channel 1 alone: a detector of channel 0 must not hear it."""
     rng = np.random.default_rng(0)
@@ -109,7 +148,7 @@ def test_layers_channel_and_windows_are_heard(firstshot, tmp_path):
         done = firstshot(*fit, "--channel", channel, "-o", out)
         assert "learned 24 source" in done.stdout, done.stderr
         scored = firstshot("score", out, tmp_path / "new.wav", "--format", "json")
-        (found[channel],) = json.loads(scored.stdout)
+        (found[channel],) = json.loads(scored.stdout)["results"]
     assert set(found["0"]["parts"]) == {"layer 1", "layer 2"}
     assert len(found["0"]["window_scores"]) == 2
     assert found["0"]["score"] == pytest.approx(max(found["0"]["window_scores"]))
@@ -124,7 +163,9 @@ def test_three_formats_say_the_same(firstshot, detector, test_clips):
         assert done.stderr == ""
         by_format[form] = done.stdout
     rows = list(csv.DictReader(io.StringIO(by_format["csv"])))
-    records = json.loads(by_format["json"])
+    document = json.loads(by_format["json"])
+    assert (document["schema"], document["failed"]) == (1, [])
+    records = document["results"]
     assert len(rows) == len(records) == 16
     for row, record in zip(rows, records, strict=True):
         assert Path(row["clip"]).is_file()
@@ -165,12 +206,38 @@ def test_a_bad_file_does_not_lose_the_others(firstshot, detector, test_clips, tm
         assert any(line.startswith(f"error: {place}: ") for line in errors), place
 
 
+def test_json_tells_each_clip_that_failed_and_why_beside_the_others(
+    firstshot, detector, test_clips, tmp_path
+):
+    good = min(test_clips.iterdir())
+    (tmp_path / "bad.wav").write_bytes(b"this is not sound")
+    places = [tmp_path / "bad.wav", good, tmp_path / "gone.wav"]
+    done = firstshot("score", detector, *places, "--format", "json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert [record["clip"] for record in document["results"]] == [str(good)]
+    assert {clip["clip"] for clip in document["failed"]} == {str(places[0]), str(places[2])}
+    told = {line.removeprefix("error: ") for line in done.stderr.splitlines()}
+    assert {clip["reason"] for clip in document["failed"]} == told
+
+
+def test_the_documentation_names_every_field_of_the_json(firstshot, detector, test_clips):
+    page = (Path(__file__).parents[2] / "docs" / "score_output.md").read_text()
+    done = firstshot("score", detector, min(test_clips.iterdir()), "--format", "json", "--windows")
+    document = json.loads(done.stdout)
+    fields = {*document, *document["results"][0], "clip", "reason"}
+    fields |= {*document["results"][0]["nearest"][0], *document["results"][0]["windows"][0]}
+    assert [field for field in sorted(fields) if f"`{field}`" not in page] == []
+
+
 def test_only_bad_files_still_give_output_that_parses(firstshot, detector, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"")
     as_json = firstshot("score", detector, tmp_path, "--format", "json")
     as_csv = firstshot("score", detector, tmp_path, "--format", "csv")
     assert (as_json.returncode, as_csv.returncode) == (2, 2)
-    assert json.loads(as_json.stdout) == []
+    (line,) = as_json.stderr.splitlines()
+    bad = {"clip": str(tmp_path / "bad.wav"), "reason": line.removeprefix("error: ")}
+    assert json.loads(as_json.stdout) == {"schema": 1, "results": [], "failed": [bad]}
     assert as_csv.stdout.splitlines() == [
         "clip,score,p_value,threshold,is_anomaly,domain,nearest,start_seconds"
     ]
@@ -178,7 +245,7 @@ def test_only_bad_files_still_give_output_that_parses(firstshot, detector, tmp_p
 
 def test_exit_status_tells_an_anomaly_only_where_asked(firstshot, detector, test_clips):
     done = firstshot("score", detector, test_clips, "--format", "json", "--fail-on-anomaly")
-    records = json.loads(done.stdout)
+    records = json.loads(done.stdout)["results"]
     assert done.returncode == 1
     calm = next(record["clip"] for record in records if not record["is_anomaly"])
     loud = next(record["clip"] for record in records if record["is_anomaly"])
@@ -208,7 +275,9 @@ def test_explain_says_why_in_words_and_in_json(firstshot, detector, test_clips):
 
 
 def test_explain_and_score_say_what_so_few_clips_can_show(firstshot, detector, test_clips):
-    records = json.loads(firstshot("score", detector, test_clips, "--format", "json").stdout)
+    records = json.loads(firstshot("score", detector, test_clips, "--format", "json").stdout)[
+        "results"
+    ]
     floor = next(r["clip"] for r in records if r["p_value"] == 1 / 31)
     told = firstshot("explain", detector, floor).stdout
     assert (
@@ -247,7 +316,7 @@ def window_detector(normal, tmp_path_factory, firstshot):
 def test_every_window_is_shown_where_it_is_asked_for(firstshot, window_detector, recording):
     """In each format, with its times, its score, its p-value and its own decision."""
     words = ["score", window_detector, recording, "--windows"]
-    (record,) = json.loads(firstshot(*words, "--format", "json").stdout)
+    (record,) = json.loads(firstshot(*words, "--format", "json").stdout)["results"]
     windows = record["windows"]
     assert [w["score"] for w in windows] == record["window_scores"]
     assert [w["start_seconds"] for w in windows] == list(range(40))
@@ -276,7 +345,7 @@ def test_a_minute_with_one_faulty_second_is_normal_and_says_so(
 ):
     (record,) = json.loads(
         firstshot("score", window_detector, recording, "--format", "json").stdout
-    )
+    )["results"]
     assert "windows" not in record
     assert max(record["window_scores"]) == record["window_scores"][20] > record["threshold"]
     assert (record["pieces"], record["pieces_needed"]) == (40, 25)
@@ -296,8 +365,8 @@ def test_fit_says_why_it_promises_another_rate_than_was_asked(firstshot, normal,
     done = firstshot("fit", normal["source"], "--no-store", "-o", tmp_path / "a.firstshot")
     assert "at most 9.52% of normal clips score above it" in done.stdout
     assert (
-        "10% was asked: 20 clips promise multiples of 1/21, and 2/21 is the largest that is not "
-        "above it" in done.stdout
+        "10% was requested: 20 clips promise multiples of 1/21, and 2/21 is the largest that is "
+        "not above it" in done.stdout
     )
 
 
@@ -319,7 +388,7 @@ def test_calibrate_moves_the_threshold_and_not_the_scores(
     assert again.returncode == 2
     assert "--overwrite" in one_line(again.stderr)
     before, after = (
-        json.loads(firstshot("score", file, test_clips, "--format", "json").stdout)
+        json.loads(firstshot("score", file, test_clips, "--format", "json").stdout)["results"]
         for file in (detector, out)
     )
     assert [r["score"] for r in before] == [r["score"] for r in after]
@@ -371,7 +440,7 @@ def test_file_names_of_any_bytes_come_back_as_they_are(firstshot, detector, odd_
     assert not set(text) & set("\x1b\x07\u202e")
     assert any(row["clip"].endswith("two\nlines.wav") for row in rows)  # any reader's quotes
     done = firstshot("score", detector, odd_clips, "--format", "json", text=False)
-    records = json.loads(done.stdout.decode("utf-8"))
+    records = json.loads(done.stdout.decode("utf-8"))["results"]
     assert bytes_of(record["clip"] for record in records) == set(ODD_NAMES)
     assert b"\\udc" not in done.stdout
 
@@ -383,7 +452,7 @@ def test_a_detector_of_clips_of_any_name_is_fitted_loaded_and_explains(
     fitted = firstshot("fit", odd_clips, "-o", out, "--no-store")
     assert fitted.returncode == 0, fitted.stderr
     done = firstshot("score", out, odd_clips, "--format", "json")
-    records = json.loads(done.stdout)
+    records = json.loads(done.stdout)["results"]
     # Each is nearest to itself, by the name that the bank has kept.
     for record in records:
         assert Path(record["clip"]).name == record["nearest"][0]["clip"]

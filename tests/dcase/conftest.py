@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 from firstshot.store import EmbeddingStore
 
 MACHINES = ["SynthFan", "SynthValve"]

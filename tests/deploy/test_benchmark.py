@@ -18,8 +18,8 @@ from firstshot.cli.bench import default_encoder, table
 from firstshot.deploy import benchmark as benchmark
 from firstshot.deploy import timing
 from firstshot.deploy.benchmark import BenchReport, bench, start_up
-from firstshot.deploy.timing import matrix_peak, matrix_peak_of, peak_memory, run_fresh, waits
-from firstshot.encoders.specs import geometry
+from firstshot.deploy.timing import latencies, matrix_peak, matrix_peak_of, peak_memory, run_fresh
+from firstshot.encoders.specs import SPECS
 from firstshot.errors import MissingLibraryError, ParameterError, WeightsError
 
 
@@ -34,7 +34,7 @@ def test_the_numbers_hang_together() -> None:
     report = bench("logmel", clip_seconds=0.5, clips=3)
     assert report.real_time_factor == pytest.approx(0.5 * report.clips_per_second)
     assert 0 < report.latency_p50_ms <= report.latency_p99_ms
-    assert (report.runtime, report.precision, report.made_up_weights) == ("numpy", "fp32", False)
+    assert (report.runtime, report.precision, report.random_weights) == ("numpy", "fp32", False)
     assert report.start_up_seconds > 0.05
     assert json.loads(json.dumps(asdict(report)))["encoder"] == "logmel"
 
@@ -42,7 +42,7 @@ def test_the_numbers_hang_together() -> None:
 def test_an_encoder_without_weights_here_is_measured_with_made_up_ones() -> None:
     pytest.importorskip("torch")
     report = bench("ced_tiny", runtime="torch", clip_seconds=1.0, clips=2, layers=(1, 2))
-    assert report.made_up_weights
+    assert report.random_weights
     assert (report.runtime, report.precision, report.layers) == ("torch", "fp32", (1, 2))
     assert report.front_end_ms is not None
     assert report.front_end_ms < report.latency_p99_ms
@@ -80,7 +80,7 @@ def test_without_torch_the_embedded_encoder_is_measured_and_the_others_are_named
     done = runner.invoke(app, ["bench", "--seconds", "0.5", "--clips", "2", "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["encoder"] == "logmel"
-    assert json.loads(done.stdout)["waits"] >= 2
+    assert json.loads(done.stdout)["latencies"] >= 2
     assert "pip install 'firstshot[encoders]'" in done.stderr
     assert default_encoder("onnx", "auto", None) == "ced_tiny"
     monkeypatch.setattr("firstshot.cli.bench.find_spec", lambda name: object())
@@ -139,12 +139,12 @@ def test_short_waits_are_repeated_until_a_percentile_means_something() -> None:
     order: list[int] = []
     seen: list[tuple[int, int]] = []
     runs = [lambda n=n: order.append(n) for n in range(3)]
-    found = waits(runs, lambda done, total: seen.append((done, total)), least=7, budget=60.0)
+    found = latencies(runs, lambda done, total: seen.append((done, total)), least=7, budget=60.0)
     assert order == [0, 1, 2, 0, 1, 2, 0]
     assert len(found) == 7
     assert seen == [(done, 7) for done in range(1, 8)]
-    assert len(waits(runs, lambda *_: None, least=100, budget=0.0)) == 3
-    assert len(waits(runs, lambda *_: None, least=2, budget=60.0)) == 3
+    assert len(latencies(runs, lambda *_: None, least=100, budget=0.0)) == 3
+    assert len(latencies(runs, lambda *_: None, least=2, budget=60.0)) == 3
 
 
 def test_progress_tells_of_every_step() -> None:
@@ -183,7 +183,7 @@ def test_memory_is_in_megabytes() -> None:
 
 
 def test_every_geometry_can_be_counted_without_its_head() -> None:
-    for one in geometry.GEOMETRIES.values():
+    for one in (spec.geometry for spec in SPECS.values()):
         spec: Any = type("Spec", (), {"geometry": one})()
         encoder: Any = type("Encoder", (), {"spec": spec})()
         whole = one.macs(160000, attention=True)

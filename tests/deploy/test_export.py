@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +26,13 @@ from firstshot.deploy.export import export_detector  # noqa: E402
 from firstshot.detector import Detector  # noqa: E402
 from firstshot.disk.files import sha256_of  # noqa: E402
 from firstshot.encoders import list_encoders, load_encoder  # noqa: E402
-from firstshot.encoders.exported_spec import read_spec, write_spec  # noqa: E402
 from firstshot.encoders.logmel import LogMel  # noqa: E402
 from firstshot.encoders.runtimes.with_runtime import with_runtime  # noqa: E402
+from firstshot.encoders.specs.as_json import read_spec, write_spec  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     DetectorFileError,
     FirstshotError,
+    FirstshotWarning,
     OutputError,
     ParameterError,
     WeightsError,
@@ -64,9 +66,13 @@ def noise(seconds: float, count: int = 1, seed: int = 0) -> list[np.ndarray]:
     return list((0.1 * draws.standard_normal(shape)).astype(np.float32))
 
 
+def clips_of(seconds: float, count: int = 1, seed: int = 0) -> list[tuple[np.ndarray, int]]:
+    return [(samples, 16000) for samples in noise(seconds, count, seed)]
+
+
 def fitted(files: dict[str, Path], name: str, **settings: Any) -> Detector:
     detector = Detector(name, encoder_settings={"weights": str(files[name])}, **settings)
-    return detector.fit(noise(2.0, 6), noise(2.0, 3, seed=1))
+    return detector.fit(clips_of(2.0, 6), clips_of(2.0, 3, seed=1))
 
 
 def run(program: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -97,9 +103,12 @@ def test_scores_are_the_detectors_at_any_batch_size_and_length(
 ) -> None:
     detector, folder = exported[name]
     bundle = load_bundle(folder)
-    assert (bundle.hear().encoder.name, bundle.hear().layers) == (name, detector.hear().layers)
+    assert (bundle.embedding_settings().encoder.name, bundle.embedding_settings().layers) == (
+        name,
+        detector.embedding_settings().layers,
+    )
     for batch in range(1, 10):
-        clips = noise(3.0 + 1.5 * (batch - 1) + 0.013 * batch, batch, seed=batch)
+        clips = clips_of(3.0 + 1.5 * (batch - 1) + 0.013 * batch, batch, seed=batch)
         found, expected = bundle.predict(clips), detector.predict(clips)
         for one, other in zip(found, expected, strict=True):
             assert one.score == pytest.approx(other.score, rel=1e-4)
@@ -150,7 +159,7 @@ def test_a_bundle_scores_where_torch_is_absent(
         f"{BLOCK}\n"
         "from firstshot.deploy.bundle import load_bundle\n"
         "print(repr(load_bundle(sys.argv[1]).predict(sys.argv[2]).score))\n"
-        "heavy = ('torch', 'scipy.fft', 'scipy.special', 'pydantic', 'matplotlib')\n"
+        "heavy = ('torch', 'scipy.stats', 'pydantic', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )
     done = run(program, str(folder), str(tmp_path / "clip.wav"))
@@ -177,7 +186,7 @@ def test_the_command_line_scores_a_folder_where_torch_is_absent(
     assert "torn.wav: not readable as audio" in done.stderr
     assert "Traceback" not in done.stderr
     (tmp_path / "clips" / "torn.wav").unlink()
-    found = json.loads(run(program, *arguments).stdout)
+    found = json.loads(run(program, *arguments).stdout)["results"]
     expected = detector.predict(tmp_path / "clips")
     assert [Path(one["clip"]).name for one in found] == ["0.wav", "1.wav", "2.wav"]
     for one, other in zip(found, expected, strict=True):
@@ -200,7 +209,7 @@ def test_bench_measures_a_bundle_where_torch_is_absent(
         "fp32",
     )
     assert report["layers"] == [1, 2]
-    assert not report["made_up_weights"]
+    assert not report["random_weights"]
     refused = run(program, *arguments, "--runtime", "torch", status=2)
     assert "has a runtime and weights of its own" in refused.stderr
 
@@ -244,7 +253,7 @@ def test_every_wrong_value_in_a_description_is_refused_or_harmless(
 ) -> None:
     folder = export_detector(fitted(files, name, **settings), tmp_path / "bundle")
     description = json.loads((folder / "bundle.json").read_text())
-    (clip, other), scored = noise(2.0, 2), set()
+    (clip, other), scored = clips_of(2.0, 2), set()
     del description["versions"], description["encoder"]["input"], description["encoder"]["outputs"]
     for what, changed in (*mutations(description), *without_one(description)):
         if isinstance(changed.get("sha256"), dict):
@@ -308,11 +317,11 @@ def test_a_bundle_of_before_has_no_digest_of_its_description(
     import shutil
 
     folder = shutil.copytree(exported["eat"][1], tmp_path / "copy")
-    expected = load_bundle(folder).score(noise(3.0))
+    expected = load_bundle(folder).score(clips_of(3.0))
     description = json.loads((folder / "bundle.json").read_text())
     del description["sha256"]["bundle.json"]
     (folder / "bundle.json").write_text(json.dumps(description))
-    np.testing.assert_array_equal(load_bundle(folder).score(noise(3.0)), expected)
+    np.testing.assert_array_equal(load_bundle(folder).score(clips_of(3.0)), expected)
 
 
 def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -328,7 +337,7 @@ def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_layers_that_a_bundle_lacks_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
     bundle = load_bundle(export_detector(fitted(files, "eat", layers=(1,)), tmp_path / "one"))
-    encoder = bundle.hear().encoder
+    encoder = bundle.embedding_settings().encoder
     assert encoder.embed(noise(1.0), layers=(1,))[0].shape == (1, 8 * 48)
     for layers in ((2,), (1, 2), None):
         with pytest.raises(ParameterError, match=r"holds layers \[1\] only"):
@@ -349,7 +358,7 @@ def test_settings_travel_with_the_bundle(
 ) -> None:
     detector = fitted(files, "ced_tiny", **settings)
     bundle = load_bundle(export_detector(detector, tmp_path / "bundle"))
-    clips = noise(2.5, 4, seed=5)
+    clips = clips_of(2.5, 4, seed=5)
     np.testing.assert_allclose(bundle.score(clips), detector.score(clips), rtol=1e-4)
 
 
@@ -358,10 +367,12 @@ def test_a_bank_is_exported_in_the_precision_it_was_made_in(
 ) -> None:
     pytest.importorskip("openvino")
     source: Any = load_encoder("ced_tiny", weights=files["ced_tiny"])
-    detector = Detector(with_runtime(source, "openvino", "fp32")).fit(noise(2.0, 9))
+    detector = Detector(with_runtime(source, "openvino", "fp32")).fit(clips_of(2.0, 9))
     bundle = load_bundle(export_detector(detector, tmp_path / "full"))
-    np.testing.assert_allclose(bundle.score(noise(3.0)), detector.score(noise(3.0)), rtol=1e-4)
-    half = Detector(with_runtime(source, "torch", "bf16")).fit(noise(2.0, 9))
+    np.testing.assert_allclose(
+        bundle.score(clips_of(3.0)), detector.score(clips_of(3.0)), rtol=1e-4
+    )
+    half = Detector(with_runtime(source, "torch", "bf16")).fit(clips_of(2.0, 9))
     with pytest.raises(ParameterError, match="fit the detector with precision fp32"):
         export_detector(half, tmp_path / "half")
     with pytest.raises(ParameterError, match="copy that folder"):
@@ -378,9 +389,9 @@ def test_what_cannot_be_exported_leaves_nothing_behind(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ParameterError, match="scores as it is"):
-        export_detector(Detector().fit(noise(1.0, 9)), tmp_path / "logmel")
+        export_detector(Detector().fit(clips_of(1.0, 9)), tmp_path / "logmel")
     with pytest.raises(ParameterError, match="'mine' is a plug-in, which cannot be written"):
-        export_detector(Detector(Plugin()).fit(noise(1.0, 9)), tmp_path / "mine")
+        export_detector(Detector(Plugin()).fit(clips_of(1.0, 9)), tmp_path / "mine")
     with pytest.raises(FirstshotError, match="learned nothing"):
         export_detector(
             Detector("ced_tiny", encoder_settings={"weights": str(files["ced_tiny"])}),
@@ -415,7 +426,45 @@ def test_a_folder_is_replaced_only_where_asked(files: dict[str, Path], tmp_path:
         "self_check.wav",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
-    assert load_bundle(bundle).score(noise(3.0)).shape == (1,)
+    assert load_bundle(bundle).score(clips_of(3.0)).shape == (1,)
+
+
+def test_a_folder_that_appears_during_an_export_stays(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bundle"
+
+    def appear(*_: object) -> None:
+        place.mkdir()
+        (place / "note.txt").write_text("mine")
+
+    monkeypatch.setattr("firstshot.deploy.export._compare", appear)
+    with pytest.raises(OutputError, match=r"bundle: is there already and holds note\.txt"):
+        export_detector(fitted(files, "ced_tiny"), place)
+    assert (place / "note.txt").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_an_export_warns_of_no_clip_of_its_own(files: dict[str, Path], tmp_path: Path) -> None:
+    detector = fitted(files, "ced_tiny")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FirstshotWarning)
+        load_bundle(export_detector(detector, tmp_path / "bundle"))
+
+
+def test_a_full_disk_names_the_bundle_that_was_asked_for(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError) as caught:
+        export_detector(fitted(files, "ced_tiny"), tmp_path / "bundle")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'bundle' / 'encoder.onnx'}: cannot be written"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bundle_that_is_to_be_replaced_stays_where_the_new_one_fails(

@@ -13,10 +13,9 @@ import soundfile
 
 import firstshot
 from firstshot.detector import Detector
-from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
+from firstshot.detector.embedding import Clip, EmbeddedClip, EmbeddingSettings, embed_clips
 from firstshot.detector.file import MemberRow
-from firstshot.detector.hearing import Hearing
-from firstshot.detector.held_out import held_out_windows
+from firstshot.detector.fitted.held_out import held_out_windows
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import (
     DatasetError,
@@ -43,16 +42,20 @@ class Record:
 def sound(seed, seconds=0.5, rate=RATE, colour=0.6):
     rng = np.random.default_rng(seed)
     white = rng.standard_normal(int(seconds * rate))
-    return 0.1 * (white + colour * np.concatenate([[0.0], white[:-1]]))
+    return 0.1 * (white + colour * np.concatenate([[0.0], white[:-1]])), rate
 
 
 def sounds(count, first=0, **how):
     return [sound(first + i, **how) for i in range(count)]
 
 
-def write_folder(folder, clips, rate=RATE):
+def joined(clips):
+    return np.concatenate([samples for samples, _ in clips]), RATE
+
+
+def write_folder(folder, clips):
     folder.mkdir(parents=True)
-    for i, clip in enumerate(clips):
+    for i, (clip, rate) in enumerate(clips):
         soundfile.write(folder / f"{i:03}.wav", clip, rate, subtype="FLOAT")
     return folder
 
@@ -180,19 +183,19 @@ def test_folders_paths_arrays_and_records_give_the_same_scores(tmp_path):
 
 def test_arrays_of_another_rate_are_heard_like_the_files_they_were_written_to(tmp_path):
     clips = sounds(9, rate=22050)
-    folder = write_folder(tmp_path / "s", clips, 22050)
-    by_array = Detector().fit(clips, sample_rate=22050)
+    folder = write_folder(tmp_path / "s", clips)
+    by_array = Detector().fit([samples for samples, _ in clips], sample_rate=22050)
     by_file = Detector().fit(folder)
     new = sound(90, rate=22050)
-    assert by_array.score(new, sample_rate=22050) == by_file.score(new, sample_rate=22050)
+    assert by_array.score(new[0], sample_rate=22050) == by_file.score(new)
 
 
 def test_clips_of_unequal_length_and_rate_may_share_a_bank(tmp_path):
     folder = write_folder(tmp_path / "s", [sound(i, 0.3 + 0.1 * i) for i in range(6)])
     for i, rate in enumerate((8000, 44100, 96000)):
-        soundfile.write(folder / f"r{i}.flac", sound(20 + i, rate=rate), rate)
+        soundfile.write(folder / f"r{i}.flac", *sound(20 + i, rate=rate))
     detector = Detector().fit(folder)
-    assert len(detector.rows_) == 9
+    assert len(detector.fitted_.normal_clips.rows) == 9
     assert np.isfinite(detector.score(sounds(3, 90))).all()
 
 
@@ -223,7 +226,7 @@ def test_two_clips_are_too_few_and_so_few_promise_little():
     assert "\n" not in str(error.value)
     with pytest.raises(ParameterError, match=r"0\.1 cannot be promised from 3 .*give 9 normal"):
         Detector().fit(sounds(3))
-    with pytest.warns(FirstshotWarning, match="rests on the gamma law alone; 9 clips"):
+    with pytest.warns(FirstshotWarning, match="depends on the gamma law alone; 9 clips"):
         detector = Detector(threshold="gamma").fit(sounds(3))
     assert np.isfinite(detector.score(sounds(2, 90))).all()
 
@@ -237,7 +240,7 @@ def test_copies_among_the_normal_clips_are_told_of():
 
 def test_silent_normal_clips_warn_and_do_not_crash():
     with pytest.warns(FirstshotWarning, match="array 0: digital silence") as caught:
-        Detector(normalizer="none").fit([np.zeros(8000), *sounds(8)])
+        Detector(normalizer="none").fit([(np.zeros(8000), RATE), *sounds(8)])
     assert sum("silence" in str(w.message) for w in caught) == 1
 
 
@@ -249,11 +252,11 @@ def test_silent_normal_clips_warn_and_do_not_crash():
 def test_scores_are_the_normalisers_on_the_transformed_embeddings(normalizer, metric):
     source, target, new = sounds(10), sounds(6, 50), sounds(4, 90)
     detector = Detector(normalizer=normalizer, metric=metric).fit(source, target)
-    X = [LogMel().embed([c.astype(np.float32) for c in clips])[0] for clips in (source, target)]
+    X = [LogMel().embed([c.astype(np.float32) for c, _ in clips])[0] for clips in (source, target)]
     transform = make_transform("standardize").fit(np.concatenate(X))
     oracle = make_normalizer(normalizer, metric=metric)
     oracle.fit({"source": transform(X[0]), "target": transform(X[1])})
-    queries = transform(LogMel().embed([c.astype(np.float32) for c in new])[0])
+    queries = transform(LogMel().embed([c.astype(np.float32) for c, _ in new])[0])
     np.testing.assert_allclose(detector.score(new), oracle.score(queries), rtol=1e-12)
     assert np.isfinite(detector.training_scores_).all()
 
@@ -289,9 +292,9 @@ def test_memmixup_widens_the_target_and_needs_one():
 
 
 def test_an_anomaly_scores_above_normal_sound(fitted):
-    hum = sound(99) + 0.1 * np.sin(2 * np.pi * 3000 * np.arange(8000) / RATE)
-    assert fitted.predict(hum).is_anomaly
-    assert fitted.score(hum) > fitted.score(sounds(10, 100)).max()
+    hum = sound(99)[0] + 0.1 * np.sin(2 * np.pi * 3000 * np.arange(8000) / RATE)
+    assert fitted.predict((hum, RATE)).is_anomaly
+    assert fitted.score((hum, RATE)) > fitted.score(sounds(10, 100)).max()
 
 
 def test_test_zscore_warns_needs_two_clips_and_depends_on_the_company():
@@ -432,15 +435,15 @@ def test_a_copy_of_a_normal_clip_is_told_of_where_the_user_called(fitted, call):
 @pytest.fixture(scope="module")
 def in_windows():
     """A detector of 9 clips of 4 windows each."""
-    return Detector(length="windows:0.5").fit([np.concatenate(sounds(4, 4 * i)) for i in range(9)])
+    return Detector(length="windows:0.5").fit([joined(sounds(4, 4 * i)) for i in range(9)])
 
 
 def with_tones(*windows, of=8):
     """A recording of windows of 0.5 s, some with a tone that no normal clip has."""
-    long = np.concatenate(sounds(of, 90))
+    long, rate = joined(sounds(of, 90))
     for window in windows:
         long[window * 8000 : (window + 1) * 8000] += 0.3 * np.sin(np.arange(8000))
-    return long
+    return long, rate
 
 
 def test_the_worst_window_decides_and_says_when_it_begins(in_windows):
@@ -476,7 +479,7 @@ def one_window_each():
 
 def test_a_normal_recording_is_no_anomaly_though_its_worst_window_is_one(one_window_each):
     threshold = one_window_each.threshold_.value
-    hours = one_window_each.predict([np.concatenate(sounds(60, 1000 * i)) for i in range(2, 6)])
+    hours = one_window_each.predict([joined(sounds(60, 1000 * i)) for i in range(2, 6)])
     assert all(max(hour.window_scores) > threshold for hour in hours)
     assert not any(hour.is_anomaly for hour in hours)
     for hour in hours:
@@ -506,7 +509,7 @@ def test_a_recording_that_is_odd_all_along_is_an_anomaly_and_one_odd_moment_is_t
 def test_windows_score_alike_alone_and_within_a_recording(one_window_each):
     clips = sounds(5, 700)
     alone = [one_window_each.predict(clip) for clip in clips]
-    together = one_window_each.predict(np.concatenate(clips))
+    together = one_window_each.predict(joined(clips))
     assert list(together.window_scores) == [result.score for result in alone]
     assert [w.p_value for w in together.windows] == [result.p_value for result in alone]
 
@@ -517,10 +520,10 @@ def test_a_threshold_set_on_recordings_judges_recordings_by_their_worst_window(
     path = tmp_path / "a.firstshot"
     one_window_each.save(path)
     detector = Detector.load(path)
-    assert detector.calibration_windows_ is None
-    hours = [np.concatenate(sounds(10, 5000 + 100 * i)) for i in range(12)]
+    assert detector.fitted_.calibration.windows is None
+    hours = [joined(sounds(10, 5000 + 100 * i)) for i in range(12)]
     detector.calibrate(clips=hours)
-    assert detector.calibration_windows_ == 10
+    assert detector.fitted_.calibration.windows == 10
     worst = [max(result.window_scores) for result in one_window_each.predict(hours)]
     assert np.array_equal(detector.calibration_scores_, worst)
     new = detector.predict(with_tones(7, of=10))
@@ -528,7 +531,7 @@ def test_a_threshold_set_on_recordings_judges_recordings_by_their_worst_window(
     assert new.score == max(new.window_scores)
     detector.save(path)
     loaded = Detector.load(path)
-    assert loaded.calibration_windows_ == 10
+    assert loaded.fitted_.calibration.windows == 10
     assert loaded.predict(with_tones(7, of=10)) == new
     loaded.calibrate()
     assert loaded.predict(with_tones(7, of=10)).pieces == 10
@@ -567,13 +570,13 @@ def test_an_array_of_one_window_knows_its_ends():
 def test_a_clip_of_another_length_than_those_learned_is_told_of(fitted, in_windows, tmp_path):
     fitted.save(tmp_path / "a.firstshot")
     for detector in (fitted, Detector.load(tmp_path / "a.firstshot")):
-        assert detector.heard_seconds_ == (0.5, 0.5)
+        assert detector.fitted_.normal_clips.seconds == (0.5, 0.5)
         for seconds in (0.3, 2.0):
-            told = rf"array 0: {seconds:g} s of it are heard, of the normal clips 0\.5 to 0\.5 s"
+            told = rf"array 0: {seconds:g} s of it are used, of the normal clips 0\.5 to 0\.5 s"
             with pytest.warns(FirstshotWarning, match=told) as caught:
                 detector.predict(sound(90, seconds))
             assert caught[0].filename == __file__
-    with pytest.warns(FirstshotWarning, match=r"array 0: 0\.2 s of it are heard"):
+    with pytest.warns(FirstshotWarning, match=r"array 0: 0\.2 s of it are used"):
         in_windows.predict(sound(90, 0.2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -583,7 +586,7 @@ def test_a_clip_of_another_length_than_those_learned_is_told_of(fitted, in_windo
 
 def test_of_an_older_file_no_length_is_known_and_none_is_told_of():
     old = Detector.load(Path(__file__).parent / "files" / "schema_2.firstshot")
-    assert old.heard_seconds_ is None
+    assert old.fitted_.normal_clips.seconds is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         old.predict([sound(90, 0.3), sound(90, 20.0)])
@@ -600,7 +603,7 @@ def test_one_long_recording_in_windows_is_enough_and_warns_what_the_threshold_me
     with pytest.warns(FirstshotWarning, match="1 source recording cut into 20 windows") as caught:
         detector = Detector(length="windows:0.5").fit(sound(0, 10))
     assert any(w.filename == __file__ for w in caught if "recording" in str(w.message))
-    assert len(detector.rows_) == len(detector.training_scores_) == 20
+    assert len(detector.fitted_.normal_clips.rows) == len(detector.training_scores_) == 20
 
 
 def test_a_pooling_that_keeps_time_refuses_clips_of_different_lengths():
@@ -614,11 +617,11 @@ def test_a_pooling_that_keeps_time_refuses_clips_of_different_lengths():
 
 
 def test_embeddings_made_before_give_the_same_as_the_clips(fitted):
-    clips = [Clip(f"array {i}", clip, RATE) for i, clip in enumerate(sounds(24))]
-    target = [Clip(f"array {i}", c, RATE) for i, c in enumerate(sounds(6, 50, colour=-0.6))]
-    hearing = Hearing(LogMel(), (1,))
+    clips = [Clip(f"array {i}", *clip) for i, clip in enumerate(sounds(24))]
+    target = [Clip(f"array {i}", *clip) for i, clip in enumerate(sounds(6, 50, colour=-0.6))]
+    settings = EmbeddingSettings(LogMel(), (1,))
     other = Detector().fit_embedded(
-        list(embed_clips(clips, hearing)), list(embed_clips(target, hearing))
+        list(embed_clips(clips, settings)), list(embed_clips(target, settings))
     )
     assert np.array_equal(other.training_scores_, fitted.training_scores_)
 

@@ -11,6 +11,7 @@ from firstshot.detector.ensemble import Ensemble
 from firstshot.errors import FirstshotError, ParameterError
 from firstshot.scoring.threshold import fit_threshold, p_value
 
+RATE = 16000
 MEMBERS = (
     {"layers": [1], "normalizer": "local_density"},
     {"layers": [2], "normalizer": "none"},
@@ -20,7 +21,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*take the place of the K neares
 
 
 def sounds(count, first=0, samples=4800):
-    return [0.1 * np.random.default_rng(first + i).standard_normal(samples) for i in range(count)]
+    draws = [np.random.default_rng(first + i) for i in range(count)]
+    return [(0.1 * rng.standard_normal(samples), RATE) for rng in draws]
+
+
+def joined(clips):
+    return np.concatenate([samples for samples, _ in clips]), RATE
+
+
+def hum(samples=4800):
+    return np.sin(np.arange(samples) * 0.3), RATE
 
 
 def members(**changed):
@@ -47,7 +57,7 @@ def test_scores_held_out_scores_and_threshold_are_of_the_mean(pair):
 
 def test_a_result_shows_every_detectors_part_and_the_ensembles_own_decision(pair):
     ensemble, alone = pair
-    for clip in (*sounds(3, 90), np.sin(np.arange(4800) * 0.3)):
+    for clip in (*sounds(3, 90), hum()):
         result = ensemble.predict(clip)
         parts = [d.predict(clip) for d in alone]
         assert list(result.parts) == ["1 logmel", "2 logmel", "3 logmel"]
@@ -55,7 +65,7 @@ def test_a_result_shows_every_detectors_part_and_the_ensembles_own_decision(pair
         assert result.is_anomaly == (result.score > ensemble.threshold_.value)
         assert result.p_value == p_value([result.score], ensemble.training_scores_)[0]
         assert result.nearest == parts[0].nearest
-    assert ensemble.predict(np.sin(np.arange(4800) * 0.3)).is_anomaly
+    assert ensemble.predict(hum()).is_anomaly
 
 
 def test_calibrate_moves_the_threshold_alone(pair):
@@ -70,8 +80,8 @@ def test_calibrate_moves_the_threshold_alone(pair):
 
 
 def test_clips_in_windows_score_the_mean_of_the_detectors_worst_windows():
-    clips = [np.concatenate(sounds(3, 10 * i)) for i in range(9)]
-    new = np.concatenate(sounds(4, 900))
+    clips = [joined(sounds(3, 10 * i)) for i in range(9)]
+    new = joined(sounds(4, 900))
     same = Ensemble(members(length="windows:0.3")).fit(clips)
     result = same.predict(new)
     assert len(result.window_scores) == 4
@@ -83,7 +93,7 @@ def test_clips_in_windows_score_the_mean_of_the_detectors_worst_windows():
 
 def test_a_longer_recording_is_judged_by_its_pieces():
     clips = sounds(30)
-    new = np.concatenate(sounds(40, 900))
+    new = joined(sounds(40, 900))
     ensemble = Ensemble(members(length="windows:0.3")).fit(clips)
     result = ensemble.predict(new)
     assert (result.pieces, result.pieces_needed, result.normal_clips) == (40, 25, 30)
@@ -93,13 +103,13 @@ def test_a_longer_recording_is_judged_by_its_pieces():
     assert result.pieces_above == sum(score > result.threshold for score in result.window_scores)
     assert [window.score for window in result.windows] == list(result.window_scores)
     assert result.score == pytest.approx(np.mean(list(result.parts.values())))
-    odd = ensemble.predict(np.sin(np.arange(40 * 4800) * 0.3))
+    odd = ensemble.predict(hum(40 * 4800))
     assert (odd.pieces_above, odd.is_anomaly) == (40, True)
 
 
 def test_detectors_that_cut_a_recording_differently_judge_the_same_moments():
     clips = sounds(30)
-    new = np.concatenate(sounds(8, 900))
+    new = joined(sounds(8, 900))
     mixed = Ensemble([Detector(length="windows:0.3"), Detector(length="windows:0.3:0.15")])
     result = mixed.fit(clips).predict(new)
     assert result.pieces == 15
@@ -111,7 +121,7 @@ def test_detectors_that_cut_a_recording_differently_judge_the_same_moments():
 def test_one_clip_gives_a_result_and_several_a_list(pair, tmp_path):
     ensemble, _ = pair
     path = tmp_path / "a.wav"
-    soundfile.write(path, sounds(1, 90)[0], 16000)
+    soundfile.write(path, *sounds(1, 90)[0])
     assert ensemble.predict(path).score == ensemble.score(str(path))[0]
     assert len(ensemble.predict(tmp_path)) == len(ensemble.predict([path])) == 1
     assert len(ensemble.predict(iter(sounds(2, 90)))) == 2

@@ -19,7 +19,7 @@ def hiss(seed, tone=0.0, hertz=2000.0, beat=0.0):
     seconds = np.arange(2 * RATE) / RATE
     noise = 0.05 * np.random.default_rng(seed).standard_normal(len(seconds))
     swell = 1 + beat * np.sign(np.sin(2 * np.pi * 2 * seconds))
-    return noise + tone * swell * np.sin(2 * np.pi * hertz * seconds)
+    return noise + tone * swell * np.sin(2 * np.pi * hertz * seconds), RATE
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def test_normal_clips_that_never_differ_in_a_band_do_not_divide_by_zero():
     assert words.startswith("relative to each clip's own overall level: louder by 4.3 dB at ")
 
 
-def louder_by(samples, decibels):
-    return samples * 10 ** (decibels / 20)
+def louder_by(clip, decibels):
+    return clip[0] * 10 ** (decibels / 20), clip[1]
 
 
 @pytest.mark.parametrize("decibels", [-12.0, 3.0, 17.0])
@@ -191,6 +191,13 @@ def test_levels_come_back_from_a_file_and_are_not_known_of_an_older_one(tmp_path
     loaded = Detector.load(tmp_path / "a.firstshot")
     assert loaded.explain(hiss(99)) == detector.explain(hiss(99))
     old = Detector.load(Path(__file__).parent / "files" / "schema_2.firstshot")
-    explanation = old.explain(hiss(99)[: 2 * RATE])
+    explanation = old.explain(hiss(99)[0][: 2 * RATE], sample_rate=RATE)
     assert explanation.overall_db is None
     assert explanation.words.startswith("relative to each clip's own overall level: ")
+
+
+def test_of_a_clip_cut_into_windows_the_level_is_that_of_the_window():
+    detector = Detector(length="windows:0.5").fit([hiss(i) for i in range(20)])
+    words = detector.explain(louder_by(hiss(99, tone=0.05), -12.0)).words
+    assert words.startswith("this window is ")
+    assert "the whole clip" not in words

@@ -12,22 +12,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.detector.test_manifest import contents, write  # noqa: E402
+from tests.detector.file.test_manifest import contents, write  # noqa: E402
 from tests.encoders import official_files as official  # noqa: E402
 
 import firstshot  # noqa: E402
-from firstshot.encoders import load_encoder, pretrained  # noqa: E402
-from firstshot.encoders.pretrained import keep_file  # noqa: E402
+from firstshot.encoders import load_encoder  # noqa: E402
+from firstshot.encoders.weights import find  # noqa: E402
 from firstshot.encoders.weights.catalog import ENCODERS  # noqa: E402
+from firstshot.encoders.weights.find import keep_file  # noqa: E402
 from firstshot.errors import DetectorFileError, FirstshotError, WeightsError  # noqa: E402
 
-CLIPS = list((0.1 * np.random.default_rng(0).standard_normal((12, 32000))).astype(np.float32))
+NOISE = (0.1 * np.random.default_rng(0).standard_normal((12, 32000))).astype(np.float32)
+CLIPS = [(samples, 16000) for samples in NOISE]
 
 
 @pytest.fixture(autouse=True)
 def _mini(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     official.use_mini(monkeypatch, tmp_path / "cache")
-    monkeypatch.setattr(pretrained, "fetch_file", lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(find, "fetch_file", lambda *_: pytest.fail("the hub was asked"))
 
 
 @pytest.fixture

@@ -13,8 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstshot.detector import Detector, file
-from firstshot.detector.file import SCHEMA, MemberRow, read_detector_file, write_detector_file
+from firstshot.detector import Detector
+from firstshot.detector.file import (
+    SCHEMA,
+    MemberRow,
+    mapped,
+    read_detector_file,
+    write_detector_file,
+)
+from firstshot.detector.file import archive as zip_archive
+from firstshot.detector.file import members as members_table
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DetectorFileError, FirstshotWarning, OutputError
 from firstshot.scoring.normalizers import NORMALIZERS
@@ -30,7 +38,8 @@ pytestmark = [
 
 
 def sounds(count, first=0, samples=4800):
-    return [np.random.default_rng(first + i).random(samples) - 0.5 for i in range(count)]
+    draws = [np.random.default_rng(first + i) for i in range(count)]
+    return [(rng.random(samples) - 0.5, 16000) for rng in draws]
 
 
 def stored_detector():
@@ -109,11 +118,11 @@ def test_every_setting_comes_back(tmp_path, settings):
     detector = Detector(**settings).fit(sounds(12), sounds(4, 50))
     detector.save(tmp_path / "x.firstshot")
     loaded = Detector.load(tmp_path / "x.firstshot")
-    assert loaded.hear().recipe() == detector.hear().recipe()
-    assert loaded.recipe_ == detector.recipe_
+    assert loaded.embedding_settings().recipe() == detector.embedding_settings().recipe()
+    assert loaded.fitted_.recipe == detector.fitted_.recipe
     assert loaded.predict(sounds(3, 90)) == detector.predict(sounds(3, 90))
     assert loaded.explain(sounds(1, 91)[0]) == detector.explain(sounds(1, 91)[0])
-    if detector.hear().length.kind == "native":
+    if detector.embedding_settings().length.kind == "native":
         again = loaded.fit(sounds(12), sounds(4, 50))
         assert np.array_equal(again.training_scores_, detector.training_scores_)
 
@@ -169,7 +178,7 @@ def test_only_a_table_with_escapes_says_so_and_older_tables_are_read_as_they_are
     assert headers == [b"clip", b"clip_written"]
     # Before names were escaped, a backslash was a backslash.
     old = b"clip,domain,samples_sha256\na\\xe9.wav,source,0\n"
-    assert file._members_from_csv(old) == [MemberRow(r"a\xe9.wav", "source", "0")]
+    assert members_table.members_from_csv(old) == [MemberRow(r"a\xe9.wav", "source", "0")]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +186,7 @@ def test_only_a_table_with_escapes_says_so_and_older_tables_are_read_as_they_are
     [b"", b"\n", b"name,domain,sha\n", b"clip,domain,sha\na,b\n", b"clip,d,s\na\rb,source,0\n"],
 )
 def test_a_table_of_members_that_is_none_is_a_damaged_file(tmp_path, monkeypatch, table):
-    monkeypatch.setattr(file, "_members_as_csv", lambda members: table)
+    monkeypatch.setattr(zip_archive, "members_to_csv", lambda members: table)
     write_detector_file(tmp_path / "odd", {}, {"x": np.zeros(1)}, [])
     with pytest.raises(DetectorFileError, match="not a whole detector file"):
         read_detector_file(tmp_path / "odd")
@@ -194,7 +203,7 @@ def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path):
 
 @pytest.fixture
 def _mapped(monkeypatch):
-    monkeypatch.setattr(file, "MAPPED_FROM", 0)
+    monkeypatch.setattr(mapped, "MAPPED_FROM", 0)
 
 
 @pytest.mark.usefixtures("_mapped")
@@ -222,7 +231,7 @@ def test_a_bank_is_held_once_from_the_file_to_the_search(tmp_path, loaded):
         detector.save(tmp_path / "x.firstshot")
         detector = Detector.load(tmp_path / "x.firstshot")
     (part,) = detector.parts_
-    assert part.moved is part.bank
+    assert part.transformed is part.bank
     for domain, array in part.bank.arrays().items():
         held = part.normalizer.banks_[domain].index.points.rows
         assert np.shares_memory(held, part.bank.embeddings)
@@ -252,7 +261,7 @@ def test_a_small_file_is_read_so_writing_to_it_changes_no_detector_in_use(copy):
 
 @pytest.mark.parametrize("small", [False, True])
 def test_a_detector_may_replace_the_file_it_is_mapped_from(copy, monkeypatch, small):
-    monkeypatch.setattr(file, "MAPPED_FROM", 1 << 26 if small else 0)
+    monkeypatch.setattr(mapped, "MAPPED_FROM", 1 << 26 if small else 0)
     loaded, new = Detector.load(copy), sounds(3, 90)
     expected = loaded.score(new)
     loaded.calibrate(0.3).save(copy)
@@ -275,7 +284,7 @@ def test_a_file_that_was_zipped_anew_and_stored_loads(copy):
 @pytest.mark.parametrize("mapped_from", [0, 1 << 26])
 def test_a_compressed_member_is_refused_before_it_is_read(copy, monkeypatch, member, mapped_from):
     """20 MB of zeros take 20 kB of a zip file: reading them would take a thousand times more."""
-    monkeypatch.setattr(file, "MAPPED_FROM", mapped_from)
+    monkeypatch.setattr(mapped, "MAPPED_FROM", mapped_from)
     members = {**contents(copy), member: bytes(20_000_000)}
     with zipfile.ZipFile(copy, "w") as archive:
         for name, content in members.items():
@@ -296,7 +305,7 @@ def test_members_that_are_there_twice_or_longer_than_they_may_be_are_refused(cop
         warnings.simplefilter("ignore")
         archive.writestr("manifest.json", members["manifest.json"])
     refused(copy, "manifest.json is in it twice")
-    rezip(copy, {**members, "manifest.json": b" " * file.MOST_MANIFEST + b"{}"})
+    rezip(copy, {**members, "manifest.json": b" " * zip_archive.MOST_MANIFEST + b"{}"})
     refused(copy, "manifest.json has more than 1048576 bytes")
 
 
@@ -474,6 +483,17 @@ def test_a_place_that_cannot_be_written_is_an_output_error_and_keeps_the_old_fil
         detector.calibrate(0.3).save(path)
     assert path.read_bytes() == saved.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["fan.firstshot"]
+
+
+def test_a_file_that_exists_is_kept_where_the_caller_says_so(saved, tmp_path):
+    detector, path = Detector.load(saved), tmp_path / "fan.firstshot"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="another program has made it meanwhile"):
+        detector.save(path, overwrite=False)
+    assert path.read_text() == "mine"
+    path.unlink()
+    detector.save(path, overwrite=False)
+    assert path.read_bytes() == saved.read_bytes()
 
 
 @pytest.mark.parametrize("schema", range(1, SCHEMA + 1))

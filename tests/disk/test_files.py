@@ -144,6 +144,56 @@ def test_only_a_file_of_the_same_kind_is_replaced(tmp_path):
     check(path, True, True)
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_while_the_new_one_is_written_stays(tmp_path, monkeypatch, links):
+    path = tmp_path / "note.txt"
+
+    def unsupported(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def work(file):
+        file.write(b"new")
+        path.write_text("mine")
+
+    if not links:  # as on FAT
+        monkeypatch.setattr(Path, "hardlink_to", unsupported)
+    with pytest.raises(OutputError) as caught:
+        write_result(path, work, overwrite=False)
+    expected = "cannot be written (another program has made it meanwhile); choose another place"
+    assert str(caught.value) == f"{path}: {expected}"
+    assert path.read_text() == "mine"
+    assert write_result(tmp_path / "other.txt", "new", overwrite=False).read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["note.txt", "other.txt"]
+    assert write_result(path, work, overwrite=True).read_bytes() == b"new"
+
+
+def test_a_file_that_is_only_new_gets_the_rights_that_the_umask_leaves(tmp_path, umask):
+    umask(0o027)
+    assert mode(write_result(tmp_path / "note.txt", "new", overwrite=False)) == 0o640
+
+
+def test_a_place_that_cannot_hold_a_file_is_refused_before_the_work(tmp_path, monkeypatch):
+    def check(path):
+        check_replaceable(path, True, "note", "note.txt", lambda _: True)
+
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    for path in (file / "note.txt", file / "new" / "note.txt"):
+        with pytest.raises(OutputError) as caught:
+            check(path)
+        expected = f"{path}: {file} is a file, not a folder; choose another place"
+        assert str(caught.value) == expected
+    check(tmp_path / "new" / "folder" / "note.txt")
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    with pytest.raises(OutputError) as caught:
+        check(tmp_path / "new" / "note.txt")
+    assert str(caught.value) == (
+        f"{tmp_path / 'new' / 'note.txt'}: the folder {tmp_path} cannot be written to; check its "
+        "rights or choose another place"
+    )
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.parametrize(
     ("number", "expected"),
     [

@@ -6,13 +6,14 @@ import errno
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from firstshot.disk.drafts import held
 from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
-from firstshot.errors import OutputError
+from firstshot.errors import OutputError, SoundError
 
 MARKER = "marker"
 
@@ -23,6 +24,10 @@ def is_ours(folder: Path) -> bool:
 
 def check(place: Path, overwrite: bool = True) -> None:
     check_folder_replaceable(place, overwrite, {MARKER, "data"}, "firstshot export", is_ours)
+
+
+def no_check() -> None:
+    """Let the folder be replaced."""
 
 
 def made(place: Path, content: str) -> Path:
@@ -57,7 +62,7 @@ def rmtree(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 Path.rename = rename
-with folder_written(place) as draft:
+with folder_written(place, lambda: None) as draft:
     for name in ("marker", "data"):
         (draft / name).write_text("new")
     shutil.rmtree = rmtree
@@ -97,7 +102,7 @@ def test_the_old_folder_stays_where_the_new_one_cannot_be_renamed(tmp_path, monk
     monkeypatch.setattr(Path, "rename", fails)
     with (
         pytest.raises(OutputError, match=r"bundle: cannot be written \(Input/output error\)"),
-        folder_written(place) as draft,
+        folder_written(place, no_check) as draft,
     ):
         (draft / "data").write_text("new")
     assert content(place) == OLD
@@ -106,7 +111,7 @@ def test_the_old_folder_stays_where_the_new_one_cannot_be_renamed(tmp_path, monk
 
 def test_an_error_while_writing_leaves_the_old_folder(tmp_path):
     place = made(tmp_path / "bundle", "old")
-    with pytest.raises(ValueError, match="half-way"), folder_written(place) as draft:
+    with pytest.raises(ValueError, match="half-way"), folder_written(place, no_check) as draft:
         (draft / "data").write_text("new")
         raise ValueError("half-way")
     assert content(place) == OLD
@@ -117,7 +122,7 @@ def test_a_folder_keeps_its_rights_and_a_link_to_it_stays(tmp_path):
     place = made(tmp_path / "bundle", "old")
     place.chmod(0o750)
     (tmp_path / "link").symlink_to("bundle")
-    with folder_written(tmp_path / "link") as draft:
+    with folder_written(tmp_path / "link", no_check) as draft:
         (draft / "data").write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert content(place) == {"data": "new"}
@@ -130,7 +135,7 @@ def test_a_folder_that_another_process_replaces_is_left_to_it(tmp_path):
     with (
         held(place),
         pytest.raises(OutputError, match=r"another process is replacing it.*choose another place"),
-        folder_written(place) as draft,
+        folder_written(place, no_check) as draft,
     ):
         (draft / "data").write_text("new")
     assert content(place) == OLD
@@ -143,15 +148,57 @@ def test_a_folder_is_replaced_where_the_file_system_has_no_locks(tmp_path, monke
 
     monkeypatch.setattr("firstshot.disk.drafts.try_lock", unsupported)
     place = made(tmp_path / "bundle", "old")
-    with folder_written(place) as draft:
+    with folder_written(place, no_check) as draft:
         (draft / "data").write_text("new")
     assert content(place) == {"data": "new"}
     assert list(tmp_path.iterdir()) == [place]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_appears_while_the_new_one_is_written_stays(tmp_path, overwrite):
+    place = tmp_path / "bundle"
+    with (
+        pytest.raises(OutputError, match=r"bundle: is there already and holds thesis\.tex"),
+        folder_written(place, partial(check, place, overwrite)) as draft,
+    ):
+        (draft / "data").write_text("new")
+        place.mkdir()
+        (place / "thesis.tex").write_text("mine")
+    assert content(place) == {"thesis.tex": "mine"}
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_of_the_same_command_that_appears_meanwhile_is_replaced_only_where_asked(tmp_path):
+    place = tmp_path / "bundle"
+    with (
+        pytest.raises(OutputError, match="choose another folder, or add --overwrite"),
+        folder_written(place, partial(check, place, False)) as draft,
+    ):
+        (draft / "data").write_text("new")
+        made(place, "old")
+    assert content(place) == OLD
+
+
+@pytest.mark.parametrize(
+    "fault", [OutputError("{}/data: cannot be written"), SoundError("{}: bad"), OSError(28, "full")]
+)
+def test_an_error_names_the_folder_that_was_asked_for_not_the_hidden_draft(
+    tmp_path, monkeypatch, fault
+):
+    monkeypatch.chdir(tmp_path)
+    kind = OutputError if isinstance(fault, OSError) else type(fault)
+    with (
+        pytest.raises(kind, match=r"^bundle(/data)?: ") as caught,
+        folder_written(Path("bundle"), no_check) as draft,
+    ):
+        raise fault if isinstance(fault, OSError) else kind(str(fault).format(draft))
+    assert ".part" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_draft_that_is_being_written_is_no_leftover(tmp_path):
     place = tmp_path / "bundle"
-    with folder_written(place) as draft:
+    with folder_written(place, no_check) as draft:
         recover(place, is_ours)
         assert draft.is_dir()
         (draft / "data").write_text("new")

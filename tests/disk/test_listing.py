@@ -133,3 +133,14 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, r
     argument = str(tmp_path / "pipe.toml") if read is load_system else tmp_path / "pipe.toml"
     with pytest.raises(FirstshotError, match=r"FIFO|not a plain file"):
         read(argument)
+
+
+def test_hidden_sub_folders_are_left_out_but_a_hidden_folder_may_be_named(tmp_path):
+    for place in (".trash", "seen/.old", "seen"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / "a.wav").touch()
+    (tmp_path / ".linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in list_files(tmp_path).files]
+    assert found == ["seen/a.wav"]
+    assert len(list_files(tmp_path / ".trash").files) == 1

@@ -53,6 +53,16 @@ def test_a_folder_that_another_process_holds_is_refused_and_the_process_named(tm
         pass
 
 
+def test_only_a_folder_that_was_made_for_the_lock_is_removed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for folder in (mine, tmp_path / "new"):
+        with hold_folder(folder):
+            assert (folder / LOCK).is_file()
+    assert list(tmp_path.iterdir()) == [mine]
+    assert list(mine.iterdir()) == []
+
+
 def test_the_lock_of_a_killed_process_is_no_lock(tmp_path):
     """Also where its number belongs to a living process by now."""
     other = holder(tmp_path)

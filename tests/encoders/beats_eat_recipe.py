@@ -18,8 +18,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from firstshot.encoders.models import build, map_names  # noqa: E402
 from firstshot.encoders.pooling import pool  # noqa: E402
-from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder  # noqa: E402
+from firstshot.encoders.runtimes.torch import torch_encoder  # noqa: E402
 
 MINI = Path(__file__).resolve().parents[1] / "golden"
 FULL = Path(__file__).resolve().parents[3] / "shared" / "golden" / "encoders" / "beats_eat"
@@ -92,12 +94,12 @@ def summary(values: np.ndarray) -> np.ndarray:
     return np.array([values.mean(), values.std(), total, squares, (values * weights).sum()])
 
 
-def encoder(spec: Any, state: dict[str, Any], **settings: Any) -> TorchEncoder:
+def encoder(spec: Any, state: dict[str, Any], **settings: Any) -> PretrainedEncoder:
     """Build the encoder of a spec around an official checkpoint's tensors, without a first fill."""
     with torch.device("meta"):
-        module = spec.build()
-    module.load_state_dict(spec.map_names(state), strict=True, assign=True)
-    return TorchEncoder(spec, module, weights_hash="golden", **settings)
+        module = build(spec)
+    module.load_state_dict(map_names(spec, state), strict=True, assign=True)
+    return torch_encoder(spec, module, weights_hash="golden", **settings)
 
 
 @contextmanager

@@ -19,14 +19,17 @@ import torch
 from safetensors.torch import save_file
 from tests.encoders import beats_eat_recipe, ced_m2d_recipe
 
-from firstshot.encoders.models.beats import spec_from_cfg
-from firstshot.encoders.specs import geometry
-from firstshot.encoders.torch_encoder import TorchEncoder
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder
+from firstshot.encoders.specs.base import Spec
+from firstshot.encoders.specs.beats import spec_from_cfg
+from firstshot.encoders.specs.ced import CedGeometry
+from firstshot.encoders.specs.eat import EatGeometry
+from firstshot.encoders.specs.m2d import M2dGeometry
 from firstshot.encoders.weights.catalog import ENCODERS, EncoderRecord
 from firstshot.encoders.weights.read import build_spec
 
 _LOCAL = ced_m2d_recipe.LOCAL
-_EAT = geometry.EatGeometry(dim=48, heads=4, depth=2)
+_EAT = EatGeometry(dim=48, heads=4, depth=2)
 _FINE_TUNED_M2D = "module.ar.runtime.backbone."
 
 
@@ -35,21 +38,20 @@ def golden(name: str) -> Any:
     return beats_eat_recipe.Golden(name)
 
 
-def _geometry(record: EncoderRecord) -> geometry.Geometry:
-    if record.module == "beats":
-        return spec_from_cfg(golden("beats_mini").facts["cfg"]).geometry
-    if record.module == "eat":
-        return _EAT
-    if record.module == "ced":
-        return geometry.CedGeometry(dim=32, heads=2, depth=2, classes=11)
-    return geometry.M2dGeometry(dim=32, heads=2, depth=2)
+def _mini(spec: Spec) -> Spec:
+    geometries = {
+        "beats": spec_from_cfg(golden("beats_mini").facts["cfg"]).geometry,
+        "ced": CedGeometry(dim=32, heads=2, depth=2, classes=11),
+        "eat": _EAT,
+        "m2d": M2dGeometry(dim=32, heads=2, depth=2),
+    }
+    return replace(spec, geometry=geometries[spec.family], default_layers=(1, 2))
 
 
 MINI: dict[str, EncoderRecord] = {
     name: replace(
         record,
-        geometry=_geometry(record),
-        default_layers=(1, 2),
+        spec=_mini(record.spec),
         hub={variant: replace(f, revision=None, size=None) for variant, f in record.hub.items()},
     )
     for name, record in ENCODERS.items()
@@ -151,7 +153,7 @@ FORMATS: dict[str, dict[str, Callable[[], Any]]] = {
 
 def write(name: str, folder: Path, form: str | None = None) -> Path:
     """Write the file of an encoder in one of its formats, by default the first."""
-    forms = FORMATS[MINI[name].module]
+    forms = FORMATS[MINI[name].spec.family]
     form = form or next(iter(forms))
     return write_content(forms[form](), folder / f"{name}-{form}")
 
@@ -168,7 +170,7 @@ def write_content(content: Any, path: Path) -> Path:
 
 def golden_pooled(name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """A clip of 10 s, and what the original's layers 1 and 2 give for it, pooled over time."""
-    module = MINI[name].module
+    module = MINI[name].spec.family
     if module in ("ced", "m2d"):
         stored = ced_m2d_recipe.golden(f"{module}_ci_d2")
         return ced_m2d_recipe.clip("A10"), [layer[0] for layer in stored["A10/pooled"]]
@@ -176,13 +178,13 @@ def golden_pooled(name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     return beats_eat_recipe.clip(0), list(arrays["c0_pooled"])
 
 
-def sixteen_wide_eat() -> TorchEncoder:
+def sixteen_wide_eat() -> PretrainedEncoder:
     """The mini EAT with three heads of 16 values, not four of 12."""
     spec = replace(build_spec(MINI["eat"], {}), geometry=replace(_EAT, heads=3))
     return beats_eat_recipe.encoder(spec, golden("eat_mini").state())
 
 
-def sixteen_wide_beats(groups: int = 3) -> TorchEncoder:
+def sixteen_wide_beats(groups: int = 3) -> PretrainedEncoder:
     """The mini BEATs with heads of 16 values, and groups of its position convolution of 48/groups.
 
     The golden one has 12 of both. All published encoders have multiples of 16, and OpenVINO

@@ -86,7 +86,7 @@ def test_the_command_line_does_the_same(
 
     fit = ("fit", "source", "--target", "target", "-o", "fan.firstshot", "--no-store")
     firstshot_(*fit, "--encoder", "ced_tiny", "--weights", str(weights), "--layers", "7,10")
-    results = json.loads(firstshot_("score", "fan.firstshot", "new", "--format", "json"))
+    results = json.loads(firstshot_("score", "fan.firstshot", "new", "--format", "json"))["results"]
     assert sorted(Path(result["clip"]).name for result in results) == sorted(
         path.name for path in clips["new"]
     )

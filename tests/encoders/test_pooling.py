@@ -63,7 +63,7 @@ def test_a_layer_that_does_not_exist_is_named_with_those_that_do(asked):
 
 
 def test_no_layer_and_a_layer_named_twice_are_refused():
-    with pytest.raises(ParameterError, match="no layer was asked for"):
+    with pytest.raises(ParameterError, match="no layer was given"):
         resolve_layers([], 12, "ced_tiny")
     with pytest.raises(ParameterError, match="named twice"):
         resolve_layers([12, -1], 12, "ced_tiny")

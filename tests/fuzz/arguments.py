@@ -53,7 +53,7 @@ def _synthesize(case: Case, **numbers: Any) -> None:
 
 
 def _data_set(case: Case, **numbers: Any) -> None:
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
 
     severity = numbers.pop("low"), numbers.pop("high")
     write_dataset(case.folder / "made", ["SynthFan"], severity=severity, **numbers)
@@ -163,8 +163,7 @@ def call_function(case: Case) -> None:
 @target("texts of functions", 15)
 def parse_text(case: Case) -> None:
     """Texts that are read as numbers, names or addresses."""
-    from firstshot.cli.learn import _parse_layers
-    from firstshot.cli.options import parse_channel
+    from firstshot.cli.settings import read_channel, read_layers, read_pairs
     from firstshot.dcase.data.clip_names import parse_clip_name, parse_supplemental_name
     from firstshot.dcase.data.zenodo import Connection
     from firstshot.dcase.evaluation.score_files import file_name
@@ -175,8 +174,9 @@ def parse_text(case: Case) -> None:
     text = case.dice.choice(TEXTS)
     case.remember(text=text)
     ways: list[Callable[[], object]] = [
-        lambda: _parse_layers(text),
-        lambda: parse_channel(text),
+        lambda: read_layers(text),
+        lambda: read_channel(text),
+        lambda: read_pairs([text, f"name={text}"]),
         lambda: LengthPolicy.parse(case.dice.choice(("fixed:", "windows:1:", "")) + text),
         lambda: parse_clip_name(f"section_{text}_source_train_normal_{text}"),
         lambda: parse_supplemental_name(text),

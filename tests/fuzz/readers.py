@@ -52,7 +52,7 @@ def _change_one(case: Case, folder: Path) -> None:
 
 @target("audio", 40)
 def read_audio(case: Case) -> None:
-    from firstshot.dcase.data.clip_header import read_clip_header
+    from firstshot.dcase.data.check import read_clip_header
     from firstshot.sound.audio import load_waveform
 
     sample = case.dice.choice(tree_of(case.samples / "audio"))
@@ -186,7 +186,7 @@ def read_system(case: Case) -> None:
     if isinstance(system, System):
         for choice in system.encoders:
             if choice.name == "logmel":
-                system.detector(choice).hear()
+                system.detector(choice).embedding_settings()
 
 
 @target("run by a system file", 5)
@@ -323,13 +323,9 @@ def read_record(case: Case) -> None:
         listing = json.dumps(record).encode()
     connection = Connection(url, tries=2, first_pause=0.0)
     with answering(case, [listing, content]):
-        entries = list_files(7, connection, _silent)
+        entries = list_files(7, connection)
         file = choose_file(entries, ["dev_fan.zip"], connection.record_url(7))
-        fetch(file, case.folder / "dev_fan.zip", connection, _silent)
-
-
-def _silent(line: str) -> None:
-    """Take a line that a person would read."""
+        fetch(file, case.folder / "dev_fan.zip", connection)
 
 
 @target("what a download left", 10)
@@ -371,8 +367,8 @@ if has("torch"):
     @target("weights cache", 10)
     def read_weights_cache(case: Case) -> None:
         from firstshot.encoders import load_encoder
-        from firstshot.encoders.pretrained import keep_file
         from firstshot.encoders.weights.catalog import find_record
+        from firstshot.encoders.weights.find import keep_file
 
         os.environ["FIRSTSHOT_CACHE"] = str(case.folder / "cache")
         sample = next((case.samples / "weights").glob("eat*pretrained.safetensors"), None)

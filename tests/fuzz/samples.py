@@ -53,7 +53,7 @@ def tree_of(folder: Path) -> list[Path]:
 
 
 def _write_data_set(folder: Path) -> None:
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
 
     write_dataset(
         folder / "made", ["SynthFan"], clip_seconds=0.3, train_source=6, train_target=3,
@@ -139,7 +139,7 @@ def _write_weights(folder: Path) -> None:
     from tests.encoders import official_files as official
 
     (folder / "weights").mkdir()
-    names = {record.module: name for name, record in official.MINI.items()}
+    names = {record.spec.family: name for name, record in official.MINI.items()}
     for module, forms in official.FORMATS.items():
         for form in forms:
             official.write(names[module], folder / "weights", form)
@@ -175,14 +175,14 @@ def _write_bundle(folder: Path) -> None:
     weights = next((folder / "weights").glob("ced*"))
     noise = 0.1 * np.random.default_rng(0).standard_normal((9, 2 * RATE)).astype(np.float32)
     detector = Detector("ced_tiny", encoder_settings={"weights": str(weights)})
-    export_detector(detector.fit(list(noise)), folder / "bundle")
+    export_detector(detector.fit(noise, sample_rate=RATE), folder / "bundle")
 
 
 def small_defaults() -> None:
     """Let the pre-trained names be small networks, and the demo a machine of a few clips."""
-    from firstshot.sound import synth_set
+    from firstshot.sound.synth import dataset
 
-    synth_set.write_dataset.__defaults__ = (("SynthFan",), 0, 0.2, 2, 2, 1, (0.2, 1.0), None)
+    dataset.write_dataset.__defaults__ = (("SynthFan",), 0, 0.2, 2, 2, 1, (0.2, 1.0), None)
     if has("torch"):
         from tests.encoders import official_files as official
 

@@ -1,4 +1,4 @@
-"""Made-up but lifelike results: humming machines, one of which knocks, one of which whistles."""
+"""Realistic results of invented machines: all hum, some knock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE = 16000
 
 
 def hum(seed: int, seconds: float = 10.0, rate: int = RATE) -> NDArray[np.float32]:
-    """A shaft's harmonics in pink-ish noise."""
+    """A shaft's harmonics in noise that falls with frequency."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(seconds * rate)) / rate
     tones = sum(np.sin(2 * np.pi * 48.7 * k * times + k) / k for k in range(1, 14))

@@ -78,6 +78,18 @@ def test_the_headline_is_the_official_score_with_its_interval(make_section: Make
     assert f"{100 * low:.1f}–" in text
 
 
+def test_source_and_target_are_explained_where_they_appear_first(make_section: MakeSection) -> None:
+    section = make_section(examples=0)
+    text = Outline(render_page([section])).text
+    words = "Test clips of usual conditions (source) and new conditions (target)."
+    assert words in text
+    for domain in ("source", "target"):
+        assert text.index(domain) > text.index(words)
+    source_only = replace(section, domains=("source",) * len(section.clips))
+    assert "usual conditions (source)." in render_page([source_only])
+    assert "conditions" not in render_page([replace(section, domains=None)])
+
+
 def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeSection) -> None:
     sections = [make_section("fan", examples=0), make_section("new", examples=0, labelled=False)]
     assert (
@@ -88,10 +100,10 @@ def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeS
     assert "so there is no official score" in text
 
 
-def test_sections_that_could_not_be_run_are_told_of(make_section: MakeSection) -> None:
+def test_sections_that_could_not_be_run_are_reported(make_section: MakeSection) -> None:
     failures = {"fan_section_00": "fan/train/a.wav: truncated"}
     text = Outline(render_page([make_section("pump", examples=0)], failures=failures)).text
-    assert "1 of 2 sections could not be run and are missing below." in text
+    assert "1 of 2 sections failed and are not shown below." in text
     assert "fan/train/a.wav: truncated" in text
 
 
@@ -113,7 +125,9 @@ def test_a_banner_warns_exactly_where_scores_looked_at_the_test_clips(
     text = Outline(
         render_page([make_section(examples=0)], settings={"normalizer": normalizer})
     ).text
-    assert ("These scores looked at the test clips." in text) == (normalizer == "test_zscore")
+    assert ("These scores use statistics of the test clips." in text) == (
+        normalizer == "test_zscore"
+    )
 
 
 def test_hostile_names_are_shown_and_do_nothing(
@@ -174,7 +188,7 @@ def test_one_clip_constant_scores_and_no_examples_make_a_page(make_section: Make
     assert "Most anomalous" not in text
 
 
-def test_an_example_without_samples_bands_or_p_value_is_told_in_words(
+def test_an_example_without_samples_bands_or_p_value_is_reported_in_words(
     make_section: MakeSection, make_example: MakeExample
 ) -> None:
     bare = replace(
@@ -184,12 +198,12 @@ def test_an_example_without_samples_bands_or_p_value_is_told_in_words(
         p_value=float("nan"),
     )
     outline = Outline(render_page([replace(make_section(examples=0), examples=(bare,))]))
-    assert "No sound is kept for this clip." in outline.text
+    assert "The sound of this clip is not available." in outline.text
     assert "p-value –" in outline.text
     assert outline.all("audio") == []
 
 
-def test_p_values_are_told_as_what_the_normal_clips_can_show(
+def test_p_values_are_reported_as_what_the_normal_clips_can_show(
     make_section: MakeSection, make_example: MakeExample
 ) -> None:
     section = replace(make_section(examples=0), training_scores=np.arange(28.0))
@@ -200,10 +214,10 @@ def test_p_values_are_told_as_what_the_normal_clips_can_show(
         "29)" in text
     )
     assert "3 of 28 normal clips score at least as high (p = 0.138)" in text
-    assert "levels are relative to each clip's own overall level" in text
+    assert "Levels are relative to each clip's overall level" in text
 
 
-def test_five_machines_with_four_examples_stay_light(make_section: MakeSection) -> None:
+def test_five_machines_with_four_examples_stay_small(make_section: MakeSection) -> None:
     sections = [make_section(f"machine {k}", k, examples=4) for k in range(5)]
     assert len(render_page(sections)) < 7e6
 
@@ -215,7 +229,7 @@ def test_fifty_machines_share_the_examples_and_the_page_says_so(
     sections = [first] + [replace(first, machine=f"m{k}", examples=()) for k in range(49)]
     outline = Outline(render_page(sections))
     assert len(outline.all("audio")) == 2
-    assert "1 more is left out to keep the page light" in outline.text
+    assert "1 more is left out to keep the page small" in outline.text
     assert outline.text.count("official score") == 1
 
 

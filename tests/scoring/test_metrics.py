@@ -91,6 +91,45 @@ def test_pauc_of_the_paper_equals_its_double_sum(case):
     assert partial_auc_paper(labels, scores) == pytest.approx(won / (highest * len(anomalous)))
 
 
+@settings(max_examples=100, deadline=None)
+@given(labelled_scores())
+def test_auc_is_the_share_of_pairs_that_the_anomaly_wins(case):
+    labels, scores = case
+    normal, anomalous = scores[labels == 0], scores[labels == 1]
+    won = (anomalous[:, None] > normal).sum() + 0.5 * (anomalous[:, None] == normal).sum()
+    assert auc(labels, scores) == pytest.approx(won / (len(normal) * len(anomalous)), abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(labelled_scores(), st.integers(0, 2**32 - 1))
+def test_the_order_of_clips_and_the_scale_of_scores_change_no_metric(case, seed):
+    labels, scores = case
+    generator = np.random.default_rng(seed)
+    domains = generator.choice(["source", "target"], len(labels))
+    expected = section_metrics(labels, scores, domains)
+    order = generator.permutation(len(labels))
+    assert section_metrics(labels[order], scores[order], domains[order]) == pytest.approx(expected)
+    _, ranks = np.unique(scores, return_inverse=True)
+    for monotone in (ranks.astype(float), np.exp(ranks / 50.0), -1.0 / (1.0 + ranks)):
+        assert section_metrics(labels, monotone, domains) == pytest.approx(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(labelled_scores())
+def test_auc_of_reversed_scores_is_the_rest_of_one(case):
+    labels, scores = case
+    assert auc(labels, -scores) == pytest.approx(1 - auc(labels, scores), abs=1e-12)
+    assert auc(1 - labels, -scores) == pytest.approx(auc(labels, scores), abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=20))
+def test_harmonic_mean_lies_between_the_smallest_and_the_arithmetic_mean(values):
+    mean = harmonic_mean(values)
+    assert min(values) * (1 - 1e-12) <= mean <= np.mean(values) * (1 + 1e-12)
+    assert mean == pytest.approx(harmonic_mean(values[::-1]))
+
+
 def test_official_pauc_is_a_line_of_the_papers_when_nothing_ties():
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1], [200, 100])

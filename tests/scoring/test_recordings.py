@@ -1,4 +1,4 @@
-"""Recordings of many pieces: the asked rate is kept however the pieces resemble each other."""
+"""Recordings of many pieces keep the requested rate, also where pieces depend on each other."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_five_pieces_in_eight_are_needed_and_more_where_clips_are_few():
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(("pieces", "clips"), [(5, 34), (60, 34), (60, 12), (360, 200)])
-def test_normal_recordings_alarm_at_most_at_the_asked_rate(alike, pieces, clips):
+def test_normal_recordings_alarm_at_most_at_the_requested_rate(alike, pieces, clips):
     """`alike` is the part of the variance that all pieces of a recording share."""
     rng = np.random.default_rng(pieces + clips)
     alarms = []

@@ -100,7 +100,7 @@ def test_copies_are_no_obstacle_and_no_member_is_kept_twice(method):
     assert {row[0] for row in kept.arrays()["source"].tolist()} == {0.0, 5.0}
 
 
-def test_a_bank_of_the_asked_size_is_returned_whole_and_a_larger_size_refused():
+def test_a_bank_of_the_requested_size_is_returned_whole_and_a_larger_size_refused():
     bank = _bank(np.random.default_rng(3).normal(size=(5, 2)))
     assert reduce_bank(bank, "source", 5).members == bank.members
     with pytest.raises(ParameterError, match="has 5 members and cannot be reduced to 6"):

@@ -63,7 +63,7 @@ def test_scores_that_may_be_negative_are_fitted_from_a_location_that_moves_with_
     assert (law.shape, law.scale) == pytest.approx((shape, scale), rel=1e-6)
     moved = fit_gamma(scores * 2 - 7)
     assert moved.quantile(0.9) == pytest.approx(law.quantile(0.9) * 2 - 7)
-    # A tenth of a normal sample lies above the 0.9 quantile, near enough for a law of another kind.
+    # A tenth of a normal sample lies above the 0.9 quantile, near enough for another law.
     assert law.quantile(0.9) == pytest.approx(np.quantile(scores, 0.9), abs=0.25)
 
 
@@ -93,7 +93,7 @@ def test_the_default_is_the_challenges_gamma_law_at_its_0_9_quantile():
     assert threshold.value == pytest.approx(stats.gamma.ppf(0.9, shape, location, scale))
     assert threshold.method == "gamma"
     assert threshold.promised_false_alarm_rate is None
-    assert "nothing is promised beyond the law" in threshold.promise
+    assert "no rate is promised if they do not" in threshold.promise
     assert threshold.parameters["shape"] == pytest.approx(shape)
 
 
@@ -131,6 +131,46 @@ def test_the_promised_rate_is_kept_on_average_over_calibration_sets(method, rate
         assert kept == pytest.approx(1 / 25, abs=0.003)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(0, 30) | st.floats(-5, 5), min_size=3, max_size=40),
+    st.sampled_from(["conformal", "quantile"]),
+    st.floats(0.02, 0.95),
+)
+@pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
+def test_exchangeable_scores_exceed_the_threshold_as_seldom_as_promised(scores, method, rate):
+    """Of n + 1 exchangeable scores each is the new one equally often: all n + 1 cases are tried."""
+    rate = max(rate, smallest_promise(len(scores) - 1))
+    alarms, p_values = 0, []
+    for new, score in enumerate(scores):
+        others = np.delete(scores, new)
+        threshold = fit_threshold(others, method, rate)
+        alarms += int(decide([score], threshold)[0])
+        p_values.append(p_value([score], others)[0])
+    assert alarms / len(scores) <= threshold.promised_false_alarm_rate + 1e-9
+    if method == "conformal":
+        assert threshold.promised_false_alarm_rate <= rate + 1e-9
+    assert np.mean(np.array(p_values) <= rate) <= rate + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["conformal", "quantile", "gamma"]),
+    st.sampled_from([0.25, 3.0, 1024.0]),
+)
+@pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
+def test_a_threshold_scales_with_the_scores_and_ignores_their_order(seed, method, factor):
+    generator = np.random.default_rng(seed)
+    scores = generator.gamma(2.0, size=30)
+    threshold = fit_threshold(scores, method, 0.1).value
+    assert fit_threshold(factor * scores, method, 0.1).value == pytest.approx(factor * threshold)
+    assert fit_threshold(generator.permutation(scores), method, 0.1).value == pytest.approx(
+        threshold
+    )
+    assert fit_threshold(scores, method, 0.3).value <= threshold
+
+
 def test_quantile_interpolates_at_weibulls_plotting_position():
     scores = np.random.default_rng(4).normal(size=37)
     for rate in (0.05, 0.1, 0.31, 0.9):
@@ -162,13 +202,13 @@ def test_the_gamma_law_goes_beyond_its_data_only_when_told():
         fit_threshold(scores, "gamma", 0.01)
     threshold = fit_threshold(scores, "gamma", 0.01, extrapolate=True)
     assert threshold.value > 19.0
-    assert "beyond the largest of 19 normal clips" in threshold.promise
+    assert "extrapolated from 19 normal clips" in threshold.promise
     with pytest.raises(ParameterError, match="cannot extrapolate"):
         fit_threshold(scores, "conformal", 0.1, extrapolate=True)
 
 
 def test_the_challenges_rate_from_a_handful_of_clips_warns():
-    with pytest.warns(FirstshotWarning, match="5 normal clips rests on the gamma law"):
+    with pytest.warns(FirstshotWarning, match="5 normal clips depends on the gamma law"):
         fit_threshold([1.0, 2.0, 3.0, 4.0, 5.0])
 
 
@@ -223,8 +263,10 @@ def test_scipy_stats_stays_out_of_a_fitted_threshold():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_quantile_that_promises_far_more_alarms_than_asked_says_so():
-    with pytest.warns(FirstshotWarning, match=r"10 normal clips promise 18\.2% .* 10% was asked"):
+def test_a_quantile_that_promises_far_more_alarms_than_requested_says_so():
+    with pytest.warns(
+        FirstshotWarning, match=r"10 normal clips promise 18\.2% .* 10% was requested"
+    ):
         fit_threshold(range(1, 11), "quantile", 0.1)
 
 
@@ -256,14 +298,14 @@ def test_the_words_of_a_p_value_count_the_clips_at_or_above(clips, data):
 def test_a_threshold_says_why_it_promises_another_rate_than_was_asked():
     scores = np.arange(28.0)
     assert fit_threshold(scores, "conformal", 0.1).promise.endswith(
-        "; 10% was asked: 28 clips promise multiples of 1/29, and 2/29 is the largest that is not "
-        "above it"
+        "; 10% was requested: 28 clips promise multiples of 1/29, and 2/29 is the largest that is "
+        "not above it"
     )
     assert fit_threshold(scores, "quantile", 0.1).promise.endswith(
         "3/29 is the smallest that is not below it"
     )
     for method in ("conformal", "quantile"):
-        assert "asked" not in fit_threshold(np.arange(29.0), method, 0.1).promise
+        assert "requested" not in fit_threshold(np.arange(29.0), method, 0.1).promise
     assert fit_threshold(scores, "conformal", 0.99).promise.endswith(
         "28/29 is the largest that they can promise, below it"
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
-from firstshot.errors import DatasetError, ParameterError
+from firstshot.errors import DatasetError, NotFittedError, ParameterError
 from firstshot.scoring import make_transform
 from firstshot.scoring.transform import TRANSFORMS, ledoit_wolf, transform_from_arrays
 
@@ -97,7 +97,7 @@ def test_clips_that_do_not_vary_are_refused(name, X):
 def test_unknown_names_other_widths_unfitted_use_and_wrong_arrays_are_named():
     with pytest.raises(ParameterError, match="none, standardize, half_standardize, whiten"):
         make_transform("pca")
-    with pytest.raises(ParameterError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         make_transform("whiten")([[1.0]])
     with pytest.raises(ParameterError, match="clips have 2 values"):
         make_transform("standardize").fit(clips(5, 3))(np.ones((1, 2)))

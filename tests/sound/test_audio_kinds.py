@@ -20,8 +20,8 @@ def refusal(path: Path) -> str:
 
 def test_a_fifo_and_a_device_are_there_but_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")  # opening it would wait for ever
-    told = refusal(tmp_path / "pipe.wav")
-    assert told == "is a FIFO (a named pipe), not a file; record it to a WAV file and name that"
+    reported = refusal(tmp_path / "pipe.wav")
+    assert reported == "is a FIFO (a named pipe), not a file; record it to a WAV file and name that"
     assert refusal(Path("/dev/null")).startswith("is a device, not a file")
 
 
@@ -33,24 +33,24 @@ def test_a_file_without_the_right_to_read_it_is_not_to_be_recorded_again(tmp_pat
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", refuse)
-    told = refusal(path)
-    assert told == "cannot be opened (Permission denied); check its name and its rights"
+    reported = refusal(path)
+    assert reported == "cannot be opened (Permission denied); check its name and its rights"
 
 
 def test_a_name_that_is_too_long_is_not_missing(tmp_path):
-    told = refusal(tmp_path / ("n" * 300))
-    assert told == "cannot be opened (File name too long); check its name and its rights"
+    reported = refusal(tmp_path / ("n" * 300))
+    assert reported == "cannot be opened (File name too long); check its name and its rights"
 
 
 def test_a_phones_recording_comes_with_the_command_that_converts_it(tmp_path):
     path = tmp_path / "my call.m4a"
     path.write_bytes(b"\0\0\0 ftypM4A " + bytes(100))
-    told = refusal(path)
-    assert told.startswith("not readable as audio")
-    assert told.endswith(f"convert it: ffmpeg -i '{path}' '{path.with_suffix('.wav')}'")
+    reported = refusal(path)
+    assert reported.startswith("not readable as audio")
+    assert reported.endswith(f"convert it: ffmpeg -i '{path}' '{path.with_suffix('.wav')}'")
 
 
-def test_kinds_are_read_or_told_of_but_never_both():
+def test_kinds_are_read_or_reported_but_never_both():
     assert not AUDIO_SUFFIXES & UNREAD_SUFFIXES
     assert all(kind == kind.lower() and kind[0] == "." for kind in AUDIO_SUFFIXES | UNREAD_SUFFIXES)
     assert skipped_kinds([Path("notes.txt"), Path("a.wav")]) == ""

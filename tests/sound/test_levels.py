@@ -1,4 +1,4 @@
-"""Wrong scales and opposite phase are told of in words, and honest recordings are not."""
+"""Wrong scales and opposite phase give a warning, and good recordings do not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(folder, samples, subtype):
 
 
 @pytest.mark.parametrize(("width", "factor", "decibels"), [(16, 65536, 96), (24, 256, 48)])
-def test_narrow_values_in_32_bit_samples_are_told_of_with_the_factor(
+def test_narrow_values_in_32_bit_samples_are_reported_with_the_factor(
     tmp_path, width, factor, decibels
 ):
     values = (TONE * 2 ** (width - 1)).astype(np.int32)
@@ -31,7 +31,7 @@ def test_narrow_values_in_32_bit_samples_are_told_of_with_the_factor(
             load_waveform(source, RATE)
 
 
-def test_16_bit_values_in_an_array_of_pythons_integers_are_told_of():
+def test_16_bit_values_in_an_array_of_pythons_integers_are_reported():
     with pytest.warns(FirstshotWarning, match="16-bit values in 64-bit samples"):
         load_waveform((TONE * 2**15).astype(np.int64), RATE)
 
@@ -50,7 +50,7 @@ def test_an_honest_quiet_recording_is_not(tmp_path, subtype, recwarn):
 
 
 @pytest.mark.parametrize("width", [16, 24])
-def test_floats_at_the_scale_of_integers_are_told_of_with_the_factor(tmp_path, width):
+def test_floats_at_the_scale_of_integers_are_reported_with_the_factor(tmp_path, width):
     values = np.rint(TONE * 2 ** (width - 1) * (0.1 if width == 24 else 1)).astype(np.float32)
     said = rf"{width}-bit integers; divide by {2 ** (width - 1)} \(ffmpeg"
     for source in (write(tmp_path, values, "FLOAT"), values, values.astype(np.float64)):
@@ -58,7 +58,7 @@ def test_floats_at_the_scale_of_integers_are_told_of_with_the_factor(tmp_path, w
             load_waveform(source, RATE)
 
 
-def test_resampled_floats_at_the_scale_of_integers_are_told_of_too():
+def test_resampled_floats_at_the_scale_of_integers_are_reported_too():
     with pytest.warns(FirstshotWarning, match="floats at the scale of 16-bit integers"):
         load_waveform(TONE * 20000.3, RATE)
 
@@ -75,7 +75,7 @@ def test_floats_a_little_beyond_full_scale_are_not(recwarn):
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.8, 1.2])
-def test_channels_of_opposite_phase_are_told_of_with_the_option_that_helps(tmp_path, gain):
+def test_channels_of_opposite_phase_are_reported_with_the_option_that_helps(tmp_path, gain):
     both = np.stack([TONE, -gain * TONE], axis=1)
     for source in (write(tmp_path, both, "PCM_16"), both):
         with pytest.warns(FirstshotWarning) as caught:
@@ -87,9 +87,9 @@ def test_channels_of_opposite_phase_are_told_of_with_the_option_that_helps(tmp_p
         assert "silence" not in said
 
 
-def test_one_channel_of_two_opposite_ones_is_heard_without_a_word(recwarn):
-    heard = load_waveform(np.stack([TONE, -TONE], axis=1), RATE, channel=1)
-    assert np.array_equal(heard, -TONE.astype(np.float32))
+def test_one_channel_of_two_opposite_ones_is_used_without_a_warning(recwarn):
+    waveform = load_waveform(np.stack([TONE, -TONE], axis=1), RATE, channel=1)
+    assert np.array_equal(waveform, -TONE.astype(np.float32))
     assert not recwarn.list
 
 

@@ -178,9 +178,9 @@ def test_an_unknown_mel_scale_is_refused():
 def test_a_row_s_band_holds_exactly_what_its_triangles_hear():
     bins = np.arange(257) * 31.25
     for row, (low, high) in enumerate(row_bands(CED_MEL, 4)):
-        heard = bins[mel_bank(CED_MEL)[:, row * 16 : (row + 1) * 16].any(axis=1)]
-        assert low < heard.min() < low + 62.5
-        assert high - 62.5 <= heard.max() < high
+        weighted = bins[mel_bank(CED_MEL)[:, row * 16 : (row + 1) * 16].any(axis=1)]
+        assert low < weighted.min() < low + 62.5
+        assert high - 62.5 <= weighted.max() < high
 
 
 def test_shared_tables_cannot_be_written_to():

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from firstshot.errors import SoundError
-from firstshot.sound import recording as module
 from firstshot.sound.audio import LengthPolicy, load_waveform, read_blocks
 from firstshot.sound.recording import record
 
@@ -26,10 +25,9 @@ def blocks(request):
 
 @pytest.mark.parametrize("held", [0.5, 1000.0])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_pieces_and_hash_are_those_of_the_whole_waveform(blocks, policy, held, monkeypatch):
-    monkeypatch.setattr(module, "HELD_SECONDS", held)
+def test_pieces_and_hash_are_those_of_the_whole_waveform(blocks, policy, held):
     length, whole = LengthPolicy.parse(policy), np.concatenate(list(blocks()))
-    recording = record(blocks, RATE, length)
+    recording = record(blocks, RATE, length, held_seconds=held)
     expected = length.apply(whole, RATE)
     assert recording.samples == len(whole)
     assert recording.digest == hashlib.sha256(whole.astype("<f4").tobytes()).hexdigest()
@@ -41,10 +39,10 @@ def test_pieces_and_hash_are_those_of_the_whole_waveform(blocks, policy, held, m
     assert all(np.array_equal(a, b) for a, b in zip(pieces, expected, strict=True))
 
 
-def test_a_clip_shorter_than_a_window_is_one_piece(monkeypatch):
-    monkeypatch.setattr(module, "HELD_SECONDS", 0.01)
+def test_a_clip_shorter_than_a_window_is_one_piece():
     clip = np.arange(2000, dtype=np.float32)
-    (piece,) = record(lambda: [clip], RATE, LengthPolicy("windows", 1.0)).pieces()
+    recording = record(lambda: [clip], RATE, LengthPolicy("windows", 1.0), held_seconds=0.01)
+    (piece,) = recording.pieces()
     assert np.array_equal(piece, clip)
 
 
@@ -62,35 +60,31 @@ def test_three_hours_in_windows_take_the_memory_of_minutes():
 
 def test_a_recording_in_one_piece_is_checked_while_it_gets_longer():
     minute = np.zeros(60_000, np.float32)
-    told = []
+    reported = []
 
     def check(samples):
-        told.append(samples)
-        if len(told) == 3:
+        reported.append(samples)
+        if len(reported) == 3:
             raise SoundError("enough")
 
     with pytest.raises(SoundError, match="enough"):
         record(lambda: (minute for _ in range(600)), 1000, LengthPolicy(), check)
-    assert told == [660_000, 720_000, 780_000]
+    assert reported == [660_000, 720_000, 780_000]
 
 
-def test_a_file_that_became_shorter_between_two_readings_is_told_of(monkeypatch):
-    monkeypatch.setattr(module, "HELD_SECONDS", 0.5)
+def test_a_file_that_became_shorter_between_two_readings_is_reported():
     clip = np.ones(40_000, np.float32)
     readings = iter([[clip], [clip[:20_000]]])
-    recording = record(lambda: next(readings), RATE, LengthPolicy("windows", 1.0))
+    length = LengthPolicy("windows", 1.0)
+    recording = record(lambda: next(readings), RATE, length, held_seconds=0.5)
     with pytest.raises(SoundError, match="became shorter while it was read"):
         list(recording.pieces())
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000, 16001, 192000])
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_a_file_resampled_in_blocks_has_the_bits_of_one_resampled_at_once(
-    tmp_path, rate, channels, monkeypatch
-):
+def test_a_file_resampled_in_blocks_has_the_bits_of_one_resampled_at_once(tmp_path, rate, channels):
     import soxr
-
-    from firstshot.sound import audio_file
 
     samples = 0.2 * np.random.default_rng(rate).standard_normal((int(1.7 * rate) + 3, channels))
     path = tmp_path / "clip.wav"
@@ -98,7 +92,6 @@ def test_a_file_resampled_in_blocks_has_the_bits_of_one_resampled_at_once(
     mono = samples.astype(np.float32).mean(axis=1, dtype=np.float32)
     expected = mono if rate == RATE else soxr.resample(mono, rate, RATE, quality="HQ")
     for values in (999, 1 << 14, 1 << 30):
-        monkeypatch.setattr(audio_file, "VALUES_PER_BLOCK", values)
-        heard = np.concatenate(list(read_blocks(path, RATE, "mean", lambda note: None)))
-        assert heard.tobytes() == expected.tobytes()
-        assert load_waveform(path, RATE).tobytes() == expected.tobytes()
+        blocks = read_blocks(path, RATE, "mean", lambda note: None, values_per_block=values)
+        assert np.concatenate(list(blocks)).tobytes() == expected.tobytes()
+    assert load_waveform(path, RATE).tobytes() == expected.tobytes()

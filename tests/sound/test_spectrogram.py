@@ -117,7 +117,7 @@ def test_every_frame_lies_wholly_inside_the_clip(samples: int, frames: int) -> N
     np.testing.assert_allclose(log_mel[-1], alone, atol=1e-3)
 
 
-def test_a_waveform_that_is_not_writable_or_contiguous_is_heard_alike() -> None:
+def test_a_waveform_that_is_not_writable_or_contiguous_gives_the_same() -> None:
     stereo = np.stack([golden_clip("c2"), golden_clip("c2")], axis=1)
     stereo.setflags(write=False)
     np.testing.assert_array_equal(

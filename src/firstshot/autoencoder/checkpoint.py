@@ -1,9 +1,9 @@
-"""A training's state after an epoch becomes a file, and a file the state to go on from.
+"""A training's state after an epoch becomes a file, from which the training can continue.
 
-A checkpoint is one safetensors file of arrays, replaced as a whole after every epoch, so that a
-training killed at any moment finds the last whole epoch. Its name is the hash of all that decides
-the training's numbers: clips, domains, seed and settings. A changed clip gets another file. Its
-header holds that hash and the digest of the arrays; one that is not what was written is set aside.
+A checkpoint is one safetensors file of arrays. It is replaced as a whole after every epoch, so a
+training that was killed continues from the last complete epoch. Its name is the hash of everything
+that the training's numbers depend on: clips, domains, seed and settings. Its header holds that hash
+and the digest of the arrays. A file that does not agree with them is renamed, with a warning.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from firstshot.errors import warn
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 Shape: TypeAlias = tuple[int, ...]
 SCHEMA = 2
-"""Files of 1 had no digest; their trainings begin anew."""
+"""Files of schema 1 had no digest; their trainings start again."""
 
 
 def checkpoint_name(
@@ -39,7 +39,7 @@ def checkpoint_name(
     Parameters
     ----------
     digests : sequence of str
-        The hash of each training clip's samples, in the order in which they are trained on.
+        The hash of each training clip's samples, in the order of training.
     is_target : sequence of bool
         Whether each clip is of the target domain.
     seed, settings
@@ -61,14 +61,14 @@ def write_checkpoint(path: Path, arrays: Arrays) -> None:
 
 
 def read_checkpoint(path: Path) -> Arrays | None:
-    """Return a checkpoint's arrays, or None where there is none; a damaged one is set aside."""
+    """Return a checkpoint's arrays, or None where there is none; a damaged one is renamed."""
     try:
         return unpack_arrays(path.stem, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        warn(f"{path}: not readable as a checkpoint ({reason}); training begins anew")
+        warn(f"{path}: not readable as a checkpoint ({reason}); training starts again")
     except ValueError as error:
         refuse_checkpoint(path, error)
     return None
@@ -80,14 +80,14 @@ def check_arrays(
     parameters: Sequence[Shape],
     settings: TrainingSettings,
 ) -> None:
-    """Raise ValueError where arrays are not all that a checkpoint of a training holds.
+    """Raise ValueError where the arrays are not those of a training's checkpoint.
 
     Parameters
     ----------
     arrays : dict of str to array
-        As `read_checkpoint` gives them.
+        As `read_checkpoint` returns them.
     network, parameters
-        The shapes of the network's values by name, and of those that the optimiser moves.
+        The shapes of the network's values by name, and of those that the optimiser changes.
     settings : TrainingSettings
         Those of the training.
     """
@@ -112,6 +112,6 @@ def check_arrays(
 
 
 def refuse_checkpoint(path: Path, reason: Exception) -> None:
-    """Set a checkpoint aside that training cannot go on from, and warn of it."""
-    told = " ".join(str(reason).split())
-    warn_of_damage(path, f"not readable as a checkpoint ({told})", "training begins anew")
+    """Rename a checkpoint from which training cannot continue, and warn."""
+    text = " ".join(str(reason).split())
+    warn_of_damage(path, f"not readable as a checkpoint ({text})", "training starts again")

@@ -5,10 +5,10 @@ from it K = frames - 4 overlapping stacks of five frames, (K, 640), element 128*
 the t-th frame of the stack. Formula: the challenge's published code, which is librosa's: 1024
 samples of a periodic Hann window every 512, the clip padded by 512 zeros on either side, |X|^2,
 128 Slaney triangles of unit area from 0 to 8000 Hz, 10 log10 of at least 2.2e-16. Nothing is
-normalised and no other clip is looked at.
+normalised and no other clip is used.
 
-Stacks share four of their five frames, so they are never copied: a training set is its frames, one
-after the other, and the frame at which each stack begins.
+Stacks share four of their five frames, so they are not copied: a training set is its frames, one
+after the other, and the first frame of each stack.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ def stack_frames(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class TrainingFrames:
-    """The frames of a machine's normal clips, and where its vectors lie in them.
+    """The frames of a machine's normal clips, and where the vectors begin in them.
 
     Attributes
     ----------
     frames : float32 (frames, 128)
-        The log-mel spectrograms of all clips, one behind the other.
+        The log-mel spectrograms of all clips, one after the other.
     starts : int64 (vectors,)
-        First frame of each vector; no vector reaches from one clip into the next.
+        First frame of each vector; all frames of a vector are of one clip.
     is_target : bool (vectors,)
         Whether the vector's clip is of the target domain.
     clips : int
@@ -105,7 +105,7 @@ def join_frames(
     Raises
     ------
     DatasetError
-        There are too few vectors to train on some and validate on others.
+        There are too few vectors for training and validation.
 
     Examples
     --------

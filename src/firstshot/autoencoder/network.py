@@ -1,8 +1,8 @@
-"""The challenge's autoencoder: 640 values squeezed through eight and reconstructed.
+"""The challenge's autoencoder: 640 values are reduced to eight and reconstructed.
 
 Input: float32 (rows, 640). Output: reconstruction (rows, 640) and latent (rows, 8). Nine blocks of
-Linear, BatchNorm and ReLU (the bottleneck has them too), then a plain Linear. Source: the published
-code; the tensors keep its names, so its checkpoints load.
+Linear, BatchNorm and ReLU (the bottleneck has them too), then one Linear. Source: the published
+code; the tensors have the same names, so its checkpoints can be loaded.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ BOTTLENECK = GEOMETRY.units.index(min(GEOMETRY.units))
 
 
 class Autoencoder(nn.Module):
-    """The network; a seed decides its first weights and nothing else does.
+    """The network; its first weights depend on the seed alone.
 
-    Weights and biases are uniform within 1 / sqrt(inputs), torch's default, drawn in the order in
-    which torch would after `torch.manual_seed(seed)`, but from a generator of their own.
+    Weights and biases are uniform within 1 / sqrt(inputs), torch's default. They are drawn as by
+    torch after `torch.manual_seed(seed)`, but from a separate generator.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Autoencoder(nn.Module):
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
-    # Left uninitialised: drawing from torch's global generator would move the caller's.
+    # Not initialised: that would change the state of torch's global generator.
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     return layer
 
@@ -59,7 +59,7 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
 def _blocks(units: tuple[int, ...]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(units):
-        # Keras' defaults, which the first baselines were trained with.
+        # Keras' defaults, with which the first baselines were trained.
         norm = nn.BatchNorm1d(outputs, momentum=0.01, eps=1e-3)
         layers += [_linear(inputs, outputs), norm, nn.ReLU()]
     return layers

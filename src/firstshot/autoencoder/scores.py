@@ -2,20 +2,21 @@
 
 Input: residuals e = reconstruction - vector, float (K, 640), of one clip or one batch. Output:
 float64 scores, higher = more anomalous. Sources: the task paper's equations 5 (MSE) and 6
-(Mahalanobis), and the published code, which computes something else than its equation 6.
+(Mahalanobis), and the published code, which differs from equation 6.
 
-Every vector falls into its five frames, blocks of 128 values; a covariance is 128 x 128.
+Every vector consists of five frames, blocks of 128 values; a covariance is 128 x 128.
 
 - ``mse``: the mean of the squared residuals (equation 5).
 - ``mahala``: as released. The published code sums the whole (5K x 5K) matrix of products between
   blocks, which is m^T P m with m the mean block of the clip and P a domain's inverse covariance;
-  the smaller of the two domains' values counts. Computed from m: memory grows with K, not K^2.
+  the smaller of the two domains' values counts. It is computed from m: memory grows with K, not
+  K^2.
 - ``mahala_per_frame``: equation 6 as printed, with the squared distance: per vector the sum over
-  its blocks of e^T P e, the smaller domain's per vector, summed over vectors and divided by 640 K.
-- ``mahala_per_frame_root``: the same with the distance itself, the square root of that sum.
+  its blocks of e^T P e, the smaller of the two domains, summed over vectors and divided by 640 K.
+- ``mahala_per_frame_root``: the same with the distance, the square root of that sum.
 
-Inverses are taken in float64; the published code's float32 is 5e-4 off on covariances of a
-condition number of 2e6.
+Inverses are computed in float64. The published code's float32 has an error of 5e-4 for covariances
+of a condition number of 2e6.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.autoencoder.features import MEL, VECTOR
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError
+from firstshot.messages import choose_one_of
 
 ScoreName: TypeAlias = Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
@@ -47,7 +49,7 @@ def score_residuals(
     score : str
         One of `SCORES`.
     precisions : sequence of float64 (128, 128)
-        The inverse covariance of each domain; not looked at by `mse`.
+        The inverse covariance of each domain; `mse` does not use it.
 
     Examples
     --------
@@ -64,12 +66,12 @@ def score_residuals(
         mean = errors.reshape(-1, MEL.mels).mean(axis=0)
         return float(min(mean @ precision @ mean for precision in precisions))
     if score not in SCORES:
-        raise ParameterError(f"score {score!r} is not known; choose one of {', '.join(SCORES)}")
+        raise ParameterError(f"score {score!r} is not known; {choose_one_of(score, SCORES)}")
     blocks = errors.reshape(-1, MEL.mels)
     squared = np.array([((blocks @ precision) * blocks).sum(axis=1) for precision in precisions])
     of_vectors = squared.reshape(len(squared), len(errors), -1).sum(axis=2)
     if score == "mahala_per_frame_root":
-        # A precision has no negative eigenvalue, but a sum that should be 0 may round below it.
+        # A precision has no negative eigenvalue, but rounding may turn a sum of 0 negative.
         of_vectors = np.sqrt(np.maximum(of_vectors, 0.0))
     return float(of_vectors.min(axis=0).sum() / (VECTOR * len(errors)))
 
@@ -79,9 +81,9 @@ def residual_covariances(
 ) -> dict[str, NDArray[np.float64]]:
     """Return each domain's covariance (128, 128) of residual blocks, as released.
 
-    Every batch's blocks are centred on that batch's and domain's own mean, and the sum of their
-    products is divided by the domain's number of vectors less one: about five times the sample
-    covariance, because a vector has five blocks. A domain without a vector takes the other's.
+    The mean of a batch and domain is subtracted from its blocks, and the sum of their products is
+    divided by the domain's number of vectors less one: about five times the sample covariance,
+    because a vector has five blocks. A domain without a vector gets the other's covariance.
 
     Parameters
     ----------
@@ -149,9 +151,9 @@ def invert_covariances(
 def released_threshold(batch_scores: ArrayLike, quantile: float = RELEASED_QUANTILE) -> float:
     """Return the threshold as the published code sets it.
 
-    A gamma law with free shape, location and scale is fitted by scipy to the scores of mini-batches
-    of 256 vectors that many clips share, not to clips; their means vary far less than clips do,
-    so the threshold lies near the average clip and recalls near 0 or 1 are usual.
+    scipy fits a gamma law with free shape, location and scale to the scores of mini-batches, not of
+    clips. A batch holds 256 vectors of many clips, so its score varies far less than that of a
+    clip: the threshold lies near the average clip, and recalls near 0 or 1 are usual.
 
     Raises
     ------

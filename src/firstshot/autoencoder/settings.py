@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from firstshot.numbers import check_number, check_whole
 
 SEEDS = (13711, 13712, 13713, 13714, 13715)
-"""The seeds of the five trials; the release ships the first and does not tell the other four."""
+"""The seeds of the five trials; the release has the first; the other four are not published."""
 
 MOST = 10**9
 SMALLEST = 1e-12

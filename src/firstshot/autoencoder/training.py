@@ -45,12 +45,12 @@ class TrainingStoppedError(Exception):
 
 @dataclass(frozen=True)
 class TrainedAutoencoder:
-    """A network after its last epoch, and what its training left behind.
+    """A network after its last epoch, and the numbers of its training.
 
     Attributes
     ----------
     seed, settings
-        What it was trained from.
+        Those of the training.
     network : Autoencoder
         In evaluation mode.
     covariances : dict of str to float64 (128, 128)
@@ -58,8 +58,8 @@ class TrainedAutoencoder:
     losses : float64 (epochs, 2)
         Mean loss of the training batches and of the validation batches, by epoch.
     batch_losses : float64 (batches,)
-        Loss of each training batch of the last epoch, taken while the weights still moved, then of
-        each validation batch: what the release fits the threshold of the MSE score to.
+        Loss of each training batch of the last epoch, measured while the weights still changed,
+        then of each validation batch. The release fits the threshold of the MSE score to these.
     """
 
     seed: int
@@ -76,11 +76,10 @@ class TrainedAutoencoder:
     def score_batches(
         self, data: TrainingFrames, score: ScoreName, precisions: Sequence[NDArray[np.float64]]
     ) -> NDArray[np.float64]:
-        """Return the scores of mini-batches (batches,) that the release sets its threshold on.
+        """Return the scores of mini-batches (batches,), from which the release sets its threshold.
 
-        Of the MSE score they are the last epoch's losses; of the others the score of each shuffled
-        batch of training and validation vectors, as though it were a clip. `data` is what the
-        network was trained on.
+        For the MSE score they are the last epoch's losses. For the others each shuffled batch of
+        training and validation vectors is scored like a clip. `data` are the training clips.
         """
         if score == "mse":
             return self.batch_losses
@@ -96,7 +95,7 @@ class TrainedAutoencoder:
 
 @dataclass
 class _Progress:
-    """A training between two epochs: all that a checkpoint holds."""
+    """A training between two epochs: everything that a checkpoint holds."""
 
     network: Autoencoder
     optimizer: torch.optim.Adam
@@ -126,21 +125,21 @@ def train(
     on_epoch: Callable[[int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> TrainedAutoencoder:
-    """Train one autoencoder, or go on with one from its checkpoint.
+    """Train one autoencoder, or continue a training from its checkpoint.
 
     Parameters
     ----------
     data : TrainingFrames
         The normal clips.
     seed : int
-        Decides first weights, split and order.
+        First weights, split and order depend on it.
     settings : TrainingSettings, optional
         None means those of the release.
     checkpoint : Path, optional
-        Written after every epoch; a later call with the same data, seed and settings goes on from
-        there, or returns at once what was finished. The caller sees to it that they are the same,
-        see `checkpoint.checkpoint_name`. One that is damaged is set aside with a warning, and the
-        training begins anew.
+        Written after every epoch. A later call with the same data, seed and settings continues
+        from there, or returns a finished training at once. The caller must ensure that they are the
+        same, see `checkpoint.checkpoint_name`. A damaged one is renamed with a warning, and the
+        training starts again.
     on_epoch : callable, optional
         Called with the number of epochs done.
     stop : threading.Event, optional
@@ -179,7 +178,7 @@ def train(
 def split_vectors(
     vectors: int, seed: int, share: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows that are trained on and the rows kept for validation, both shuffled.
+    """Return the rows for training and the rows for validation, both shuffled.
 
     >>> fitted, kept = split_vectors(1416, seed=13711, share=0.1)
     >>> len(fitted), len(kept)
@@ -199,7 +198,7 @@ def _begin(seed: int, settings: TrainingSettings) -> _Progress:
 def _resume(
     seed: int, settings: TrainingSettings, checkpoint: Path | None
 ) -> tuple[_Progress, dict[str, NDArray[np.float64]] | None]:
-    """Return the state to go on from, and the covariances of a finished training."""
+    """Return the state to continue from, and the covariances of a finished training."""
     arrays = read_checkpoint(checkpoint) if checkpoint else None
     if checkpoint and arrays:
         state = _begin(seed, settings)
@@ -274,7 +273,7 @@ def _residuals(network: Autoencoder, vectors: Tensor) -> NDArray[np.float32]:
 def _kept_arrays(
     state: _Progress, covariances: Mapping[str, NDArray[np.float64]] | None = None
 ) -> Arrays:
-    """Return what a checkpoint holds; once finished, the optimiser's moments are no more needed."""
+    """Return what a checkpoint holds; that of a finished training has no optimiser state."""
     arrays: Arrays = {f"network.{k}": v.numpy() for k, v in state.network.state_dict().items()}
     arrays |= {"losses": np.array(state.losses), "batch_losses": state.batch_losses}
     if covariances is not None:
@@ -285,7 +284,7 @@ def _kept_arrays(
 
 
 def _restore(state: _Progress, arrays: Arrays) -> dict[str, NDArray[np.float64]] | None:
-    """Set a fresh state to a checkpoint's; return its covariances if it was finished."""
+    """Set a new state to a checkpoint's; return the covariances of a finished training."""
     named = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     prefix = "network."
     state.network.load_state_dict(

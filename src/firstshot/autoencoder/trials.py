@@ -1,8 +1,8 @@
 """Several seeds become several trained autoencoders, as many at a time as there are cores.
 
 Input: the frames of a machine's normal clips and the seeds. Output: one `TrainedAutoencoder` per
-seed. Each trains on a thread of its own with torch kept to one thread, which gives the same numbers
-on any number of cores; torch's own threads gain nothing on products this small.
+seed. Each training has one thread, and torch uses one thread in it: this gives the same numbers on
+any number of cores. For products this small more threads of torch save no time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from firstshot.autoencoder.training import TrainedAutoencoder, TrainingStoppedEr
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch to one thread for a while, so that its sums are made in one order."""
+    """Let torch use one thread in this block, so that the order of its sums is fixed."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -54,7 +54,7 @@ def train_trials(
     settings : TrainingSettings, optional
         None means those of the release.
     checkpoints : sequence of Path or None, optional
-        Where each trial keeps its last epoch, see `train`.
+        The file of each trial's last epoch, see `train`.
     progress : callable, optional
         Called with (epochs done, epochs in all), over all trials.
     workers : int, optional
@@ -85,7 +85,7 @@ def train_trials(
         try:
             finished = wait(futures, return_when=FIRST_EXCEPTION).done
         finally:
-            # Also on Ctrl-C: a training would otherwise go on to its last epoch first.
+            # Also on Ctrl-C: a training would otherwise continue to its last epoch.
             if not all(future.done() and future.exception() is None for future in futures):
                 stop.set()
         for future in finished:

@@ -1,35 +1,34 @@
 """The command line: `firstshot demo | synth | fit | score | explain | calibrate | dcase | ...`.
 
 Exit status: 0 done (for `score`: no anomaly, or none asked for), 1 an anomaly where
-`--fail-on-anomaly` asks, 2 an error, 130 interrupted, 141 nobody reads the results any more.
+`--fail-on-anomaly` asks, 2 an error, 130 interrupted, 141 a pipe whose reader has gone.
 Results go to standard output; progress, warnings and errors to standard error.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import traceback
-import warnings
-from collections import Counter
+from logging import DEBUG
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from firstshot import __version__
-from firstshot.cli import bench, dcase, demo, encoders, export, judge, learn, store
-from firstshot.cli.tables import say
-from firstshot.errors import FirstshotError, FirstshotWarning, advice_on
+from firstshot.cli import bank, bench, demo, embed, encoders, export, judge, learn, store
+from firstshot.cli.challenge import app as dcase
+from firstshot.cli.printing.notices import set_level, show_notices
+from firstshot.cli.printing.streams import drop_unwritten, prepare_streams
+from firstshot.cli.printing.tables import say
+from firstshot.errors import FirstshotError, advice_on
 from firstshot.numbers import read_whole
+from firstshot.version import __version__
 
-PIPE_CLOSED = 128 + 13
-WARNINGS_OF_A_KIND = 3
+INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
 WIDEST = 9999
 """Columns of a terminal; what claims more is no terminal."""
-_told: Counter[str] = Counter()
 
 
 class Leave(BaseException):
@@ -57,17 +56,16 @@ class _Commands(TyperGroup):
         except EOFError as error:
             raise RuntimeError(f"an unexpected end of a file ({error})") from error
         except KeyboardInterrupt:
-            typer.echo("interrupted; what the store of embeddings holds is used again", err=True)
-            sys.exit(130)
+            raise Leave(_interrupted()) from None
         except BrokenPipeError:
             # The reader went away (`| head`): nothing is left to say to it.
-            _drop_unwritten()
+            drop_unwritten()
             sys.exit(PIPE_CLOSED)
 
 
 app = typer.Typer(
     cls=_Commands,
-    help="Hears when a machine is going wrong, from a few minutes of its normal sound.",
+    help="Finds anomalous machine sound, from a few minutes of the machine's normal sound.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -81,7 +79,9 @@ app.command()(judge.score)
 app.command()(judge.explain)
 app.command()(learn.calibrate)
 app.command()(export.export)
+app.command()(embed.embed)
 app.command()(bench.bench)
+app.add_typer(bank.app, name="bank")
 app.add_typer(dcase.app, name="dcase")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(store.app, name="store")
@@ -90,7 +90,12 @@ app.add_typer(store.app, name="store")
 @app.callback(invoke_without_command=True)
 def _version(
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    verbose: bool = typer.Option(
+        False, "--verbose", "-v", help="Say more of what is done: firstshot -v fit ..."
+    ),
 ) -> None:
+    if verbose:
+        set_level(DEBUG)
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -98,22 +103,21 @@ def _version(
 
 def main() -> None:
     """Run the command line; every fault is one line on standard error and status 2."""
-    _prepare_streams()
+    prepare_streams()
     if "" in sys.argv[1:]:
         # typer would take it for the current folder; it is an unset variable of a script.
         sys.exit(_complain("an empty argument; name a file or folder (is a variable unset?)"))
-    warnings.showwarning = _show_warning
-    warnings.simplefilter("always", FirstshotWarning)
+    show_notices()
     status = _run()
     if status in (2, PIPE_CLOSED):
-        _drop_unwritten()
+        drop_unwritten()
     sys.exit(status)
 
 
 def _run() -> int:
     try:
         status = _status_of_command()
-        # What is still in the buffer must be written before the status promises that it is.
+        # The buffer must be written before the status says that it is.
         sys.stdout.flush()
         return status
     except FirstshotError as error:
@@ -121,6 +125,8 @@ def _run() -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except OSError as error:
+        if not error.filename and _is_working_folder_gone():
+            return _complain("the working folder was deleted; change to a folder that exists")
         place = error.filename or "standard output"
         return _complain(f"{place}: {error.strerror or error}; {advice_on(error)}")
     except MemoryError:
@@ -137,88 +143,31 @@ def _status_of_command() -> int:
         app()
     except Leave as leave:
         return leave.status
+    except KeyboardInterrupt:
+        return _interrupted()
     except SystemExit as leave:
-        # typer and rich leave with 1 where nobody reads their help, or a prompt gets no answer.
-        own = leave.code in (None, 0, 2, 130, PIPE_CLOSED)
+        if leave.code == INTERRUPTED:  # typer turns an interrupt into this, and says nothing
+            return _interrupted()
+        # typer and rich leave with 1 where the reader of their help has gone.
+        own = leave.code in (None, 0, 2, PIPE_CLOSED)
         return int(leave.code or 0) if own else PIPE_CLOSED if leave.code == 1 else 2
     return 0
+
+
+def _is_working_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _interrupted() -> int:
+    """Tell of Ctrl-C, wherever it was caught, and return its status."""
+    say("interrupted; what the store of embeddings holds is used again", err=True)
+    return INTERRUPTED
 
 
 def _complain(message: str) -> int:
     say(f"error: {message}", err=True)
     return 2
-
-
-def _prepare_streams() -> None:
-    """Give every stream a place, and let none of them stop the work or change the status by itself.
-
-    Names are printed as `firstshot.disk.names` writes them; what an encoding lacks is escaped.
-    """
-    _open_closed_descriptors()
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
-        stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.stderr = _rewrap(sys.stderr, _Unfailing)
-    if isinstance(getattr(sys.stdout, "buffer", None), io.FileIO):
-        # PYTHONUNBUFFERED: Python then writes once, and what the system did not take is lost.
-        sys.stdout = _rewrap(sys.stdout, io.FileIO)
-
-
-def _open_closed_descriptors() -> None:
-    """Open what the shell closed (`>&-`), or the next file gets its number and is written to."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
-
-
-class _Unfailing(io.FileIO):
-    """A stream that loses what cannot be written: no message is worth the results."""
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return len(memoryview(data))
-
-
-def _rewrap(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
-    """Return the same stream written through `kind`; one that is no file of its own stays."""
-    if type(stream) is not io.TextIOWrapper:
-        return stream
-    buffer: Any = stream.buffer
-    if not isinstance(getattr(buffer, "raw", buffer), io.FileIO):
-        return stream
-    whole = io.BufferedWriter(kind(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(whole, stream.encoding, stream.errors, line_buffering=True)
-
-
-def _drop_unwritten() -> None:
-    """Let Python's own flush at the end go nowhere; what went wrong has been told."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if not issubclass(category, FirstshotWarning):
-        return
-    # A hundred clips with one fault are three lines and a count, not a hundred lines.
-    kind = " ".join(str(message).rpartition(": ")[2].split()[:4])
-    _told[kind] += 1
-    if _told[kind] <= WARNINGS_OF_A_KIND:
-        say(f"warning: {message}", err=True)
-    elif _told[kind] == WARNINGS_OF_A_KIND + 1:
-        typer.echo("warning: further warnings of this kind are not shown", err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Quiet
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
 
 if TYPE_CHECKING:
     from firstshot.deploy.benchmark import BenchReport
@@ -34,7 +34,7 @@ def bench(
     ] = "auto",
     weights: Annotated[
         Path | None,
-        typer.Option(help="The encoder's weights file; without any, made-up weights are timed."),
+        typer.Option(help="The encoder's weights file; without one, random weights are timed."),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Length of the clips.")] = 10.0,
     clips: Annotated[int, typer.Option(help="How many clips are timed.")] = 32,
@@ -94,7 +94,7 @@ def table(report: BenchReport) -> str:
         (
             "one clip",
             f"{report.latency_p50_ms:.1f} ms p50, {report.latency_p99_ms:.1f} ms p99 "
-            f"of {report.waits} waits",
+            f"of {report.latencies} latencies",
         ),
         ("its front-end", _with_unit(report.front_end_ms, "ms")),
         ("start-up", f"{report.start_up_seconds:.2f} s to the first embedding"),
@@ -105,7 +105,7 @@ def table(report: BenchReport) -> str:
         ("versions", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
     ]
     lines = [f"{name:<17} {value}" for name, value in rows if value]
-    if report.made_up_weights:
+    if report.random_weights:
         lines.append("The weights are made up: the published ones take as long.")
     return "\n".join(lines)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from firstshot.cli.options import Overwrite, Quiet
-from firstshot.cli.progress import progress_bars
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.errors import OutputError
+
+_DEMO_FOLDERS = ("data", "embeddings", "results")
 
 
 def demo(
@@ -21,16 +25,24 @@ def demo(
 
     Example: firstshot demo --out demo
     """
-    from firstshot.cli.dcase import print_run
+    from firstshot.cli.challenge.app import print_run
     from firstshot.dcase.running.run import run_system
     from firstshot.dcase.running.system import load_system
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth import MACHINES
+    from firstshot.sound.synth.dataset import write_dataset
     from firstshot.store import EmbeddingStore
 
     data, results = out / "data", out / "results"
+    _check_folder(out)
     typer.echo(f"making synthetic machines in {data} ...")
     with progress_bars(quiet) as bars:
-        write_dataset(data, seed=seed, progress=bars("making clips"))
+        try:
+            write_dataset(data, seed=seed, progress=bars("making clips"))
+        except OutputError:
+            if not overwrite or {path.name for path in data.iterdir()} - set(MACHINES):
+                raise
+            shutil.rmtree(data)  # another seed's machines
+            write_dataset(data, seed=seed, progress=bars("making clips"))
     typer.echo("learning each machine from its normal clips, scoring its test clips ...")
     with progress_bars(quiet) as bars:
         run = run_system(
@@ -43,6 +55,17 @@ def demo(
         )
     print_run(run, results)
     typer.echo("The same on your own machine: firstshot fit NORMAL_DIR -o mine.firstshot")
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that holds anything else than what `demo` writes."""
+    others = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    foreign = [name for name in others if name not in _DEMO_FOLDERS and name[:1] != "."]
+    if foreign:
+        raise OutputError(
+            f"{out}: holds {foreign[0]}, which `firstshot demo` did not write; "
+            "choose another folder with --out"
+        )
 
 
 def synth(
@@ -62,7 +85,7 @@ def synth(
     Example: firstshot synth data/ --machine SynthFan --seconds 10
     """
     from firstshot.sound.synth import MACHINES
-    from firstshot.sound.synth_set import write_dataset
+    from firstshot.sound.synth.dataset import write_dataset
 
     machines = machine or list(MACHINES)
     with progress_bars(quiet) as bars:

@@ -75,10 +75,10 @@ def fetch(
 
     Example: firstshot encoders fetch ced_tiny sslam
     """
-    from firstshot.encoders.pretrained import fetch as fetch_weights
-    from firstshot.encoders.pretrained import keep_file, progress_bar
     from firstshot.encoders.weights.cache import weights_folder
     from firstshot.encoders.weights.catalog import find_record
+    from firstshot.encoders.weights.find import fetch as fetch_weights
+    from firstshot.encoders.weights.find import keep_file
     from firstshot.errors import ParameterError
 
     records = [find_record(name) for name in names]
@@ -90,8 +90,7 @@ def fetch(
         if source is not None:
             pointer = keep_file(record, source, variant)
         else:
-            bar = None if quiet else progress_bar(record.name)
-            pointer = fetch_weights(record, variant, bar)
+            pointer = fetch_weights(record, variant, quiet)
         typer.echo(
             f"{record.name}: {weights_folder() / pointer.entry}\n  from {pointer.source}\n"
             f"  SHA-256 of the file {pointer.source_sha256}\n"
@@ -137,9 +136,9 @@ def _pretrained_row(record: EncoderRecord, samples: int) -> dict[str, Any]:
         "name": record.name,
         "parameters": counted.parameters,
         "macs": counted.macs,
-        "depth": record.geometry.depth,
-        "dim": record.geometry.dim,
-        "grid": list(record.geometry.grid(samples)),
+        "depth": record.spec.depth,
+        "dim": record.spec.dim,
+        "grid": list(record.spec.geometry.grid(samples)),
         "licence": record.licence,
         "weights": weights,
         "ready": pointer is not None,

@@ -33,13 +33,15 @@ def export(
     encoder = None
     if weights is not None:
         manifest, _, _ = read_detector(detector_file)
-        told = {**manifest.encoder_settings, "weights": weights}
-        encoder = load_encoder(manifest.encoder, **told)
+        changed = {**manifest.encoder_settings, "weights": weights}
+        encoder = load_encoder(manifest.encoder, **changed)
     detector = Detector.load(detector_file, encoder=encoder)
     folder = export_detector(detector, out, overwrite)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    layers = ", ".join(str(layer) for layer in sorted(detector.hear().layers))
+    settings = detector.embedding_settings()
+    layers = ", ".join(str(layer) for layer in sorted(settings.layers))
     typer.echo(
-        f"wrote {folder}: {detector.hear().encoder.name} up to the deepest of layers {layers}, "
-        f"{len(detector.rows_)} normal clips, {size / 1e6:.0f} MB; its self-check passed"
+        f"wrote {folder}: {settings.encoder.name} up to the deepest of layers {layers}, "
+        f"{len(detector.fitted_.normal_clips.rows)} normal clips, {size / 1e6:.0f} MB; "
+        "its self-check passed"
     )

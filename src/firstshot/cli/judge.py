@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstshot.cli.options import Quiet, Workers, open_detector
-from firstshot.cli.progress import progress_bars
-from firstshot.cli.tables import folded_lines, print_json, say, table_width
-from firstshot.cli.windows import (
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import folded_lines, print_json, say, table_width
+from firstshot.cli.printing.windows import (
     limits,
     name_in_csv,
     place_of,
@@ -44,10 +44,20 @@ COLUMNS = (
     "nearest",
     "start_seconds",
 )
+SCHEMA = 1
+"""Of the JSON of `score`; a field that is added does not change it."""
 BANDS_SHOWN = 5
 PIPE_WIDTH = 140
 WIDE = 120
 HEADINGS = ("Decision", "Score", "p-value", "Judged by", "Clip", "Nearest normal clip")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A clip, or a folder, that cannot be read."""
+
+    clip: str
+    reason: str
 
 
 class Format(StrEnum):
@@ -86,11 +96,9 @@ def score(
     Example: firstshot score fan.firstshot today/ --format csv --fail-on-anomaly
     """
     detector = open_detector(detector_file)
-    results, faults = _judge(detector, clips, workers, quiet)
+    results, failed = _judge(detector, clips, workers, quiet)
     if format is Format.json:
-        left_out = () if windows else ("windows",)
-        records = [asdict(result) for result in results]
-        print_json([{k: v for k, v in record.items() if k not in left_out} for record in records])
+        _print_json(results, failed, windows)
     elif format is Format.csv:
         print_windows_csv(results) if windows else _print_csv(results)
     elif results:
@@ -99,7 +107,7 @@ def score(
         _print_table(results)
         if not windows and any(len(result.window_scores) > 1 for result in results):
             typer.echo("each window's own score and decision: --windows")
-    if faults:
+    if failed:
         raise typer.Exit(2)
     if fail_on_anomaly and any(result.is_anomaly for result in results):
         raise typer.Exit(1)
@@ -107,15 +115,15 @@ def score(
 
 def _judge(
     detector: Detector, paths: Sequence[Path], workers: int | None, quiet: bool
-) -> tuple[list[Result], int]:
-    """Return the results of all clips that can be read, and the number of faults."""
+) -> tuple[list[Result], list[Failed]]:
+    """Return the results of all clips that can be read, and what cannot be."""
     from firstshot.detector.embedding import embed_clips
 
-    faults = 0
+    failed = []
 
-    def report(_: object, error: FirstshotError) -> None:
-        nonlocal faults
-        faults += 1
+    def report(clip: Clip | Path, error: FirstshotError) -> None:
+        name = str(clip) if isinstance(clip, Path) else clip.name
+        failed.append(Failed(name, str(error)))
         say(f"error: {error}", err=True)
 
     clips = _find(paths, report)
@@ -123,19 +131,20 @@ def _judge(
         embedded = list(
             embed_clips(
                 clips,
-                detector.hear(),
-                progress=bars("listening to clips"),
+                detector.embedding_settings(),
+                progress=bars("embedding clips"),
                 on_error=report,
                 workers=workers,
                 spectra=False,
             )
         )
-    return detector.predict_embedded(embedded), faults
+    return detector.predict_embedded(embedded), failed
 
 
 def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None]) -> list[Clip]:
-    """Return the clips of all paths, each file once; `report` is told what cannot be listed."""
-    from firstshot.detector.embedding import Clip, find_clips
+    """Return the clips of all paths, each file once; `report` gets what cannot be listed."""
+    from firstshot.detector.embedding import Clip
+    from firstshot.detector.sources import find_clips
     from firstshot.errors import FirstshotError
 
     clips: dict[str, Clip] = {}
@@ -152,6 +161,15 @@ def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None])
             named = Clip(str(clip.source), clip.source)
             clips.setdefault(os.path.realpath(named.name), named)
     return list(clips.values())
+
+
+def _print_json(results: Sequence[Result], failed: Sequence[Failed], windows: bool) -> None:
+    """Print one document; docs/score_output.md says what each field is."""
+    records = [asdict(result) for result in results]
+    if not windows:
+        for record in records:
+            del record["windows"]
+    print_json({"schema": SCHEMA, "results": records, "failed": [asdict(clip) for clip in failed]})
 
 
 def _row(result: Result) -> tuple[str | int, ...]:

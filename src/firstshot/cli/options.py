@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstshot.errors import OutputError, ParameterError
-from firstshot.messages import shown_value
-from firstshot.numbers import read_whole
+from firstshot.cli.printing.notices import set_level
+from firstshot.errors import OutputError
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
     from firstshot.store import EmbeddingStore
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+def _set_quiet(quiet: bool) -> bool:
+    if quiet:
+        set_level(WARNING)
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=_set_quiet,
+        help="No progress bars and no notes; warnings and errors are still shown.",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite", help="Replace what the same command wrote there; all else is refused."
     ),
-]
-Length = Annotated[
-    str,
-    typer.Option(
-        help="What is heard of a clip: native (all of it), fixed:SECONDS (zeros appended, or the "
-        "start kept), windows:SECONDS[:HOP] (cut into windows; a clip of as many windows as the "
-        "normal clips had is judged by its worst one, a longer one by how many score high)."
-    ),
-]
-Channel = Annotated[
-    str, typer.Option(help="Channel to hear, counted from 0, or mean (the average of all).")
 ]
 Store = Annotated[
     Path | None,
@@ -44,17 +48,8 @@ Store = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="Clips listened to at once; no result depends on it. Default: one a core, 8 at most.",
-    ),
-]
-Runtime = Annotated[
-    str | None,
-    typer.Option(help="What runs the encoder: torch (the default), openvino, onnx, or auto."),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        help="What it computes in: fp32 (the default), fp16, bf16, or auto (the fastest here)."
+        help="Clips processed at the same time; no result depends on it. Default: one per core, "
+        "at most 8.",
     ),
 ]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Keep no embeddings on disk.")]
@@ -79,7 +74,7 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
         return None
     if folder is not None:
         return EmbeddingStore(folder)
-    # Nobody asked for this folder, so its absence costs speed and not the result.
+    # The user did not name this folder: without it the work is slower, and the result the same.
     try:
         folder = default_store_folder()
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +83,14 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
     except OSError as error:
         reason = f"{folder}: cannot be made ({error.strerror})"
     else:
-        return EmbeddingStore(folder)
+        return EmbeddingStore(folder, required=False)
     typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
     return None
 
 
-def parse_channel(text: str) -> Any:
-    """Turn `mean` or a number into a channel, or raise ParameterError."""
-    number = text if text == "mean" else read_whole(text)
-    if number is None:
-        raise ParameterError(f"channel {shown_value(text)}: expected a number from 0 on, or 'mean'")
-    return number
+def refuse_existing_detector(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is there already, or is no detector file, before any work."""
+    from firstshot.detector.file import is_detector_file
+    from firstshot.disk.files import check_replaceable
+
+    check_replaceable(path, overwrite, "detector file", "fan.firstshot", is_detector_file)

@@ -1,9 +1,9 @@
 """How fast this machine runs an encoder: what `firstshot bench` measures.
 
-Input: an encoder and a clip length. Output: a `BenchReport`: clips a second, the wait for one clip,
-memory, start-up, and how much of what the machine's matrix product reaches the encoder makes use
-of. Speed does not depend on the weights' values, so where the weights are not on this machine,
-made-up ones are measured.
+Input: an encoder and a clip length. Output: a `BenchReport`: clips a second, the latency of one
+clip, memory, start-up time, and the share of the machine's matrix product that the encoder reaches.
+Speed does not depend on the weights' values, so random weights are measured where the real ones
+are not on this machine.
 
 The peak is that of numpy's float32 product of two matrices with as many threads, the best of a
 second. An encoder in bf16 or fp16 may be above it.
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.deploy.bundle import DESCRIPTION, load_bundle
-from firstshot.deploy.timing import GIGA, matrix_peak_of, peak_memory, run_fresh, seconds, waits
+from firstshot.deploy.timing import GIGA, latencies, matrix_peak_of, peak_memory, run_fresh, seconds
 from firstshot.encoders import load_encoder
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.protocol import Encoder
@@ -42,7 +42,7 @@ from firstshot.ordered_threads import count_threads
 from firstshot.progress import Bars, silent
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
-MADE_UP_SEED = 0
+RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class BenchReport:
     Attributes
     ----------
     encoder, runtime, precision, reason : str
-        What ran, by what, and why, where the runtime or the precision was picked.
-    made_up_weights : bool
-        Whether made-up weights were measured.
+        What ran, on which runtime, and why, where `auto` picked the runtime or the precision.
+    random_weights : bool
+        Whether random weights were measured.
     layers : tuple of int
-        The layers asked for; nothing runs beyond the deepest.
+        The layers computed; nothing runs beyond the deepest.
     clips_per_second, real_time_factor : float
         Clips encoded a second, many in one call, and seconds of sound per second.
     latency_p50_ms, latency_p99_ms : float
-        The wait for one clip, from waveform to embedding.
-    waits : int
-        How many waits these are of: a hundred or more, fewer where those would take too long.
+        Median and 99th percentile of the time from one waveform to its embedding.
+    latencies : int
+        How many latencies were measured: a hundred or more, fewer where those take too long.
     front_end_ms : float or None
         The part of it that is the front-end, where the encoder tells.
     start_up_seconds : float
@@ -79,7 +79,7 @@ class BenchReport:
     runtime: str
     precision: str
     reason: str
-    made_up_weights: bool
+    random_weights: bool
     layers: tuple[int, ...]
     clip_seconds: float
     threads: int
@@ -88,7 +88,7 @@ class BenchReport:
     real_time_factor: float
     latency_p50_ms: float
     latency_p99_ms: float
-    waits: int
+    latencies: int
     front_end_ms: float | None
     start_up_seconds: float
     peak_memory_mb: float | None
@@ -121,8 +121,8 @@ def bench(
     runtime, precision, threads, workers
         See `firstshot.encoders.runtimes.with_runtime.with_runtime`; for pre-trained encoders only.
     weights, layers : optional
-        A weights file, without one the cache's weights, else made-up ones; and the layers to
-        compute, None for the encoder's own choice.
+        A weights file; without one, the cache's weights, else random ones. The layers to compute;
+        None means the encoder's default layers.
     clip_seconds, clips
         Length and number of the clips: timed one by one, in turn, and then all in one call.
     progress : callable, optional
@@ -130,8 +130,10 @@ def bench(
 
     Raises
     ------
-    ParameterError, WeightsError
-        No encoder has that name, or a number makes no sense; torch or a runtime is missing.
+    ParameterError
+        No encoder has that name, or a number is out of range.
+    MissingLibraryError
+        torch, or the runtime, is not installed.
     """
     whole = is_whole(clips, 1, 10_000) and is_whole(workers, 1, MOST_AT_ONCE)
     if not whole or not 0 < clip_seconds <= 3600:
@@ -142,50 +144,52 @@ def bench(
         )
     count_threads(threads)
     if is_bundle(name) and layers is None:
-        layers = load_bundle(name).hear().layers
-    asked: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
-    asked |= {"weights": weights, "layers": None if layers is None else list(layers)}
-    asked |= {"threads": threads, "workers": workers}
-    return measure(asked, clip_seconds, clips, progress)
+        layers = load_bundle(name).embedding_settings().layers
+    options: dict[str, Any] = {"name": name, "runtime": runtime, "precision": precision}
+    options |= {"weights": weights, "layers": None if layers is None else list(layers)}
+    options |= {"threads": threads, "workers": workers}
+    return measure(options, clip_seconds, clips, progress)
 
 
 def measure(
-    asked: dict[str, Any], clip_seconds: float, clips: int, progress: Bars = silent
+    options: dict[str, Any], clip_seconds: float, clips: int, progress: Bars = silent
 ) -> BenchReport:
-    """Measure the encoder that `open_encoder` opens when it is asked so."""
-    encoder, made_up = open_encoder(**asked)
-    layers = asked["layers"] or encoder.default_layers
+    """Measure the encoder that `open_encoder` opens with these options."""
+    encoder, is_random = open_encoder(**options)
+    layers = options["layers"] or encoder.default_layers
     chosen = resolve_layers(layers, encoder.depth, encoder.name)
     samples = round(clip_seconds * encoder.sample_rate)
     waveforms = _noise(samples, clips)
     _embed(encoder, waveforms[:1], chosen)
     one_by_one = [partial(_embed, encoder, x[None], chosen) for x in waveforms]
-    latencies = waits(one_by_one, progress("one clip at a time"))
+    taken = latencies(one_by_one, progress("one clip at a time"))
     rest = progress("all clips in one call, a new process, the matrix product")
     rest(0, 3)
     together = seconds(partial(_embed, encoder, waveforms, chosen))
     rest(1, 3)
-    settled = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
-    started, memory = start_up(asked | (settled if asked["name"] in ENCODERS else {}), samples)
+    chosen_runtime = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
+    started, memory = start_up(
+        options | (chosen_runtime if options["name"] in ENCODERS else {}), samples
+    )
     rest(2, 3)
-    threads = count_threads(asked["threads"])
+    threads = count_threads(options["threads"])
     peak = matrix_peak_of(threads)
     rest(3, 3)
     macs = _true_macs(encoder, chosen, samples)
     return BenchReport(
         encoder=encoder.name,
-        **settled,
+        **chosen_runtime,
         reason=getattr(encoder, "reason", ""),
-        made_up_weights=made_up,
+        random_weights=is_random,
         layers=chosen,
         clip_seconds=clip_seconds,
         threads=threads,
-        workers=asked["workers"],
+        workers=options["workers"],
         clips_per_second=clips / together,
         real_time_factor=clips * clip_seconds / together,
-        latency_p50_ms=1e3 * statistics.median(latencies),
-        latency_p99_ms=1e3 * float(np.quantile(latencies, 0.99)),
-        waits=len(latencies),
+        latency_p50_ms=1e3 * statistics.median(taken),
+        latency_p99_ms=1e3 * float(np.quantile(taken, 0.99)),
+        latencies=len(taken),
         front_end_ms=_front_end_ms(encoder, waveforms),
         start_up_seconds=started,
         peak_memory_mb=memory,
@@ -206,27 +210,27 @@ def open_encoder(
     threads: int | None = None,
     workers: int = 1,
 ) -> tuple[Encoder, bool]:
-    """Return the encoder by the runtime asked for, and whether its weights are made up."""
+    """Return the encoder on a runtime, and whether its weights are random."""
     if name not in ENCODERS:
         if (runtime, precision, weights) != ("auto", "auto", None):
             raise ParameterError(
                 f"encoder {name!r} has a runtime and weights of its own; leave these options out"
             )
         if is_bundle(name):
-            return load_bundle(name, threads, workers).hear().encoder, False
+            return load_bundle(name, threads, workers).embedding_settings().encoder, False
         return load_encoder(name), False
     from firstshot.encoders.runtimes.with_runtime import with_runtime
     from firstshot.encoders.weights.cache import read_pointer
 
     if weights is None and read_pointer(ENCODERS[name]) is None:
-        encoder, made_up = made_up_encoder(name), True
+        encoder, is_random = random_encoder(name), True
     else:
-        encoder, made_up = load_encoder(name, weights), False
-    asked = layers or encoder.default_layers
+        encoder, is_random = load_encoder(name, weights), False
+    wanted = layers or encoder.default_layers
     opened: Any = encoder
     return with_runtime(
-        opened, runtime, precision, asked, threads=threads, workers=workers
-    ), made_up
+        opened, runtime, precision, wanted, threads=threads, workers=workers
+    ), is_random
 
 
 def is_bundle(name: str) -> bool:
@@ -234,27 +238,28 @@ def is_bundle(name: str) -> bool:
     return (Path(name) / DESCRIPTION).is_file()
 
 
-def made_up_encoder(name: str) -> Encoder:
-    """Return a pre-trained encoder's network with made-up weights: as fast, and as deaf."""
+def random_encoder(name: str) -> Encoder:
+    """Return a pre-trained encoder with random weights, which are as fast as the real ones."""
     from firstshot.encoders.weights.read import build_spec
 
     import_library("torch", name)
     import torch
 
-    from firstshot.encoders.torch_encoder import TorchEncoder
+    from firstshot.encoders.models import build
+    from firstshot.encoders.runtimes.torch import torch_encoder
 
     spec = build_spec(ENCODERS[name], {})
-    torch.manual_seed(MADE_UP_SEED)
-    return TorchEncoder(spec, spec.build(), weights_hash=f"made up, seed {MADE_UP_SEED}")
+    torch.manual_seed(RANDOM_SEED)
+    return torch_encoder(spec, build(spec), weights_hash=f"random, seed {RANDOM_SEED}")
 
 
-def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
+def start_up(options: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
     """Return seconds from process start to a first embedding, and that process's peak memory, MB.
 
     Raises `WeightsError` with the process's last words where it failed.
     """
     program = "import sys; from firstshot.deploy.benchmark import start; start(sys.argv[1])"
-    request = json.dumps([dict(asked), samples])
+    request = json.dumps([dict(options), samples])
     began = time.perf_counter()
     memory = run_fresh(program, "start the encoder", request)
     return time.perf_counter() - began, json.loads(memory)
@@ -262,9 +267,9 @@ def start_up(asked: Mapping[str, Any], samples: int) -> tuple[float, float | Non
 
 def start(request: str) -> None:
     """Open an encoder, embed one clip, print the peak memory in MB: what `start_up` runs."""
-    asked, samples = json.loads(request)
-    encoder, _ = open_encoder(**asked)
-    layers = asked["layers"] or encoder.default_layers
+    options, samples = json.loads(request)
+    encoder, _ = open_encoder(**options)
+    layers = options["layers"] or encoder.default_layers
     _embed(encoder, _noise(samples, 1), resolve_layers(layers, encoder.depth, encoder.name))
     print(json.dumps(peak_memory()))
 
@@ -296,9 +301,8 @@ def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
 
 
 def _runtime(encoder: Any) -> str:
-    return getattr(encoder, "runtime", "torch" if hasattr(encoder, "module") else "numpy")
+    return str(getattr(encoder, "runtime", "numpy"))
 
 
 def _precision(encoder: Any) -> str:
-    own = str(getattr(encoder, "dtype", "fp32")).removeprefix("torch.")
-    return str(getattr(encoder, "precision", own.replace("bfloat", "bf").replace("float", "fp")))
+    return str(getattr(encoder, "precision", "fp32"))

@@ -28,11 +28,13 @@ from firstshot.detector.loading import load_detector
 from firstshot.disk.caches import digest_of_json
 from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
-from firstshot.encoders.exported_spec import read_spec
-from firstshot.encoders.runtime_encoder import Layers, RuntimeEncoder
-from firstshot.encoders.runtimes.onnx import OnnxNetwork
-from firstshot.errors import DetectorFileError, FirstshotError, ParameterError
+from firstshot.encoders.pretrained_encoder import Layers, PretrainedEncoder
+from firstshot.encoders.runtimes.compile import CompiledNetwork, compiled_encoder
+from firstshot.encoders.runtimes.onnx import OnnxGraph
+from firstshot.encoders.specs.as_json import read_spec
+from firstshot.errors import DetectorFileError, FirstshotError, ParameterError, keep_warnings
 from firstshot.messages import first_line
+from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import count_threads
 
 SCHEMA = 1
@@ -64,8 +66,8 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
     DetectorFileError
         The folder is no bundle, a file of it is missing or altered, or its self-check clip scores
         differently here.
-    WeightsError
-        ONNX Runtime is missing or cannot run the graph.
+    MissingLibraryError, WeightsError
+        ONNX Runtime is not installed, or cannot run the graph.
     """
     place = Path(folder)
     description = _read_description(place)
@@ -78,7 +80,7 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
             f"{place / DESCRIPTION}: {error}; export the detector anew"
         ) from error
     # One self-check is enough: the detector file's own is for where there is no other.
-    detector = load_detector(place / DETECTOR, Detector, encoder, check=score is None)
+    detector = Detector.from_fitted(load_detector(place / DETECTOR, encoder, check=score is None))
     found = _try_out(place, detector)
     if (score is None) != (found is None):
         raise DetectorFileError(f"{place}: its self-check score is missing; export anew")
@@ -91,7 +93,7 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder says of itself that `firstshot export` wrote it; nothing is checked."""
+    """Return whether a folder looks like a bundle; nothing in it is checked."""
     try:
         description = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
@@ -101,26 +103,30 @@ def is_bundle(folder: Path) -> bool:
 
 def load_bundle_encoder(
     folder: Path, values: Mapping[str, Any], threads: int | None = None, workers: int = 1
-) -> RuntimeEncoder:
+) -> PretrainedEncoder:
     """Return the encoder of a bundle, from the entry `encoder` of its description."""
     table, spec = Table.of(values, "encoder"), read_spec(values)
     held: Layers = table.wholes("layers", 1, spec.depth)
     _check_graph(folder / GRAPH)
 
-    def compile_layers(wanted: Layers, runs: int) -> OnnxNetwork:
+    def compile_layers(wanted: Layers, runs: int) -> OnnxGraph:
         if not set(wanted) <= set(held):
             raise ParameterError(
                 f"layers {list(wanted)}: the bundle {folder} holds layers {list(held)} only; "
                 "export the detector with the layers you need"
             )
-        return OnnxNetwork(folder / GRAPH, "fp32", count_threads(threads), runs)
+        return OnnxGraph(folder / GRAPH, "fp32", count_threads(threads), runs)
 
-    encoder = RuntimeEncoder(
+    network = CompiledNetwork(
         spec,
         compile_layers,
-        made_of=table.line("made_of"),
         runtime="onnx",
         precision="fp32",
+        runs=check_at_once("workers", workers),
+    )
+    encoder = compiled_encoder(
+        network,
+        made_of=table.line("made_of"),
         parameters=table.whole("parameters"),
         workers=workers,
     )
@@ -133,7 +139,8 @@ def self_check_score(detector: Detector, clip: Path) -> float | None:
     if detector.normalizer == "test_zscore" or detector.pooling == "spectral":
         return None
     waveform, rate = _read_clip(clip)
-    return float(detector.score([waveform], sample_rate=rate)[0])
+    with keep_warnings():  # of a clip that the user never gave
+        return float(detector.score([waveform], sample_rate=rate)[0])
 
 
 def _read_clip(path: Path) -> tuple[NDArray[np.float32], int]:
@@ -159,15 +166,15 @@ def _try_out(folder: Path, detector: Detector) -> float | None:
     try:
         found = self_check_score(detector, folder / CLIP)
         if found is None:
-            encoder = detector.hear().encoder
+            encoder = detector.embedding_settings().encoder
             waveform, rate = _read_clip(folder / CLIP)
-            encoder.embed([waveform], rate, detector.hear().layers)
+            encoder.embed([waveform], rate, detector.embedding_settings().layers)
     except FirstshotError:
         raise
     except Exception as error:  # ONNX Runtime's own classes have no base but Exception
-        told = first_line(error)
+        reason = first_line(error)
         raise DetectorFileError(
-            f"{folder}: its description and its graph do not go together ({told}); export anew"
+            f"{folder}: its description and its graph do not go together ({reason}); export anew"
         ) from error
     return found
 

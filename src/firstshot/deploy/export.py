@@ -10,6 +10,8 @@ new one is in its place.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,22 +33,18 @@ from firstshot.deploy.bundle import (
     with_digest,
 )
 from firstshot.detector import Detector
-from firstshot.detector.parts import saved_parts
+from firstshot.detector.fitted import NOT_FITTED
 from firstshot.disk.files import sha256_of, write_result
 from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
-from firstshot.encoders.exported_spec import write_spec
-from firstshot.encoders.runtime_encoder import RuntimeEncoder
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder
+from firstshot.encoders.runtimes.compile import encoder_graph
 from firstshot.encoders.runtimes.processor import installed_versions
-from firstshot.encoders.runtimes.with_runtime import encoder_graph
-from firstshot.errors import (
-    NotFittedError,
-    OutputError,
-    ParameterError,
-    WeightsError,
-)
+from firstshot.encoders.specs.as_json import write_spec
+from firstshot.encoders.specs.base import SAMPLE_RATE, Spec
+from firstshot.errors import NotFittedError, OutputError, ParameterError, WeightsError
 
 if TYPE_CHECKING:
-    from firstshot.encoders.torch_encoder import TorchEncoder
+    from firstshot.encoders.runtimes.torch import TorchNetwork
 
 SELF_CHECK_SECONDS, SELF_CHECK_SEED = 1.0, 2025
 PACKAGES = ("firstshot", "numpy", "onnx", "onnxruntime", "torch")
@@ -60,64 +58,68 @@ def export_detector(detector: Detector, folder: str | Path, overwrite: bool = Fa
     ParameterError
         The detector's encoder needs no export (`logmel`) or cannot be exported (a plug-in), or its
         bank was made in less than fp32.
-    FirstshotError
+    NotFittedError
         The detector was not fitted.
     OutputError
         The folder is there already, or cannot be written. With `overwrite`, a bundle is replaced,
         and a folder of anything else is refused all the same.
+    MissingLibraryError
+        onnx or ONNX Runtime is not installed.
     WeightsError
-        onnx or ONNX Runtime is missing, or the bundle scores differently from the detector.
+        The bundle scores differently from the detector.
     """
     place = Path(folder)
-    encoder = _exportable(detector)
+    network = _exportable(detector)
     recover(place, is_bundle)
-    check_folder_replaceable(place, overwrite, set(FILES), "firstshot export", is_bundle)
-    with folder_written(place) as draft:
-        _write(detector, encoder, draft)
+    check = partial(
+        check_folder_replaceable, place, overwrite, set(FILES), "firstshot export", is_bundle
+    )
+    with folder_written(place, check) as draft:
+        _write(detector, network, draft)
         _compare(detector, draft)
     return place
 
 
-def _exportable(detector: Detector) -> TorchEncoder:
-    """Return the torch encoder that the detector's numbers come from, in fp32."""
+def _exportable(detector: Detector) -> TorchNetwork:
+    """Return the torch network that the detector's numbers come from, in fp32."""
     if not hasattr(detector, "threshold_"):
-        raise NotFittedError("this detector has learned nothing yet; call fit(...) first")
-    found = detector.hear().encoder
-    precision = getattr(found, "precision", "fp32")
-    source: Any = found.source if isinstance(found, RuntimeEncoder) else found
-    if source is None:
-        raise ParameterError("this detector comes from a bundle; copy that folder instead")
-    if found.name == "logmel":
+        raise NotFittedError(NOT_FITTED)
+    encoder = detector.embedding_settings().encoder
+    if encoder.name == "logmel":
         raise ParameterError(
             "encoder 'logmel' needs neither torch nor an export: the detector file scores as it is"
         )
-    if not all(hasattr(source, name) for name in ("module", "spec", "weights_hash")):
+    if not isinstance(encoder, PretrainedEncoder):
         raise ParameterError(
-            f"encoder {found.name!r} is a plug-in, which cannot be written as a graph; export "
+            f"encoder {encoder.name!r} is a plug-in, which cannot be written as a graph; export "
             "detectors of the pre-trained encoders"
         )
-    if precision != "fp32" or str(source.dtype) != "torch.float32":
+    network: Any = encoder.network
+    source: TorchNetwork | None = getattr(network, "source", network)
+    if source is None:
+        raise ParameterError("this detector comes from a bundle; copy that folder instead")
+    if encoder.precision != "fp32":
         raise ParameterError(
-            f"the bank was made in {precision if precision != 'fp32' else source.dtype} and a "
-            "bundle computes in fp32; fit the detector with precision fp32 first"
+            f"the bank was made in {encoder.precision} and a bundle computes in fp32; fit the "
+            "detector with precision fp32 first"
         )
-    return source  # type: ignore[no-any-return]
+    return source
 
 
-def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
-    layers = tuple(sorted(detector.hear().layers))
-    write_result(draft / GRAPH, encoder_graph(encoder, layers))
+def _write(detector: Detector, network: TorchNetwork, draft: Path) -> None:
+    layers = tuple(sorted(detector.embedding_settings().layers))
+    write_result(draft / GRAPH, encoder_graph(network, layers))
     described = {
-        **write_spec(encoder.spec),
-        "made_of": encoder.fingerprint,
-        "parameters": encoder.parameters,
+        **write_spec(network.spec),
+        "made_of": network.fingerprint,
+        "parameters": network.parameters,
         "layers": list(layers),
         "input": "float32 (clips, frames, mels), the front-end's spectrogram",
         "outputs": [f"layer_{layer}: float32 (clips, time, freq, dim)" for layer in layers],
     }
     moved = _with_encoder(detector, load_bundle_encoder(draft, described))
     moved.save(draft / DETECTOR)
-    _write_clip(encoder, draft / CLIP)
+    _write_clip(network.spec, draft / CLIP)
     description = {
         "schema": SCHEMA,
         "encoder": described,
@@ -128,34 +130,23 @@ def _write(detector: Detector, encoder: TorchEncoder, draft: Path) -> None:
     write_result(draft / DESCRIPTION, json.dumps(with_digest(description), indent=2))
 
 
-def _with_encoder(detector: Detector, encoder: RuntimeEncoder) -> Detector:
+def _with_encoder(detector: Detector, encoder: PretrainedEncoder) -> Detector:
     """Return the same bank, normaliser and threshold behind another encoder."""
-    settings = {**detector.settings_, "encoder": encoder, "encoder_settings": None}
-    moved = Detector(**{**settings, "layers": detector.hear().layers})
-    moved.hear()
-    moved.restore(
-        detector.rows_,
-        [part.bank.embeddings for part in detector.parts_],
-        detector.spectra_,
-        saved_parts(detector.parts_),
-    )
-    moved.training_scores_ = detector.training_scores_
-    moved.levels_ = detector.levels_
-    moved.calibration_scores_ = detector.calibration_scores_
-    moved.calibration_windows_ = detector.calibration_windows_
-    moved.heard_seconds_ = detector.heard_seconds_
-    moved.threshold_ = detector.threshold_
-    return moved
+    fitted = detector.fitted_
+    settings = {**fitted.settings, "encoder": encoder, "encoder_settings": None}
+    settings["layers"] = fitted.embedding_settings.layers
+    behind = replace(fitted.embedding_settings, encoder=encoder)
+    return Detector.from_fitted(replace(fitted, settings=settings, embedding_settings=behind))
 
 
-def _write_clip(encoder: TorchEncoder, path: Path) -> None:
+def _write_clip(spec: Spec, path: Path) -> None:
     """Write seeded noise as floats, so that no rounding comes between the two scores."""
     import soundfile
 
-    samples = max(round(SELF_CHECK_SECONDS * encoder.sample_rate), encoder.minimum_samples)
+    samples = max(round(SELF_CHECK_SECONDS * SAMPLE_RATE), spec.minimum_samples)
     noise = 0.1 * np.random.default_rng(SELF_CHECK_SEED).standard_normal(samples)
     try:
-        soundfile.write(path, noise.astype(np.float32), encoder.sample_rate, subtype="FLOAT")
+        soundfile.write(path, noise.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{path}: cannot be written ({error}); free some space") from error
 

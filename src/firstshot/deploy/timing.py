@@ -1,4 +1,4 @@
-"""What a benchmark needs besides something to run: waits, a machine's peak, a process's memory.
+"""What a benchmark measures with: latencies, a machine's peak, a process's memory.
 
 Input: functions, or programs for a fresh Python. Output: seconds, GFLOP a second, MB.
 """
@@ -22,10 +22,10 @@ from firstshot.errors import WeightsError
 
 PEAK_SIZE = 1536
 PEAK_SECONDS = 1.0
-LEAST_WAITS = 100
-"""Of fewer waits, the 99th percentile is little else than the longest one."""
-WAIT_SECONDS = 20.0
-"""What repeating may take: slow encoders are timed on every clip once, quick ones oftener."""
+LEAST_LATENCIES = 100
+"""Of fewer latencies, the 99th percentile is little else than the longest one."""
+LATENCY_SECONDS = 20.0
+"""The time for repetitions: slow encoders are timed once per clip, fast ones more often."""
 MEGA, GIGA = 1e6, 1e9
 
 _LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -38,15 +38,15 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def waits(
+def latencies(
     runs: Sequence[Callable[[], object]],
     progress: Callable[[int, int], None],
-    least: int = LEAST_WAITS,
-    budget: float = WAIT_SECONDS,
+    least: int = LEAST_LATENCIES,
+    budget: float = LATENCY_SECONDS,
 ) -> list[float]:
-    """Time every run once, then all of them in turn up to `least` waits or `budget` seconds.
+    """Time every run once, then all of them in turn up to `least` times or `budget` seconds.
 
-    `progress` is called with (waits done, waits planned).
+    `progress` is called with (runs done, runs planned).
     """
     taken: list[float] = []
     planned, began = max(least, len(runs)), time.perf_counter()
@@ -70,13 +70,13 @@ def matrix_peak(budget: float = PEAK_SECONDS) -> float:
 
 
 def matrix_peak_of(threads: int) -> float:
-    """Return `matrix_peak` with that many threads, which a process can only be told at its start.
+    """Return `matrix_peak` with that many threads, in a new process that starts with them.
 
-    Raises `WeightsError` where the process failed.
+    Raises `WeightsError` where the process fails.
     """
     program = "from firstshot.deploy.timing import matrix_peak; print(matrix_peak())"
-    told = dict.fromkeys(_LIBRARIES, str(threads))
-    return float(run_fresh(program, "measure the matrix product", env=told))
+    environment = dict.fromkeys(_LIBRARIES, str(threads))
+    return float(run_fresh(program, "measure the matrix product", env=environment))
 
 
 def run_fresh(program: str, purpose: str, *arguments: str, env: Any = None) -> str:
@@ -94,9 +94,9 @@ def run_fresh(program: str, purpose: str, *arguments: str, env: Any = None) -> s
 
 
 def peak_memory() -> float | None:
-    """Return the most memory that this process ever held, in MB; None where nobody tells.
+    """Return the most memory that this process ever held, in MB; None where it is not known.
 
-    Linux' getrusage may give what the parent held when it started this process, so /proc is asked
+    Linux' getrusage may give what the parent held when it started this process, so /proc is read
     first.
     """
     with suppress(OSError):

@@ -7,27 +7,28 @@ with new conditions. Output: a score per clip, a decision, and the normal clips 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddedClip, Progress, embed_all, member_rows
-from firstshot.detector.file import MappedFile, MemberRow
-from firstshot.detector.hearing import Hearing
-from firstshot.detector.parts import Part, Recipe, SavedPart, fit_parts
-from firstshot.detector.prediction import (
-    clip_scores,
-    heard_seconds,
-    predict_clips,
-    stack_layers,
+from firstshot.detector.bank import EditableBank
+from firstshot.detector.embedding import Clip, EmbeddedClip, EmbeddingSettings, embed_all
+from firstshot.detector.estimator import NEAREST_SHOWN, Labels, clips_to_learn
+from firstshot.detector.fitted import (
+    Calibration,
+    FittedDetector,
+    fit_detector,
+    make_normal_clips,
+    read_settings,
 )
-from firstshot.detector.settings import read_settings
-from firstshot.detector.sources import Source, Sources, check_apart, is_one_clip, list_clips
+from firstshot.detector.fitted.parts import Part, Recipe
+from firstshot.detector.prediction import clip_scores, leave_out_learned, predict_clips
+from firstshot.detector.sources import Source, Sources, list_clips
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import NotFittedError
+from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
@@ -36,11 +37,9 @@ from firstshot.store import EmbeddingStore
 if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
 
-NEAREST_SHOWN = 3
-
 
 @dataclass(eq=False)
-class Detector:
+class Detector(EditableBank):
     """Learns one machine from its normal sound and scores new clips of it.
 
     Parameters
@@ -65,7 +64,7 @@ class Detector:
     length : str or LengthPolicy
         `native`, `fixed:SECONDS` or `windows:SECONDS[:HOP]`.
     channel : int or "mean"
-        The channel to hear, counted from 0, or the mean over channels.
+        The channel to use, counted from 0, or the mean over channels.
     threshold : "conformal", "quantile" or "gamma"
         How `fit` sets the threshold on held-out scores; see `calibrate`.
     false_alarm_rate : float
@@ -76,16 +75,17 @@ class Detector:
         What members are kept in; float16 halves the file and is searched where it lies in it.
     encoder_settings : dict, optional
         What the encoder's constructor takes, such as `{"keep_level": True}`.
-
+    sample_rate : int, optional
+        Rate in Hz of the arrays that come without one, where a call names none either.
 
     Examples
     --------
     >>> noise = np.random.default_rng(0).standard_normal
-    >>> normal = [0.1 * noise(16000) for _ in range(20)]
+    >>> normal = [(0.1 * noise(16000), 16000) for _ in range(20)]
     >>> detector = Detector(normalizer="local_density").fit(normal)
-    >>> hum = np.sin(np.arange(16000) * 0.3) * 0.1
-    >>> detector.predict(hum).is_anomaly, detector.predict(0.1 * noise(16000)).is_anomaly
-    (True, False)
+    >>> hum, hiss = 0.1 * np.sin(np.arange(16000) * 0.3), 0.1 * noise(16000)
+    >>> [detector.predict((clip, 16000)).is_anomaly for clip in (hum, hiss)]
+    [True, False]
     """
 
     encoder: str | Encoder = "logmel"
@@ -104,57 +104,46 @@ class Detector:
     memmixup: bool = False
     bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
+    sample_rate: int | None = None
 
-    settings_: dict[str, Any] = field(init=False, repr=False)
-    hearing_: Hearing = field(init=False, repr=False)
-    recipe_: Recipe = field(init=False, repr=False)
-    parts_: tuple[Part, ...] = field(init=False, repr=False)
-    rows_: tuple[MemberRow, ...] = field(init=False, repr=False)
-    spectra_: NDArray[np.float32] = field(init=False, repr=False)
-    levels_: NDArray[np.float32] = field(init=False, repr=False)
-    training_scores_: NDArray[np.float64] = field(init=False, repr=False)
-    calibration_scores_: NDArray[np.float64] = field(init=False, repr=False)
-    calibration_windows_: int | None = field(init=False, repr=False)
-    heard_seconds_: tuple[float, float] | None = field(init=False, repr=False)
-    threshold_: Threshold = field(init=False, repr=False)
-    mapped_: MappedFile | None = field(init=False, repr=False)
+    fitted_: FittedDetector = field(init=False, repr=False)
+    resolved_: tuple[dict[str, Any], EmbeddingSettings, Recipe] = field(init=False, repr=False)
 
     def fit(
         self,
         source: Sources,
-        target: Sources | None = None,
+        target: Sources | Labels | None = None,
         *,
         sample_rate: int | None = None,
         store: EmbeddingStore | None = None,
         progress: Progress | None = None,
         workers: int | None = None,
     ) -> Detector:
-        """Learn from normal clips: paths, folders, arrays (samples,) or records with a `path`.
+        """Learn from normal clips: files, folders, (array, rate) pairs or records with a `path`.
 
         Parameters
         ----------
         source, target : clips
             Those of the usual conditions, two at least, and those of new ones (another speed, load
-            or background), if there are any.
+            or background), if there are any. In place of `target`, scikit-learn's `y` is taken: a
+            label 0 (normal) or 1 (anomalous) per source clip; the anomalous are left out.
         sample_rate : int, optional
-            Rate in Hz of clips given as arrays; None means the encoder's.
+            Rate in Hz of the arrays that come without one, (samples,), (samples, channels), or
+            several clips (clips, samples).
         store, progress : optional
             Where embeddings are kept between runs; called with (clips done, clips in all).
         workers : int, optional
-            Clips worked on at once; None means one a core, 8 at most. No number depends on it.
+            Clips worked on at once; None means one per core, 8 at most. No number depends on it.
 
         Raises
         ------
         SoundError, DatasetError
             A clip cannot be read, is named twice, or there are too few.
         """
-        if hasattr(self, "hearing_") and self.settings_ != self._settings():
-            del self.hearing_
-        sources = list_clips(source, sample_rate, "source clips")
-        targets = [] if target is None else list_clips(target, sample_rate, "target clips")
-        check_apart(sources, targets)
+        sources, targets = clips_to_learn(source, target, self._rate(sample_rate))
+        settings, _ = self._prepare()
         clips = embed_all(
-            sources + targets, self.hear(), store=store, progress=progress, workers=workers
+            sources + targets, settings, store=store, progress=progress, workers=workers
         )
         return self.fit_embedded(clips[: len(sources)], clips[len(sources) :])
 
@@ -162,57 +151,32 @@ class Detector:
         self, source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip] = ()
     ) -> Detector:
         """Learn from clips that were embedded before, as `fit` does."""
-        from firstshot.detector.held_out import check_clips, held_out_scores
-
-        check_clips(source, target)
-        clips = [*source, *target]
-        spectra = np.concatenate([clip.spectrum for clip in clips])
-        self.restore(member_rows(source, target), stack_layers(clips), spectra)
-        levels = np.concatenate([clip.levels for clip in clips])
-        if len(levels) == len(self.rows_):
-            self.levels_ = levels
-        heard = [heard_seconds(clip, self.hear().length) for clip in clips]
-        known = [seconds for seconds in heard if seconds is not None]
-        self.heard_seconds_ = (min(known), max(known)) if known else None
-        windows = [len(clip.starts) for clip in clips]
-        self.training_scores_ = held_out_scores(self.parts_, self.recipe_, windows)
+        embedding_settings, recipe = self._prepare()
+        # A fit that fails half-way must not leave the old detector as if it were the new one.
+        vars(self).pop("fitted_", None)
+        normal_clips = make_normal_clips(source, target, embedding_settings.length, recipe)
+        self.fitted_ = fit_detector(self._settings(), embedding_settings, recipe, normal_clips)
         return self.calibrate()
 
-    def restore(
-        self,
-        rows: Sequence[MemberRow],
-        layers: Sequence[NDArray[Any]],
-        spectra: NDArray[np.float32],
-        saved: Sequence[SavedPart] | None = None,
-    ) -> None:
-        """Build the parts from raw embeddings (windows, values) per layer, source windows first.
+    def embedding_settings(self, fetch_missing: bool = True) -> EmbeddingSettings:
+        """Check the settings, load the encoder once, and return how clips become embeddings.
 
-        With `saved` parts the layers are joined already; without them all is fitted.
+        A fitted detector returns the settings it was fitted with. Without `fetch_missing` the
+        encoder's weights must be on this machine already.
         """
-        labels = [f"layer {layer}" for layer in self.hear().layers]
-        banks = self.recipe_.join(layers) if saved is None else layers
-        # A fit that fails half-way must not leave an old threshold beside new banks.
-        vars(self).pop("threshold_", None)
-        self.rows_, self.spectra_, self.mapped_ = tuple(rows), spectra, None
-        # Not known of older files, nor of spectra that are given alone.
-        self.levels_ = np.full(len(rows), np.nan, dtype=np.float32)
-        self.calibration_windows_, self.heard_seconds_ = None, None
-        self.parts_ = fit_parts(labels, banks, rows, self.recipe_, saved)
+        if hasattr(self, "fitted_"):
+            return self.fitted_.embedding_settings
+        return self._prepare(fetch_missing)[0]
 
-    def hear(self, fetch_missing: bool = True) -> Hearing:
-        """Check the settings, load the encoder once, and return how clips are heard.
-
-        Without `fetch_missing` it is loaded from what lies on this machine.
-        """
-        if hasattr(self, "hearing_"):
-            return self.hearing_
-        self.settings_ = self._settings()
-        self.hearing_, self.recipe_ = read_settings(self.settings_, fetch_missing)
-        return self.hearing_
+    def _prepare(self, fetch_missing: bool = True) -> tuple[EmbeddingSettings, Recipe]:
+        """Resolve the constructor's arguments as they are now; an encoder is loaded once."""
+        settings = self._settings()
+        if not hasattr(self, "resolved_") or self.resolved_[0] != settings:
+            self.resolved_ = (settings, *read_settings(settings, fetch_missing))
+        return self.resolved_[1:]
 
     def _settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments as they are now; `settings_` are those in use."""
-        return {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def calibrate(
         self,
@@ -232,40 +196,28 @@ class Detector:
         clips : clips, optional
             Held-out normal clips to set it on; None takes the training clips' held-out scores.
         extrapolate : bool
-            Let the gamma law speak of rates that so few clips cannot promise; without it such a
-            rate is a ParameterError that says which they can.
+            Allow the gamma law a rate below the smallest that the clips can promise; without it
+            such a rate is a ParameterError that names the smallest.
         """
-        self._check_fitted("training_scores_")
-        scores, windows = self.training_scores_, None
+        self._check_fitted("fitted_" if clips is None else "threshold_")
+        fitted = self.fitted_
+        scores, windows = fitted.training_scores, None
         if clips is not None:
-            heard = self.embed(clips, sample_rate=sample_rate, spectra=False)
-            scores, windows = clip_scores(self.predict_embedded(heard, neighbors=0))
+            embedded = leave_out_learned(
+                fitted, self.embed(clips, sample_rate=sample_rate, spectra=False)
+            )
+            scores, windows = clip_scores(self.predict_embedded(embedded, neighbors=0))
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        self.threshold_ = fit_threshold(scores, method or self.threshold, rate, extrapolate)
-        self.calibration_scores_, self.calibration_windows_ = scores, windows
+        threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate)
+        self.fitted_ = replace(fitted, calibrated=Calibration(threshold, scores, windows))
         return self
-
-    def score(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> NDArray[np.float64]:
-        """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-        return np.array([result.score for result in self.predict_embedded(clips, neighbors=0)])
-
-    def predict(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> Any:
-        """Return a `Result` for one clip; for a folder or several clips, a list of them."""
-        clips = self.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-        results = self.predict_embedded(clips)
-        return results[0] if is_one_clip(sources) else results
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
         from firstshot.detector.explanation import explain_clip
 
         clips = self.embed(source, sample_rate=sample_rate)
-        return explain_clip(self, clips, self.predict_embedded(clips))
+        return explain_clip(self._fitted(), clips, self.predict_embedded(clips))
 
     def embed(
         self,
@@ -275,24 +227,37 @@ class Detector:
         workers: int | None = None,
         spectra: bool = True,
     ) -> list[EmbeddedClip]:
-        """Return the clips' embeddings; `spectra` are for `fit_embedded` and explanations."""
-        self._check_fitted()
-        clips = list_clips(sources, sample_rate)
-        return embed_all(clips, self.hear(), workers=workers, spectra=spectra)
+        """Return the clips' embeddings, whether the detector is fitted or not.
+
+        `spectra` are for `fit_embedded` and explanations.
+        """
+        clips = list_clips(sources, self._rate(sample_rate))
+        return embed_all(clips, self.embedding_settings(), workers=workers, spectra=spectra)
+
+    def _predict_clips(
+        self, clips: list[Clip], neighbors: int, workers: int | None
+    ) -> list[Result]:
+        return self.predict_embedded(
+            embed_all(clips, self.embedding_settings(), workers=workers, spectra=False), neighbors
+        )
 
     def predict_embedded(
         self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN
     ) -> list[Result]:
         """Return a `Result` per embedded clip; `neighbors` normal clips are named in each."""
-        self._check_fitted()
-        return predict_clips(self, clips, neighbors)
+        return predict_clips(self._fitted(), clips, neighbors)
 
-    def save(self, path: str | Path) -> None:
-        """Write the detector to a `.firstshot` file, in one step."""
+    def save(self, path: str | Path, *, overwrite: bool = True) -> None:
+        """Write the detector to a `.firstshot` file, in one step.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written, or exists and `overwrite` is False.
+        """
         from firstshot.detector.saving import save_detector
 
-        self._check_fitted()
-        save_detector(self, Path(path))
+        save_detector(self._fitted(), Path(path), overwrite)
 
     @classmethod
     def load(cls, path: str | Path, *, encoder: Encoder | None = None) -> Detector:
@@ -310,8 +275,35 @@ class Detector:
         """
         from firstshot.detector.loading import load_detector
 
-        return load_detector(Path(path), cls, encoder)
+        return cls.from_fitted(load_detector(Path(path), encoder))
 
-    def _check_fitted(self, learned: str = "threshold_") -> None:
-        if not hasattr(self, learned):
-            raise NotFittedError("this detector has learned nothing yet; call fit(...) first")
+    @classmethod
+    def from_fitted(cls, fitted: FittedDetector) -> Detector:
+        """Make the detector of a record, such as another detector's `fitted_`."""
+        detector = cls(**fitted.settings)
+        detector.fitted_ = fitted
+        detector.resolved_ = (detector._settings(), fitted.embedding_settings, fitted.recipe)
+        return detector
+
+    @property
+    def threshold_(self) -> Threshold:
+        """The threshold, and what is known of its false alarms."""
+        self._check_fitted("fitted_")
+        return self.fitted_.calibration.threshold
+
+    @property
+    def parts_(self) -> tuple[Part, ...]:
+        """The nearest-neighbour systems: one per layer, or one of all layers."""
+        self._check_fitted("fitted_")
+        return self.fitted_.parts
+
+    @property
+    def training_scores_(self) -> NDArray[np.float64]:
+        """Held-out scores of the normal clips, float64 (clips,)."""
+        self._check_fitted("fitted_")
+        return self.fitted_.training_scores
+
+    @property
+    def calibration_scores_(self) -> NDArray[np.float64]:
+        """The scores that the threshold was set on, float64 (clips,)."""
+        return self._fitted().calibration.scores

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.detector import Detector
-from firstshot.detector.embedding import Progress
+from firstshot.detector.embedding import Clip
+from firstshot.detector.estimator import Estimator, Labels, clips_to_learn
 from firstshot.detector.prediction import judged, judged_windows, recording_rule
-from firstshot.detector.sources import HasPath, Source, Sources, is_one_clip
-from firstshot.errors import NotFittedError, ParameterError
+from firstshot.detector.sources import Sources
+from firstshot.errors import ParameterError
+from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.recordings import RecordingRule, highest_windows
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
 from firstshot.store import EmbeddingStore
 
 
-class Ensemble:
+class Ensemble(Estimator):
     """The mean of several detectors, as in the report's systems 1 to 3.
 
     Parameters
@@ -36,13 +37,15 @@ class Ensemble:
         How `fit` sets the threshold.
     false_alarm_rate : float
         The share of normal clips that may be called anomalous.
+    sample_rate : int, optional
+        Rate in Hz of the arrays that come without one, where a call names none either.
 
     Examples
     --------
     >>> noise = np.random.default_rng(0).standard_normal
     >>> members = [Detector(normalizer="local_density", layers=[layer]) for layer in (1, 2)]
-    >>> ensemble = Ensemble(members).fit([0.1 * noise(16000) for _ in range(20)])
-    >>> result = ensemble.predict(0.1 * np.sin(np.arange(16000) * 0.3))
+    >>> ensemble = Ensemble(members).fit([(0.1 * noise(16000), 16000) for _ in range(20)])
+    >>> result = ensemble.predict((0.1 * np.sin(np.arange(16000) * 0.3), 16000))
     >>> result.is_anomaly, sorted(result.parts)
     (True, ['1 logmel', '2 logmel'])
     """
@@ -56,15 +59,17 @@ class Ensemble:
         *,
         threshold: str = "conformal",
         false_alarm_rate: float = 0.1,
+        sample_rate: int | None = None,
     ) -> None:
         self.detectors = detectors
         self.threshold = threshold
         self.false_alarm_rate = false_alarm_rate
+        self.sample_rate = sample_rate
 
     def fit(
         self,
         source: Sources,
-        target: Sources | None = None,
+        target: Sources | Labels | None = None,
         *,
         sample_rate: int | None = None,
         store: EmbeddingStore | None = None,
@@ -74,17 +79,10 @@ class Ensemble:
         """Fit every detector on the same normal clips; see `Detector.fit`."""
         if not self.detectors:
             raise ParameterError("an ensemble of no detectors; give one or more")
-        source = _keep(source)
-        target = None if target is None else _keep(target)
+        # Listed once, as iterators and open files can be gone through once.
+        clips, targets = clips_to_learn(source, target, self._rate(sample_rate))
         for detector in self.detectors:
-            detector.fit(
-                source,
-                target,
-                sample_rate=sample_rate,
-                store=store,
-                progress=progress,
-                workers=workers,
-            )
+            detector.fit(clips, targets, store=store, progress=progress, workers=workers)
         return self.calibrate()
 
     def calibrate(
@@ -108,30 +106,14 @@ class Ensemble:
         )
         return self
 
-    def score(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> NDArray[np.float64]:
-        """Return the anomaly score of every clip, float64 (clips,), higher = more anomalous."""
-        return np.array([r.score for r in self._results(_keep(sources), sample_rate, workers)])
-
-    def predict(
-        self, sources: Sources, *, sample_rate: int | None = None, workers: int | None = None
-    ) -> Any:
-        """Return a `Result` for one clip; for a folder or several clips, a list of them."""
-        sources = _keep(sources)
-        results = self._results(sources, sample_rate, workers)
-        return results[0] if is_one_clip(sources) else results
-
-    def _results(
-        self, sources: Source | list[Source], sample_rate: int | None, workers: int | None
+    def _predict_clips(
+        self, clips: list[Clip], neighbors: int, workers: int | None
     ) -> list[Result]:
-        if not hasattr(self, "threshold_"):
-            raise NotFittedError("this ensemble has learned nothing yet; call fit(...) first")
         by_detector, lengths = [], []
         for detector in self.detectors:
-            clips = detector.embed(sources, sample_rate=sample_rate, workers=workers, spectra=False)
-            by_detector.append(detector.predict_embedded(clips))
-            lengths.append(recording_rule(detector, clips).windows)
+            embedded = detector.embed(clips, workers=workers, spectra=False)
+            by_detector.append(detector.predict_embedded(embedded, neighbors))
+            lengths.append(recording_rule(detector.fitted_, embedded).windows)
         return [self._join(row, lengths) for row in zip(*by_detector, strict=True)]
 
     def _join(self, results: Sequence[Result], lengths: Sequence[int]) -> Result:
@@ -149,7 +131,10 @@ class Ensemble:
         scores = [float(np.mean(column)) for column in columns]
         verdict = RecordingRule(self.threshold_, self.training_scores_).judge(scores)
         score = scores[verdict.window]
-        names = [f"{i} {d.hear().encoder.name}" for i, d in enumerate(self.detectors, start=1)]
+        names = [
+            f"{i} {d.embedding_settings().encoder.name}"
+            for i, d in enumerate(self.detectors, start=1)
+        ]
         parts = [float(value) for value in columns[verdict.window]]
         return replace(
             results[0],
@@ -168,10 +153,3 @@ class Ensemble:
         spans = [(window.start_seconds, window.end_seconds) for window in results[0].windows]
         windows = judged_windows(spans, scores, p_value(scores, self.training_scores_), threshold)
         return {"window_scores": tuple(scores.tolist()), "windows": windows}
-
-
-def _keep(sources: Sources) -> Source | list[Source]:
-    """Return sources that can be gone through once per detector."""
-    if isinstance(sources, (str, Path, np.ndarray, HasPath)):
-        return sources
-    return list(sources)

@@ -3,26 +3,23 @@
 Input: a scored clip and its detector. Output: the nearest normal clips, the share of the distance
 that each frequency row of the encoder carries, and the bands of the log-mel spectrum in which the
 clip differs most from its nearest normal clip, measured in that band's usual spread among the
-normal clips. Levels of bands are relative to the clip's own overall level, which a detector does
-not hear unless it is told to; the difference of the overall levels is told beside them.
+normal clips. Levels of bands are relative to the clip's own overall level, which scores ignore
+unless the setting `keep_level` is on; the difference of the overall levels is given beside them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.detector.embedding import EmbeddedClip
+from firstshot.detector.fitted import FittedDetector
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import ParameterError
 from firstshot.results import BandDifference, Result
-
-if TYPE_CHECKING:
-    from firstshot.detector.detector import Detector
-    from firstshot.detector.embedding import EmbeddedClip
 
 DECIBELS_PER_NEPER = 10.0 / np.log(10.0)
 WORDED = 3
@@ -63,19 +60,22 @@ class Explanation:
 
 
 def explain_clip(
-    detector: Detector, clips: Sequence[EmbeddedClip], results: Sequence[Result]
+    fitted: FittedDetector, clips: Sequence[EmbeddedClip], results: Sequence[Result]
 ) -> Explanation:
     """Compare the deciding window of a clip, the only one, with its nearest normal clip."""
     if len(clips) != 1:
         raise ParameterError(f"{len(clips)} clips to explain; name one, then call again")
     (clip,), (result,) = clips, results
     window = clip.starts.index(result.start_seconds)
-    names = [(member.clip, member.domain) for member in detector.rows_]
+    normal = fitted.normal_clips
+    names = [(row.clip, row.domain) for row in normal.rows]
     nearest = names.index((result.nearest[0].clip, result.nearest[0].domain))
-    spectra = detector.spectra_
-    overall = difference_db(clip.levels[window : window + 1], detector.levels_[nearest])
-    bands, words = compare_spectra(clip.spectrum[window], spectra[nearest], spectra, overall)
-    shares = _row_shares(detector, clip, window, nearest)
+    overall = difference_db(clip.levels[window : window + 1], normal.levels[nearest])
+    whole = "the whole clip" if len(clip.starts) == 1 else "this window"
+    bands, words = compare_spectra(
+        clip.spectrum[window], normal.spectra[nearest], normal.spectra, overall, whole
+    )
+    shares = _row_shares(fitted, clip, window, nearest)
     return Explanation(result, shares, bands, words, overall)
 
 
@@ -91,8 +91,11 @@ def compare_spectra(
     normal: NDArray[np.float32],
     normals: NDArray[np.float32],
     overall_db: float | None = None,
+    whole: str = "the whole clip",
 ) -> tuple[tuple[BandDifference, ...], str]:
     """Compare `LogMel` statistics (bands * 3,) of a clip and a normal one, given all normal ones.
+
+    `whole` is what the overall level is of.
 
     Returns
     -------
@@ -115,36 +118,36 @@ def compare_spectra(
         for (low, high), share, level in zip(edges, shares, difference[:, 0], strict=True)
     )
     words = _in_words(edges, deviations, difference[:, 0] * DECIBELS_PER_NEPER)
-    return bands, _with_level(words, overall_db)
+    return bands, _with_level(words, overall_db, whole)
 
 
-def _with_level(words: str, overall_db: float | None) -> str:
+def _with_level(words: str, overall_db: float | None, whole: str) -> str:
     """Say first what the bands' levels are relative to."""
     if overall_db is None:
         return f"relative to each clip's own overall level: {words}"
-    whole = "the whole clip is as loud"
+    level = "as loud"
     if abs(overall_db) >= 0.05:
-        whole = f"the whole clip is {abs(overall_db):.1f} dB {_SENTENCES[0][overall_db < 0]}"
-    return f"{whole}; relative to its own overall level: {words}"
+        level = f"{abs(overall_db):.1f} dB {_SENTENCES[0][overall_db < 0]}"
+    return f"{whole} is {level}; relative to its own overall level: {words}"
 
 
 def _row_shares(
-    detector: Detector, clip: EmbeddedClip, window: int, nearest: int
+    fitted: FittedDetector, clip: EmbeddedClip, window: int, nearest: int
 ) -> tuple[tuple[float, float, float], ...]:
     """Average over the layers how much of the squared distance each frequency row carries."""
-    hearing = detector.hear()
-    edges = hearing.encoder.frequency_bands
-    if hearing.pooling != "temporal" or detector.recipe_.combine != "score_mean":
+    settings = fitted.embedding_settings
+    edges = settings.encoder.frequency_bands
+    if settings.pooling != "temporal" or fitted.recipe.combine != "score_mean":
         return ()
     shares = np.zeros(len(edges))
-    for part, layer in zip(detector.parts_, clip.layers, strict=True):
+    for part, layer in zip(fitted.parts, clip.layers, strict=True):
         # Whitening mixes frequencies, so each dimension's own spread stands in for it.
         bank = part.bank.embeddings
         spread = bank.std(axis=0, dtype=np.float32)
         scale = np.maximum(spread, 1e-3 * float(np.median(spread)) + 1e-12)
         plain = np.ones_like(scale) if part.transform.name == "none" else scale
         squares = (((layer[window] - bank[nearest]) / plain) ** 2).reshape(len(edges), -1)
-        shares += squares.sum(axis=1) / max(float(squares.sum()), 1e-12) / len(detector.parts_)
+        shares += squares.sum(axis=1) / max(float(squares.sum()), 1e-12) / len(fitted.parts)
     return tuple((*edge, float(share)) for edge, share in zip(edges, shares, strict=True))
 
 

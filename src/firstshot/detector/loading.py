@@ -1,24 +1,35 @@
 """A file becomes the detector that was saved.
 
-Nothing is fitted, except a normaliser without a `state()` and those of files of schema 1, which
-gives the same numbers. Whoever wrote the file is not trusted: its fields and arrays are checked,
-and nothing is fetched. Weights come from the cache, or from a plain file of this machine, whose
-reader runs no code. A detector that scores the self-check clip differently than where it was made
-would score everything differently, and is refused.
+Input: a file. Output: a `FittedDetector`. Nothing is fitted, except a normaliser without a
+`state()`, such as those of schema 1, and the result is the same. The writer of the file is not
+trusted: its fields and arrays are checked, and nothing is fetched. Weights come from the cache, or
+from a plain file of this machine, whose reader runs no code. Where the self-check clip scores
+differently than on the machine that made the file, every score would differ: the file is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.detector.embedding import EmbeddingSettings
+from firstshot.detector.embedding.batch_embedder import LOGMEL
 from firstshot.detector.file import MappedFile, MemberRow, read_detector_file
-from firstshot.detector.listening import LOGMEL
-from firstshot.detector.manifest import Manifest, read_manifest
-from firstshot.detector.parts import SavedPart
+from firstshot.detector.file.manifest import Manifest, read_manifest
+from firstshot.detector.file.origins import with_origins
+from firstshot.detector.fitted import (
+    Calibration,
+    FittedDetector,
+    NormalClips,
+    build_parts,
+    read_settings,
+)
+from firstshot.detector.fitted.parts import Recipe, SavedPart
 from firstshot.detector.saving import self_check
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
@@ -32,9 +43,6 @@ from firstshot.errors import (
 )
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
-
-if TYPE_CHECKING:
-    from firstshot.detector.detector import Detector
 
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""
@@ -64,56 +72,76 @@ def read_detector(path: Path) -> tuple[Manifest, dict[str, NDArray[Any]], list[M
 
 
 def load_detector(
-    path: Path, kind: type[Detector], encoder: Encoder | None = None, *, check: bool = True
-) -> Detector:
-    """Read a detector; `kind` is the class to make, `encoder` replaces finding it by name.
+    path: Path, encoder: Encoder | None = None, *, check: bool = True
+) -> FittedDetector:
+    """Read a detector; `encoder` replaces finding it by name.
 
     Without `check` no self-check clip is scored: a bundle has one of its own.
     """
     mapped = MappedFile.of(path)
     manifest, arrays, rows = read_detector(path)
     try:
-        detector = _empty_detector(path, kind, manifest, encoder)
-        parts = _count_parts(manifest)
-        saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in range(parts)]
-        banks = [arrays[f"part_{i}.bank"] for i in range(parts)]
-        with keep_warnings():
-            # What is said of a bank (too few clips for K, say) was said when it was fitted.
-            detector.restore(rows, banks, arrays["spectra"], saved)
-        detector.training_scores_ = arrays["training_scores"]
-        detector.calibration_scores_ = arrays["calibration_scores"]
-        detector.calibration_windows_ = manifest.calibration_windows
-        detector.heard_seconds_ = manifest.heard_seconds
-        if LEVELS in arrays:
-            detector.levels_ = arrays[LEVELS]
-        detector.threshold_ = manifest.threshold
-        detector.mapped_ = mapped
+        fitted = replace(_rebuild(path, manifest, arrays, rows, encoder), mapped=mapped)
         if check:
-            _compare_self_check(path, detector, manifest.self_check_score)
+            _compare_self_check(path, fitted, manifest.self_check_score)
     except (WeightsError, DownloadError, MissingLibraryError) as error:
         raise type(error)(f"{path}: {error}") from error
     except (*_MISFITS, DatasetError) as error:
-        # Its digests hold, so it was written so: by a plug-in, an older firstshot, or on purpose.
+        # Its digests are right, so it was written like this: by a plug-in, an older firstshot, or
+        # on purpose.
         raise _not_a_detector(path, error) from error
-    return detector
+    return fitted
 
 
-_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
-"""What making a detector raises of settings and arrays that do not go together."""
-
-
-def _not_a_detector(path: Path, error: Exception) -> DetectorFileError:
-    told = " ".join(str(error).split()) or type(error).__name__
-    told = told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON]}..."
-    return DetectorFileError(
-        f"{path}: not a detector that this firstshot can make again ({told}); fit anew"
+def _rebuild(
+    path: Path,
+    manifest: Manifest,
+    arrays: dict[str, NDArray[Any]],
+    rows: Sequence[MemberRow],
+    encoder: Encoder | None,
+) -> FittedDetector:
+    """Build the record of checked values; what the normalisers measured is not measured again."""
+    settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
+    parts = range(_count_parts(manifest))
+    normal_clips = NormalClips(
+        with_origins(rows, manifest.additions),
+        tuple(arrays[f"part_{i}.bank"] for i in parts),
+        arrays["spectra"],
+        # Older files lack them.
+        arrays.get(LEVELS, np.full(len(rows), np.nan, dtype=np.float32)),
+        manifest.fitted_seconds,
+    )
+    saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in parts]
+    with keep_warnings():
+        # A warning about the bank (too few clips for K, say) was given when it was fitted.
+        built = build_parts(embedding_settings, recipe, normal_clips, saved)
+    return FittedDetector(
+        settings,
+        embedding_settings,
+        recipe,
+        normal_clips,
+        built,
+        arrays["training_scores"],
+        Calibration(manifest.threshold, arrays["calibration_scores"], manifest.calibration_windows),
     )
 
 
-def _empty_detector(
-    path: Path, kind: type[Detector], manifest: Manifest, encoder: Encoder | None
-) -> Detector:
-    """Make the unfitted detector of a manifest, and check that its encoder is the one it was.
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
+"""Raised where settings and arrays do not fit together."""
+
+
+def _not_a_detector(path: Path, error: Exception) -> DetectorFileError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}..."
+    return DetectorFileError(
+        f"{path}: not a detector that this firstshot can make again ({reason}); fit anew"
+    )
+
+
+def _read_settings(
+    path: Path, manifest: Manifest, encoder: Encoder | None
+) -> tuple[dict[str, Any], EmbeddingSettings, Recipe]:
+    """Load the encoder of a manifest, check that it is the one it was, and return the settings.
 
     Nothing is fetched for it: a detector file may come from anyone.
     """
@@ -123,19 +151,22 @@ def _empty_detector(
             f"{path}: made with the encoder {name!r}, which is not known here; install it, or give "
             "the object: Detector.load(path, encoder=...)"
         )
-    told = manifest.encoder_settings
-    if not _is_local_file(told.get("weights")):
-        # The path is of the machine that fitted it; the cache may have the same weights, which the
-        # fingerprint tells.
-        told.pop("weights", None)
-    detector = kind(
-        encoder or name,
-        layers=manifest.layers,
-        length=manifest.length,
-        transform=manifest.transform,
-        **{**manifest.settings, "encoder_settings": told or None},
-    )
-    found = detector.hear(fetch_missing=False).encoder
+    encoder_settings = manifest.encoder_settings
+    if not _is_local_file(encoder_settings.get("weights")):
+        # The path is of the machine that fitted it. The cache may have the same weights; the
+        # fingerprint below shows whether it does.
+        encoder_settings.pop("weights", None)
+    settings = {
+        "bank_precision": "float32",  # which older files do not state
+        **manifest.settings,
+        "encoder": encoder or name,
+        "layers": manifest.layers,
+        "length": manifest.length,
+        "transform": manifest.transform,
+        "encoder_settings": encoder_settings or None,
+    }
+    embedding_settings, recipe = read_settings(settings, fetch_missing=False)
+    found = embedding_settings.encoder
     if found.fingerprint != manifest.fingerprint:
         raise DetectorFileError(
             f"{path}: made with {name} of other weights or settings "
@@ -143,7 +174,7 @@ def _empty_detector(
             f"than {found.name} here ({found.fingerprint[:12]}); give that encoder with "
             "Detector.load(path, encoder=...), or fit anew"
         )
-    return detector
+    return settings, embedding_settings, recipe
 
 
 def _is_local_file(weights: Any) -> bool:
@@ -238,8 +269,8 @@ def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[An
     return {name[len(prefix) :]: x for name, x in arrays.items() if name.startswith(prefix)}
 
 
-def _compare_self_check(path: Path, detector: Detector, saved: float | None) -> None:
-    found = self_check(detector)
+def _compare_self_check(path: Path, fitted: FittedDetector, saved: float | None) -> None:
+    found = self_check(fitted)
     if saved is None or found is None:
         return
     if not abs(found - saved) <= SELF_CHECK_TOLERANCE * max(abs(saved), 1e-12):  # NaN is no match

@@ -1,9 +1,9 @@
 """A detector becomes a file.
 
-What is kept: settings, raw banks, fitted transforms, what the normalisers measured (densities,
-statistics), calibration scores and the threshold, so that nothing need be fitted on loading; and
-the score of a self-check clip (one second of seeded noise), which tells a loading machine whether
-it computes the same numbers.
+Input: a `FittedDetector`. Output: a file with the settings, the raw banks, the fitted transforms,
+the states of the normalisers (densities, statistics), the scores and the threshold, so that loading
+fits nothing. The file also has the score of a self-check clip, one second of seeded noise: a
+machine that loads it can tell whether it computes the same numbers.
 """
 
 from __future__ import annotations
@@ -11,76 +11,76 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.embedding import Clip, embed_clips
-from firstshot.detector.file import (
-    check_unwritten,
-    write_detector_file,
-)
-from firstshot.detector.manifest import HEARD, SETTINGS
-from firstshot.detector.parts import saved_parts, score_parts
-from firstshot.detector.settings import settled
-
-if TYPE_CHECKING:
-    from firstshot.detector.detector import Detector
+from firstshot.detector.embedding.settings import resolved_encoder_settings
+from firstshot.detector.file import check_unwritten, write_detector_file
+from firstshot.detector.file.manifest import SETTINGS
+from firstshot.detector.file.origins import additions_of, seconds_table
+from firstshot.detector.fitted import FittedDetector
+from firstshot.detector.fitted.parts import saved_parts, score_parts
 
 
-def save_detector(detector: Detector, path: Path) -> None:
+def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
     """Write a fitted detector to `path`."""
     from importlib.metadata import version
 
-    check_unwritten(detector.mapped_)
-    hearing = detector.hear()
+    check_unwritten(fitted.mapped)
+    normal, calibration = fitted.normal_clips, fitted.calibration
+    settings, encoder = fitted.embedding_settings, fitted.embedding_settings.encoder
     arrays: dict[str, NDArray[Any]] = {
-        "spectra": detector.spectra_,
-        "training_scores": detector.training_scores_,
-        "calibration_scores": detector.calibration_scores_,
+        "spectra": normal.spectra,
+        "training_scores": fitted.training_scores,
+        "calibration_scores": calibration.scores,
     }
-    if np.isfinite(detector.levels_).all():
-        arrays["levels"] = detector.levels_
-    saved = saved_parts(detector.parts_)
-    for i, (part, fitted) in enumerate(zip(detector.parts_, saved, strict=True)):
+    if np.isfinite(normal.levels).all():
+        arrays["levels"] = normal.levels
+    saved = saved_parts(fitted.parts)
+    for i, (part, kept) in enumerate(zip(fitted.parts, saved, strict=True)):
         arrays[f"part_{i}.bank"] = part.bank.embeddings
-        for name, values in fitted.transform.arrays().items():
+        for name, values in kept.transform.arrays().items():
             arrays[f"part_{i}.transform.{name}"] = values
-        for name, values in (fitted.state or {}).items():
+        for name, values in (kept.state or {}).items():
             arrays[f"part_{i}.normalizer.{name}"] = values
-    manifest = {
-        "encoder": {"name": hearing.encoder.name, "fingerprint": hearing.encoder.fingerprint},
-        "layers": list(hearing.layers),
-        "length": str(hearing.length),
-        "transform": detector.parts_[0].transform.name,
-        "settings": {name: detector.settings_[name] for name in SETTINGS}
-        | {"encoder_settings": settled(hearing.encoder, detector.settings_["encoder_settings"])},
-        "threshold": asdict(detector.threshold_),
-        "calibration_windows": detector.calibration_windows_,
-        "heard_seconds": _as_table(detector.heard_seconds_),
-        "self_check_score": self_check(detector),
+    manifest: dict[str, Any] = {
+        "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        "layers": list(settings.layers),
+        "length": str(settings.length),
+        "transform": fitted.parts[0].transform.name,
+        "settings": {name: fitted.settings[name] for name in SETTINGS}
+        | {
+            "encoder_settings": resolved_encoder_settings(
+                encoder, fitted.settings["encoder_settings"]
+            )
+        },
+        "threshold": asdict(calibration.threshold),
+        "calibration_windows": calibration.windows,
+        "heard_seconds": seconds_table(normal.fitted_seconds),
+        "self_check_score": self_check(fitted),
         "versions": {
             "firstshot": version("firstshot"),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
     }
-    write_detector_file(path, manifest, arrays, list(detector.rows_))
+    additions = additions_of(normal.rows)
+    if additions:
+        manifest["additions"] = additions
+    write_detector_file(path, manifest, arrays, normal.rows, overwrite)
 
 
-def _as_table(heard_seconds: tuple[float, float] | None) -> dict[str, float] | None:
-    return None if heard_seconds is None else dict(zip(HEARD, heard_seconds, strict=True))
-
-
-def self_check(detector: Detector) -> float | None:
+def self_check(fitted: FittedDetector) -> float | None:
     """Score one second of seeded noise; None where the normaliser refuses a single clip."""
-    if detector.normalizer == "test_zscore":
+    if fitted.recipe.normalizer == "test_zscore":
         return None
-    hearing = replace(detector.hear(), channel="mean")  # the noise has one channel
-    samples = max(hearing.encoder.sample_rate, hearing.encoder.minimum_samples)
+    settings = replace(fitted.embedding_settings, channel="mean")  # the noise has one channel
+    samples = max(settings.encoder.sample_rate, settings.encoder.minimum_samples)
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    heard = [Clip("self-check", noise, hearing.encoder.sample_rate)]
-    (clip,) = embed_clips(heard, hearing, spectra=False)
-    queries = detector.recipe_.join(clip.layers)
-    return float(score_parts(detector.parts_, queries).total.max())
+    clips = [Clip("self-check", noise, settings.encoder.sample_rate)]
+    (clip,) = embed_clips(clips, settings, spectra=False)
+    queries = fitted.recipe.join(clip.layers)
+    return float(score_parts(fitted.parts, queries).total.max())

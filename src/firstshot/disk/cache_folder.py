@@ -28,9 +28,9 @@ def cache_folder() -> Path:
     ...     cache_folder().as_posix()
     '/data/cache'
     """
-    told = os.environ.get("FIRSTSHOT_CACHE")
-    if told:
-        return Path(told)
+    named = os.environ.get("FIRSTSHOT_CACHE")
+    if named:
+        return Path(named)
     folder = user_cache_folder()
     if folder is None:
         raise OutputError(
@@ -42,9 +42,9 @@ def cache_folder() -> Path:
 
 def user_cache_folder() -> Path | None:
     """Return the folder of all programs' caches, None for a user who has none."""
-    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if told.is_absolute():
-        return told
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if named.is_absolute():
+        return named
     try:
         home = Path.home()
     except (RuntimeError, KeyError):  # a user id that the system does not know, and no HOME

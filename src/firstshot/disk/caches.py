@@ -97,12 +97,12 @@ def warn_of_damage(path: Path, reason: object, then: str) -> None:
     warn(f"{path}: {reason}; it is {set_aside(path)}, and {then}")
 
 
-def _check(told: Mapping[str, Any], key: str, digest: str) -> None:
-    if told.get(_KEY) is None or told.get(_DIGEST) is None:
+def _check(header: Mapping[str, Any], key: str, digest: str) -> None:
+    if header.get(_KEY) is None or header.get(_DIGEST) is None:
         raise ValueError("it has no key and digest")
-    if told[_KEY] != key:
+    if header[_KEY] != key:
         raise ValueError("it is the entry of another key")
-    if told[_DIGEST] != digest:
+    if header[_DIGEST] != digest:
         raise ValueError("its content is not what was written (the digest differs)")
 
 

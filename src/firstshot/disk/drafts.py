@@ -1,8 +1,8 @@
 """Drafts: hidden files and folders that are written beside what they will replace.
 
-A draft is locked while its writer lives, so what a kill has left is told from what is being written
-by the lock alone, and removed by the next write of the same file. Where a file system has no locks,
-age tells.
+A draft is locked while its writer runs. A draft without a lock was left by a killed writer, and the
+next write of the same file removes it. Where a file system has no locks, drafts of more than a day
+are removed.
 """
 
 from __future__ import annotations

@@ -23,13 +23,14 @@ def without_links(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def write_atomically(path: Path, content: Content) -> None:
+def write_atomically(path: Path, content: Content, overwrite: bool = True) -> None:
     """Write a file so that readers see the old content or the new, never a part.
 
-    A new file has the rights that the umask leaves, a replaced one keeps its own, and one that is
-    marked read-only is refused. Whoever has mapped the old content keeps it. What a killed writer
-    of the same file left behind is removed. Raises the `OSError` of the file system; see
-    `write_result` for the form that users see.
+    Without `overwrite`, a file that exists at the end is kept, and `FileExistsError` is raised: it
+    may be newer than `check_replaceable`. A new file has the rights that the umask leaves, a
+    replaced one keeps its own, and one that is marked read-only is refused. Whoever has mapped the
+    old content keeps it. What a killed writer of the same file left behind is removed. Raises the
+    `OSError` of the file system; see `write_result` for the form that users see.
     """
     path = without_links(path)  # a link stays, and what it leads to is replaced
     mode = _mode_to_keep(path)
@@ -41,7 +42,20 @@ def write_atomically(path: Path, content: Content) -> None:
                 file.write(content.encode("utf-8") if isinstance(content, str) else content)
         if mode is not None:
             draft.chmod(mode)
-        draft.replace(path)
+        if overwrite:
+            draft.replace(path)
+        else:
+            _give_free_name(draft, path)
+
+
+def _give_free_name(draft: Path, path: Path) -> None:
+    """Rename a file to a name that nothing has; a plain rename would replace what has it."""
+    try:
+        path.hardlink_to(draft)
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "another program has made it meanwhile") from None
+        draft.rename(path)  # this file system has no hard links
 
 
 @contextmanager
@@ -73,13 +87,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_result(path: Path, content: Content) -> Path:
+def write_result(path: Path, content: Content, overwrite: bool = True) -> Path:
     """Write a result file atomically, its folder made first, and return its path.
 
     Raises
     ------
     OutputError
-        The folder cannot be made or written to, the file is read-only, or the disk is full.
+        The folder cannot be made or written to, the file is read-only, the disk is full, or the
+        file exists by now and `overwrite` is not given.
 
     Examples
     --------
@@ -90,7 +105,7 @@ def write_result(path: Path, content: Content) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        write_atomically(path, content, overwrite)
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
@@ -115,10 +130,12 @@ def check_replaceable(
     Raises
     ------
     OutputError
-        The path is a folder or a device, or a file that is not to be replaced.
+        The path is a folder or a device, or a file that is not to be replaced; or its folder cannot
+        be written to.
     """
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file, such as {path / example}")
+    check_folder_writable(path)
     if not path.exists():
         return
     if not path.is_file():
@@ -131,6 +148,23 @@ def check_replaceable(
     if not ours:
         raise OutputError(f"{path}: is no {kind} and is not replaced; choose another name")
     check_not_read_only(path)
+
+
+def check_folder_writable(path: Path) -> None:
+    """Raise `OutputError` where no file or folder can be made at `path`.
+
+    Folders that do not exist yet are passed over: a writer makes them.
+    """
+    folder = without_links(path).parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{path}: {folder} is a file, not a folder; choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{path}: the folder {folder} cannot be written to; check its rights or choose another "
+            "place"
+        )
 
 
 def check_not_read_only(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from firstshot.disk.drafts import (
@@ -20,8 +20,8 @@ from firstshot.disk.drafts import (
     hidden_of,
     remove_leftovers,
 )
-from firstshot.disk.files import check_not_read_only, without_links
-from firstshot.errors import OutputError, cannot_write
+from firstshot.disk.files import check_folder_writable, check_not_read_only, without_links
+from firstshot.errors import OutputError, cannot_write, errors_name
 
 CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers put into every folder that somebody looks at."""
@@ -48,8 +48,9 @@ def check_folder_replaceable(
     Raises
     ------
     OutputError
-        The path is a file, or a folder that is not to be replaced.
+        The path is a file, or a folder that is not to be replaced; or no folder can be made there.
     """
+    check_folder_writable(place)
     if not place.exists():
         return
     if not place.is_dir():
@@ -71,29 +72,37 @@ def check_folder_replaceable(
 
 
 @contextmanager
-def folder_written(place: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder, which takes the place of `place` at the end of the block.
+def folder_written(asked: Path, check: Callable[[], object]) -> Iterator[Path]:
+    """Yield an empty hidden folder, which takes the place of `asked` at the end of the block.
 
-    What lies at `place` is deleted once the new folder is in; an error in the block leaves it as
-    it is. Its mode is kept.
+    What lies at `asked` is deleted once the new folder is in; an error in the block leaves it as
+    it is. Its mode is kept. Errors name the folder as it was asked for.
+
+    Parameters
+    ----------
+    asked : Path
+        The folder to write.
+    check : callable
+        Raises `OutputError` where the folder must not be replaced. It is called at the beginning
+        and at the end: another program may have made the folder in between.
 
     Raises
     ------
     OutputError
-        The folder cannot be made or renamed, or another process replaces it at this moment.
+        The folder cannot be made or renamed, must not be replaced, or another process replaces it
+        at this moment.
     """
-    place = without_links(place)  # a link stays, and what it leads to is replaced
-    with ExitStack() as stack:
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            draft = stack.enter_context(draft_of(place, Path.mkdir))
-        except OSError as error:
-            raise cannot_write(place, error) from error
-        yield draft
-        try:
+    check()
+    place = without_links(asked)  # a link stays, and what it leads to is replaced
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(place, Path.mkdir) as draft:
+            with errors_name(asked, draft):
+                yield draft
+            check()
             _swap(draft, place)
-        except OSError as error:
-            raise cannot_write(place, error) from error
+    except OSError as error:
+        raise cannot_write(asked, error) from error
 
 
 def _swap(draft: Path, place: Path) -> None:

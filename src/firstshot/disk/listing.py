@@ -86,7 +86,7 @@ def same_place(path: Path) -> tuple[int, int]:
 
 
 def is_private(path: Path) -> bool:
-    """Tell whether a folder is hidden or the file system's own, where nobody keeps recordings."""
+    """Tell whether a folder is hidden or the file system's own, which holds no recordings."""
     return path.name[:1] == "." or path.name == _NEVER_SOUND
 
 
@@ -97,6 +97,8 @@ def reason(error: Exception) -> str:
 
 def list_files(folder: Path) -> Listing:
     """List what lies in a folder and in its sub-folders, also where links lead to them.
+
+    Hidden sub-folders are left out; the folder itself may be one.
 
     A folder or file that links lead to again is listed once, under its own path rather than a
     link's; a link to a folder that it lies in is not followed.
@@ -136,10 +138,10 @@ class _Walk:
                         path = folder / entry.name
                         if entry.is_symlink():
                             self.links.append(path)
-                        elif entry.is_dir(follow_symlinks=False):
-                            waiting.append(path)
-                        else:
+                        elif not entry.is_dir(follow_symlinks=False):
                             self.files.append(path)
+                        elif entry.name[:1] != ".":
+                            waiting.append(path)
             except OSError as error:
                 self._tell(folder, f"cannot be listed ({reason(error)})")
 
@@ -154,7 +156,7 @@ class _Walk:
                 self._tell(link, f"a link that leads nowhere ({reason(error)})")
             return
         if stat.S_ISDIR(found.st_mode):
-            if not _real(link.parent).is_relative_to(_real(link)):
+            if link.name[:1] != "." and not _real(link.parent).is_relative_to(_real(link)):
                 self.enter(link)
         elif _identity(found) not in self._known():
             self.files.append(link)

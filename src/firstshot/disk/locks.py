@@ -63,7 +63,7 @@ else:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep a folder of results to this process.
 
-    It is made where it is not there, and removed where nothing came into it.
+    It is made where it does not exist, and then removed again if nothing came into it.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Examples
     --------
     >>> from tempfile import mkdtemp
-    >>> place = Path(mkdtemp())
+    >>> place = Path(mkdtemp()) / "new"
     >>> with hold_folder(place):
     ...     [path.name for path in place.iterdir()]
     ['.firstshot.lock']
@@ -81,7 +81,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     False
     """
     try:
-        handle = _open_lock(folder)
+        handle, made = _open_lock(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:
@@ -91,23 +91,26 @@ def hold_folder(folder: Path) -> Iterator[None]:
             os.close(handle)
         with suppress(OSError):
             (folder / LOCK).unlink()
-            folder.rmdir()
+            if made:
+                folder.rmdir()
         if sys.platform != "win32":
             os.close(handle)
 
 
-def _open_lock(folder: Path) -> int:
-    """Return the locked and open lock file of a folder."""
-    path = folder / LOCK
+def _open_lock(folder: Path) -> tuple[int, bool]:
+    """Return the locked and open lock file of a folder, and whether the folder was made for it."""
+    path, made = folder / LOCK, False
     for _ in range(_TRIES):
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            made = True
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except FileNotFoundError:
             continue  # whoever held the folder removed it, empty, in this moment
         if _lock_or_refuse(handle, folder) and is_at(handle, path):
             _write_holder(handle)
-            return handle
+            return handle, made
         os.close(handle)  # whoever held it removed the file between the two steps
     raise OSError(errno.EBUSY, "its lock is taken again and again")
 

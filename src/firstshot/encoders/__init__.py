@@ -1,8 +1,8 @@
 """A waveform becomes layer outputs, layer outputs an embedding.
 
 `load_encoder(name)` finds the embedded default, the pre-trained encoders of the report, and any
-plug-in that an installed package registers under the entry point ``firstshot.encoders``. Nothing
-heavy is imported before an encoder that needs it is asked for.
+plug-in that an installed package registers under the entry point ``firstshot.encoders``. A heavy
+library is imported when an encoder that needs it is loaded.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstshot import plugins
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
-from firstshot.errors import FirstshotError, ParameterError, WeightsError, warn
+from firstshot.errors import ParameterError, WeightsError, warn
+from firstshot.messages import choose_one_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -27,8 +29,8 @@ def list_encoders() -> tuple[str, ...]:
     >>> list_encoders()[:3]
     ('logmel', 'beats_ft1', 'm2d_clap')
     """
-    plugins = sorted(name for name in registered() if name != "logmel" and name not in ENCODERS)
-    return ("logmel", *ENCODERS, *plugins)
+    others = sorted(name for name in registered() if name != "logmel" and name not in ENCODERS)
+    return ("logmel", *ENCODERS, *others)
 
 
 def load_encoder(
@@ -61,8 +63,12 @@ def load_encoder(
     ------
     ParameterError
         No encoder has that name, or it does not take a setting.
+    MissingLibraryError
+        PyTorch, or the library that fetches weights, is not installed.
+    DownloadError
+        The weights cannot be fetched.
     WeightsError
-        PyTorch is missing; the weights are missing, damaged or another encoder's.
+        The weights are missing, damaged or another encoder's.
     OutputError
         Weights were fetched and the cache cannot be written.
 
@@ -75,65 +81,34 @@ def load_encoder(
     if record is None:
         given = {"weights": (weights, None), "device": (device, "cpu"), "dtype": (dtype, "float32")}
         # A plug-in needs to know of these only where a user asks for them.
-        asked = {key: value for key, (value, usual) in given.items() if value != usual}
-        return _load_registered(name, {**asked, **settings})
+        chosen = {key: value for key, (value, usual) in given.items() if value != usual}
+        return _load_registered(name, {**chosen, **settings})
     if name in registered():
         warn(
             f"a plug-in is called {name} like the encoder of firstshot, which is used; rename it",
         )
-    from firstshot.encoders.pretrained import load_pretrained
+    from firstshot.encoders.loading import load_pretrained
 
     return load_pretrained(record, weights, device, dtype, fetch_missing, **settings)
 
 
 def registered() -> dict[str, tuple[EntryPoint, ...]]:
     """Return the entry points by name, importing none; several where packages claim one name."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(point.name, {}).setdefault(point.value, point)
-    return {name: tuple(points.values()) for name, points in found.items()}
+    return plugins.registered(ENTRY_POINT_GROUP)
 
 
 def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
-    points = registered().get(name, ())
-    if not points:
+    if name not in registered():
         raise ParameterError(
-            f"encoder {name!r} is not known; choose one of: {', '.join(list_encoders())}"
+            f"encoder {name!r} is not known; {choose_one_of(name, list_encoders())}"
         )
-    if len(points) > 1:
-        claims = " and ".join(point.value for point in points)
-        raise ParameterError(f"encoder {name!r} is claimed by {claims}; uninstall one of them")
+    factory, label = plugins.load_plugin(ENTRY_POINT_GROUP, "encoder", name, WeightsError)
+    run_by = {key: settings[key] for key in ("precision", "runtime") if key in settings}
     try:
-        factory = points[0].load()
-    except (ImportError, AttributeError) as error:
-        raise WeightsError(
-            f"encoder {name!r}: its plug-in {points[0].value} cannot be imported ({error}); "
-            "install what it needs, or uninstall it"
-        ) from error
-    run_by = sorted({"runtime", "precision"} & set(settings))
-    try:
-        inspect.signature(factory).bind(**settings)
+        inspect.signature(factory).bind_partial(**run_by)
     except TypeError as error:
-        if run_by:
-            raise ParameterError(
-                f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
-            ) from error
-        raise ParameterError(f"encoder {name!r} does not take this setting: {error}") from error
-    try:
-        encoder = factory(**settings)
-    except FirstshotError:
-        raise
-    except Exception as error:
-        # A plug-in may raise anything; it is its fault that is told of, not a fault of ours.
         raise ParameterError(
-            f"encoder {name!r}: its plug-in {points[0].value} failed "
-            f"({type(error).__name__}: {error})"
+            f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
         ) from error
-    if not isinstance(encoder, Encoder):
-        raise ParameterError(
-            f"encoder {name!r}: the plug-in gives a {type(encoder).__name__}, which lacks members "
-            "of firstshot.encoders.protocol.Encoder"
-        )
+    encoder: Encoder = plugins.make_from_plugin(factory, label, settings, Encoder)
     return encoder

@@ -1,4 +1,4 @@
-"""The clips given to an encoder become checked waveforms at the rate it hears at.
+"""The clips given to an encoder become checked waveforms at its sample rate.
 
 Input: an array (clips, samples) or a list of arrays (samples,), floats of about +-1, at any rate.
 Output: float32 arrays (samples,) at the encoder's rate, finite, each long enough for one token.
@@ -18,35 +18,37 @@ LARGEST_RATIO = 128
 """Between a clip's rate and the encoder's: beyond it a clip of seconds would fill the memory."""
 
 
-def heard(
-    waveforms: Waveforms, sample_rate: int, wanted: int, shortest: int, encoder: str
+def prepare_waveforms(
+    waveforms: Waveforms, sample_rate: int, encoder_rate: int, shortest: int, encoder: str
 ) -> list[NDArray[np.float32]]:
-    """Return every clip at `wanted` Hz.
+    """Return every clip at `encoder_rate` Hz.
 
     Raises
     ------
     SoundError
         There are no clips, or one is not mono, not of floats, has NaN, or has fewer than `shortest`
-        samples at `wanted` Hz.
+        samples at `encoder_rate` Hz.
     ParameterError
-        `sample_rate` is no rate that sound is recorded at.
+        `sample_rate` is more than 128 times the encoder's, or less than a 128th of it.
 
     Examples
     --------
-    >>> [len(clip) for clip in heard(np.zeros((2, 3200)), 32000, 16000, 400, "eat")]
+    >>> clips = prepare_waveforms(np.zeros((2, 3200)), 32000, 16000, 400, "eat")
+    >>> [len(clip) for clip in clips]
     [1600, 1600]
     """
     if len(waveforms) == 0:
         raise SoundError(f"no clips were given; {encoder} needs at least one")
-    check_number("sample_rate", sample_rate, wanted / LARGEST_RATIO, wanted * LARGEST_RATIO, "Hz")
+    least, most = encoder_rate / LARGEST_RATIO, encoder_rate * LARGEST_RATIO
+    check_number("sample_rate", sample_rate, least, most, "Hz")
     clips = []
     for index, waveform in enumerate(waveforms):
         clip = _checked(waveform, f"clip {index}")
-        if sample_rate != wanted:
+        if sample_rate != encoder_rate:
             import soxr
 
-            clip = soxr.resample(clip, sample_rate, wanted, quality="HQ")
-        check_length(len(clip), wanted, shortest, encoder, f"clip {index}")
+            clip = soxr.resample(clip, sample_rate, encoder_rate, quality="HQ")
+        check_length(len(clip), encoder_rate, shortest, encoder, f"clip {index}")
         clips.append(clip)
     return clips
 

@@ -33,7 +33,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.clips import check_length, heard
+from firstshot.encoders.clips import check_length, prepare_waveforms
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.errors import ParameterError
@@ -118,7 +118,7 @@ class LogMel:
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, 1, 48, 3 or 4) per layer asked for; None means both.
+        """Return one float32 array (clips, 1, 48, 3 or 4) per requested layer; None means both.
 
         Raises
         ------
@@ -127,9 +127,11 @@ class LogMel:
         ParameterError
             A layer does not exist.
         """
-        asked = range(1, self.depth + 1) if layers is None else layers
-        wanted = resolve_layers(asked, self.depth, self.name)
-        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+        chosen = range(1, self.depth + 1) if layers is None else layers
+        wanted = resolve_layers(chosen, self.depth, self.name)
+        clips = prepare_waveforms(
+            waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
+        )
 
         def encode(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             energies = self._log_energies(samples)
@@ -145,7 +147,7 @@ class LogMel:
         layers: Sequence[int] | None = None,
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, 48 * 3 or 4) per layer asked for; None means layer 1."""
+        """Return one float32 array (clips, 48 * 3 or 4) per requested layer; None means layer 1."""
         wanted = self.default_layers if layers is None else layers
         outputs = self.layers(waveforms, sample_rate, wanted)
         return [pool(tokens, pooling) for tokens in outputs]
@@ -157,7 +159,9 @@ class LogMel:
 
         The level is that of the mean power over frames and bands; 0 dB is the filter bank's own.
         """
-        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+        clips = prepare_waveforms(
+            waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
+        )
 
         def encode(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
             energies = self._energies(samples)
@@ -168,7 +172,7 @@ class LogMel:
         return np.stack(rows), np.array(levels, dtype=np.float32)
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
-        """Let several threads ask at once: each computes by itself, and nothing is shared."""
+        """Let several threads call at once: they share no state."""
         return nullcontext(lambda: None)
 
     def _frames(self, samples: int) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 AVERAGES = ("temporal", "spectral", "all", "mean_deviation")
 WITH_PARAMETER = {
@@ -95,7 +96,7 @@ def check_pooling(pooling: str) -> tuple[str, float]:
                 f"pooling {pooling!r}: expected {name}: and a number from {least:g} to {greatest:g}"
             )
         return name, parameter
-    raise ParameterError(f"pooling {pooling!r} is not known; choose one of {', '.join(POOLINGS)}")
+    raise ParameterError(f"pooling {pooling!r} is not known; {choose_one_of(pooling, POOLINGS)}")
 
 
 def _deviation_weights(tokens: NDArray[np.float32], gamma: float) -> NDArray[np.float64]:
@@ -130,20 +131,20 @@ def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int
     (7, 12)
     """
     try:
-        asked_for = [operator.index(layer) for layer in layers]
+        numbers = [operator.index(layer) for layer in layers]
     except TypeError as error:
         raise ParameterError(
             f"layers {layers!r}: expected whole numbers in a list, as [7, 10] or [-1]"
         ) from error
-    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in asked_for)
-    for asked, layer in zip(asked_for, resolved, strict=True):
-        if asked == 0 or not 1 <= layer <= depth:
+    resolved = tuple(layer if layer > 0 else depth + 1 + layer for layer in numbers)
+    for given, layer in zip(numbers, resolved, strict=True):
+        if given == 0 or not 1 <= layer <= depth:
             raise ParameterError(
-                f"layer {asked} does not exist: {encoder} has layers 1 to {depth}, "
+                f"layer {given} does not exist: {encoder} has layers 1 to {depth}, "
                 f"or -{depth} to -1 counted from the end"
             )
     if not resolved:
-        raise ParameterError(f"no layer was asked for; {encoder} has layers 1 to {depth}")
+        raise ParameterError(f"no layer was given; {encoder} has layers 1 to {depth}")
     if len(set(resolved)) < len(resolved):
         raise ParameterError(
             f"layers {list(layers)}: one of {encoder} is named twice; name it once"

@@ -27,7 +27,7 @@ class Encoder(Protocol):
     name : str
         The name under which `firstshot.load_encoder` finds it.
     sample_rate : int
-        The rate in Hz that the encoder hears at.
+        The rate in Hz of the waveforms that its layers are computed from.
     depth : int
         Number of layers; layers are numbered 1 to `depth`.
     dim : int
@@ -77,7 +77,7 @@ class Encoder(Protocol):
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, time, freq, dim) per layer asked for; None means all.
+        """Return one float32 array (clips, time, freq, dim) per requested layer; None means all.
 
         Clips of one call must share a grid here; `embed` takes clips of any lengths.
         """
@@ -90,27 +90,27 @@ class Encoder(Protocol):
         layers: Sequence[int] | None = None,
         pooling: str = "temporal",
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, values) per layer asked for; None means the defaults."""
+        """Return one float32 array (clips, values) per requested layer; None means the defaults."""
         ...
 
 
 @runtime_checkable
 class Shareable(Protocol):
-    """An encoder that several threads may ask at once; any other is asked by one at a time.
+    """An encoder that several threads may call at once; any other is called by one at a time.
 
     Attributes
     ----------
     micro_batch : int
-        Number of clips that it runs as one, and is given in one call.
+        Number of clips that it runs as one, and that one call gives it.
     """
 
     @property
     def micro_batch(self) -> int: ...  # noqa: D102
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
-        """Let `workers` threads ask it for `clips` clips while the context lasts.
+        """Let `workers` threads encode `clips` clips while the context lasts.
 
-        What the context gives is called once in each of these threads, unless there is one worker,
-        who is the caller: it takes the thread's share of the processor.
+        The context gives a function that sets a thread's share of the processor. Each of these
+        threads calls it once. With one worker, which is the caller's own thread, nobody calls it.
         """
         ...

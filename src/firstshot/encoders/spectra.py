@@ -29,7 +29,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.clips import check_length, heard
+from firstshot.encoders.clips import check_length, prepare_waveforms
 from firstshot.encoders.pooling import pool, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
@@ -102,7 +102,9 @@ class Spectra:
         """
         asked = self.default_layers if layers is None else layers
         wanted = resolve_layers(asked, self.depth, self.name)
-        clips = heard(waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name)
+        clips = prepare_waveforms(
+            waveforms, sample_rate, self.sample_rate, self.minimum_samples, self.name
+        )
         encoded = [_encode(clip, wanted) for clip in clips]
         return [np.stack(rows)[:, np.newaxis] for rows in zip(*encoded, strict=True)]
 

@@ -1,12 +1,13 @@
 """Roughly how much memory an encoder takes for one piece of sound.
 
 Input: an encoder and a number of samples. Output: bytes, rather too many than too few, so that a
-recording that cannot be heard in one piece is refused before the system runs out of memory.
+recording that cannot be encoded in one piece is refused before the system runs out of memory.
 """
 
 from __future__ import annotations
 
 from firstshot.encoders.protocol import Encoder
+from firstshot.encoders.specs.base import Spec
 
 BYTES_PER_SAMPLE = 16
 """The waveform twice, and its spectrogram with what is computed on the way."""
@@ -26,10 +27,10 @@ def working_bytes(encoder: Encoder, samples: int) -> int:
     256000
     """
     time, freq = encoder.grid(samples)
-    geometry = getattr(getattr(encoder, "spec", None), "geometry", None)
-    if geometry is None:
+    spec = getattr(encoder, "spec", None)
+    if not isinstance(spec, Spec):
         return samples * BYTES_PER_SAMPLE
-    steps = max(geometry.steps(samples)) if hasattr(geometry, "steps") else time
+    longest = max(spec.geometry.steps(spec.fixed_samples or samples))
     tokens = 4 * VALUES_PER_TOKEN * time * freq * encoder.dim
-    attention = 4 * ATTENTION_COPIES * geometry.heads * (steps * freq) ** 2
+    attention = 4 * ATTENTION_COPIES * spec.geometry.heads * (longest * freq) ** 2
     return int(samples * BYTES_PER_SAMPLE + tokens + attention)

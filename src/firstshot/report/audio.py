@@ -1,9 +1,9 @@
 """A clip and its nearest normal clip become two short excerpts that a browser can play.
 
 Input: two waveforms, about +-1, and their rate. Output: the same few seconds of both, where the
-clip differs most from the normal one, as FLAC in a data address. FLAC is lossless, so that no codec
-adds a sound of its own, and every current browser plays it. Both excerpts get one common gain: a
-fault that is louder than the normal clip stays louder.
+clip differs most from the normal one, as FLAC in a data address. FLAC is lossless, so the codec
+adds no sound, and every current browser plays it. Both excerpts get one common gain: a fault that
+is louder than the normal clip stays louder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from firstshot.report.spectra import mel_levels
 EXCERPT_SECONDS = 4.0
 PLAYED_RATES = (8000, 16000)  # Hz; lower rates are not played everywhere, higher cost page size
 PEAK = 0.9
-KEPT_BITS = 11  # of 16; what is dropped lies 70 dB below the peak, and a third of the size goes
+KEPT_BITS = 11  # of 16; what is dropped is 70 dB below the peak, and saves a third of the size
 FADE_SECONDS = 0.01
 
 
@@ -45,7 +45,7 @@ def choose_excerpts(
     sample_rate: int,
     seconds: float = EXCERPT_SECONDS,
 ) -> tuple[Excerpt, Excerpt]:
-    """Cut the few seconds in which a clip differs most from its nearest normal clip out of both.
+    """Cut from both clips the few seconds in which they differ most.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def choose_excerpts(
     Returns
     -------
     tuple of Excerpt
-        Of the clip and of the nearest normal clip.
+        That of the clip and that of the nearest normal clip.
 
     Examples
     --------
@@ -99,14 +99,14 @@ def audio_addresses(excerpts: tuple[Excerpt, Excerpt]) -> tuple[str, str]:
 def _most_different(
     waveform: NDArray[np.float32], nearest: NDArray[np.float32], sample_rate: int, seconds: float
 ) -> int:
-    """Return the first sample of the window whose spectrum lies furthest from the normal one."""
+    """Return the first sample of the window whose spectrum differs most from the normal one."""
     frame = max(16, round(0.064 * sample_rate))
     if waveform.size <= seconds * sample_rate or nearest.size < frame:
         return 0
     levels = mel_levels(waveform, sample_rate, frame=frame, hop=frame)
     normal = np.median(mel_levels(nearest, sample_rate, frame=frame, hop=frame), axis=1)
     difference = levels - normal[:, np.newaxis]
-    difference -= np.median(difference)  # the clips' overall levels are not the fault
+    difference -= np.median(difference)  # the difference of the overall levels is no fault
     strength = np.concatenate([[0.0], np.cumsum(np.mean(np.abs(difference), axis=0))])
     window = min(max(1, int(seconds * sample_rate // frame)), strength.size - 1)
     return int(np.argmax(strength[window:] - strength[:-window])) * frame

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE = (5.7, 3.6)
-LEFT, RIGHT = 0.115, 0.975  # of the width: where the time axis starts and ends; the page needs them
+LEFT, RIGHT = 0.115, 0.975  # of the width: where the time axis starts and ends, also for the page
 FRAME_SECONDS = 0.064
 COLUMNS, BANDS = 230, 80
-RANGE_DB, STEP_DB = 60.0, 2.0  # steps that the eye cannot see, and that pack into a small picture
+RANGE_DB, STEP_DB = 60.0, 2.0  # steps too small to see make the compressed picture smaller
 NAMED_BANDS = 3
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 
 
 def named_bands(bands: Sequence[BandDifference]) -> list[BandDifference]:
-    """Return the few bands that carry most of the distance, the greatest share first.
+    """Return the few bands that hold most of the distance, the largest share first.
 
     Examples
     --------
@@ -39,8 +39,8 @@ def named_bands(bands: Sequence[BandDifference]) -> list[BandDifference]:
     >>> [band.low_hz for band in named_bands(bands)]
     [500, 0]
     """
-    carrying = [band for band in bands if np.isfinite(band.share) and band.share > 0]
-    return sorted(carrying, key=lambda band: -band.share)[:NAMED_BANDS]
+    sharing = [band for band in bands if np.isfinite(band.share) and band.share > 0]
+    return sorted(sharing, key=lambda band: -band.share)[:NAMED_BANDS]
 
 
 def joined_bands(bands: Sequence[BandDifference]) -> list[tuple[float, float]]:
@@ -69,14 +69,14 @@ def plot_pair(
     Parameters
     ----------
     clip, nearest : Excerpt
-        What was chosen by `choose_excerpts`; neither may be empty.
+        As `choose_excerpts` gives them; neither may be empty.
     bands : sequence of BandDifference
-        The bands with the greatest share of the distance are framed in both pictures.
+        The bands with the largest shares of the distance are framed in both pictures.
     names : tuple of str
-        What a screen reader calls the two.
+        The names of the two for screen readers.
     """
     levels = [_levels(excerpt) for excerpt in (clip, nearest)]
-    # The loudest thousandth may saturate, so that one click does not darken everything else.
+    # The loudest thousandth may saturate: one click must not make everything else dark.
     top = max(float(np.percentile(level, 99.9)) for level in levels)
     quietest = min(float(np.percentile(level, 1.0)) for level in levels)
     span = (min(max(quietest, top - RANGE_DB), top - 10.0), top)
@@ -111,10 +111,10 @@ def plot_bands(bands: Sequence[BandDifference], sample_rate: int) -> Markup:
                 color=COLOURS["anomalous" if place else "normal"], weight="bold",
             )  # fmt: skip
         _mel_axis(axes, sample_rate)
-        told = "; ".join(
+        listed = "; ".join(
             f"{band.low_hz:.0f} to {band.high_hz:.0f} Hz {band.level_db:+.1f} dB" for band in named
         )
-        return inline_svg(figure, f"Difference of relative levels. Greatest shares: {told}.")
+        return inline_svg(figure, f"Difference of relative levels. Largest shares: {listed}.")
 
 
 def _levels(excerpt: Excerpt) -> NDArray[np.float64]:
@@ -158,7 +158,7 @@ def _draw_excerpt(
 
 
 def _draw_waveform(axes: Axes, excerpt: Excerpt, peak: float) -> None:
-    """Draw the highest and lowest sample of each of a few hundred stretches."""
+    """Draw the highest and lowest sample of each of 160 equal parts."""
     starts = np.unique(np.linspace(0, excerpt.waveform.size, 160, endpoint=False).astype(int))
     high = np.maximum.reduceat(excerpt.waveform, starts)
     low = np.minimum.reduceat(excerpt.waveform, starts)
@@ -169,7 +169,7 @@ def _draw_waveform(axes: Axes, excerpt: Excerpt, peak: float) -> None:
 
 
 def _mel_axis(axes: Axes, sample_rate: int) -> None:
-    """Label a mel axis in Hz, an octave from line to line."""
+    """Label a mel axis in Hz, one line per octave."""
     half = sample_rate / 2
     ticks = [hertz for hertz in TICKS_HZ if 250 <= hertz <= half] or [int(half)]
     names = [f"{hertz:g}" if hertz < 1000 else f"{hertz / 1000:g}k" for hertz in ticks]

@@ -1,9 +1,9 @@
 """Section results become one offline HTML page.
 
-Input: `SectionResult` records. Output: a file that needs no network: style, script, pictures and
-sound are inside it, and its content security policy forbids the browser to fetch anything else and
-to run any script but the page's own. The template escapes every name and word, and writes clips'
-names as `show_name` does; only the SVG drawn by `plots` and `example_plots` is put in as markup.
+Input: `SectionResult` records. Output: a file that needs no network: it contains style, script,
+pictures and sound. Its content security policy forbids the browser to fetch anything else and to
+run any script but the page's own. The template escapes every name and word, and writes clips'
+names as `show_name` does; only the SVG of `plots` and `example_plots` is inserted as markup.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ from firstshot.report.table import (
     shown_metrics,
     versions,
 )
-from firstshot.report.views import flat_settings, hertz, number, scored_sections, section_views
+from firstshot.report.views import (
+    domains_in_words,
+    flat_settings,
+    hertz,
+    number,
+    scored_sections,
+    section_views,
+)
 from firstshot.results import Interval, SectionResult
 
 if TYPE_CHECKING:
@@ -58,14 +65,14 @@ def write_page(
     title : str
         The page's heading.
     settings : mapping, optional
-        What the run was made with, shown as a table; `settings["normalizer"] == "test_zscore"`
-        adds a warning, since that normaliser looks at the test clips' statistics.
+        The settings of the run, shown as a table; `settings["normalizer"] == "test_zscore"` adds
+        a warning, since that normaliser uses the test clips' statistics.
     overall : mapping, optional
         Metrics of the `all` row; computed from the sections when absent.
     overall_interval : Interval, optional
         A bootstrap interval of the overall official score.
     failures : mapping, optional
-        What stopped the sections that are not among the results, by their names.
+        Why sections have no results, by the sections' names.
 
     Returns
     -------
@@ -106,13 +113,14 @@ def render_page(
         overall_interval=overall_interval,
         failures=dict(failures or {}),
         headings=shown_metrics(sections),
+        domains=domains_in_words(sections),
         clips=sum(len(section.clips) for section in sections),
         anomalous=sum(map(called_anomalous, sections)),
         scored=scored_sections(sections),
         called_anomalous=called_anomalous,
         settings=flat_settings(settings),
         normalizer=settings.get("normalizer"),
-        looks_at_test_clips=settings.get("normalizer") == "test_zscore",
+        uses_test_clips=settings.get("normalizer") == "test_zscore",
         versions=versions(),
         style=Markup(page_style()),
         script=Markup(script),
@@ -122,7 +130,7 @@ def render_page(
 
 
 def page_environment() -> Environment:
-    """Return what renders a page's template: everything escaped, nothing undefined let pass."""
+    """Return what renders a page's template: it escapes everything and refuses undefined names."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -142,7 +150,7 @@ def page_environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """Escape in every text what is no letter: UTF-8 cannot hold it, or it would not be seen."""
+    """Escape characters that UTF-8 cannot hold or that a reader would not see."""
     return show_text(value) if type(value) is str else value
 
 

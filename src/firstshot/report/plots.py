@@ -1,8 +1,8 @@
-"""Scores become plots: how they are distributed, and the ROC curve.
+"""Scores become plots: their distribution, and the ROC curve.
 
 Input: a `SectionResult`. Output: SVG markup for the page (see `svg`). AUC of a domain: the
-domain's normal clips against the anomalous clips of both domains; the shaded region is the one that
-pAUC averages over, false positive rates up to 0.1. Figures are objects; pyplot is not used.
+domain's normal clips against the anomalous clips of both domains. The shaded region is the one
+that pAUC averages over: false positive rates up to 0.1. Figures are objects; pyplot is not used.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from firstshot.scoring.metrics import roc_curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = (5.7, 3.5)  # inches at 72 units each; the page scales it to its column
+SIZE = (5.7, 3.5)  # inches of 72 units; the page scales the figure to its column
 MAX_FPR = 0.1
 Group = tuple[str, NDArray[np.float64], str]
 
 
 def score_groups(section: SectionResult) -> list[Group]:
-    """Split a section's scores into what the page tells apart: name, scores, colour.
+    """Split a section's scores into the groups that the page shows: name, scores, colour.
 
     The normal clips that the threshold was set on come first, then source and target, normal and
     anomalous. Without labels or domains there are fewer groups; empty groups are left out.
@@ -95,8 +95,8 @@ def plot_roc(section: SectionResult) -> Markup | None:
         axes.set_ylabel("true positive rate", labelpad=2)
         axes.set_xticks([0, MAX_FPR, 0.5, 1], ["0", "0.1", "0.5", "1"])
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-        told = _name_curves(axes, section, list(curves))
-        return inline_svg(figure, "ROC curves. " + told)
+        named = _name_curves(axes, section, list(curves))
+        return inline_svg(figure, "ROC curves. " + named)
 
 
 def _curves(
@@ -124,7 +124,7 @@ def _name_curves(axes: Axes, section: SectionResult, curves: list[str]) -> str:
     lines = [("ink", "all clips", "AUC", section.metrics.get("auc_all"))]
     lines += [(domain, domain, "AUC", section.metrics.get(f"auc_{domain}")) for domain in DOMAINS]
     lines = [line for line in lines if line[0] in curves]
-    told = []
+    named = []
     for place, (colour, name, metric, value) in enumerate(lines):
         height = 0.93 - 0.17 * place
         text = f"{metric} {percent(value)} %" if value is not None else ""
@@ -135,7 +135,7 @@ def _name_curves(axes: Axes, section: SectionResult, curves: list[str]) -> str:
         )  # fmt: skip
         axes.text(1.16, height, name, transform=axes.transAxes, weight="bold", fontsize=10)
         axes.text(1.16, height - 0.07, text, transform=axes.transAxes, fontsize=10)
-        told.append(f"{name}: {text}".rstrip(": "))
+        named.append(f"{name}: {text}".rstrip(": "))
     if "pauc" in section.metrics:
         text = f"pAUC {percent(section.metrics['pauc'])} %"
         height = 0.93 - 0.17 * len(lines) - 0.02
@@ -145,8 +145,8 @@ def _name_curves(axes: Axes, section: SectionResult, curves: list[str]) -> str:
                 1.06, height - 0.07 * (line + 1), words, transform=axes.transAxes,
                 fontsize=9.5, color=COLOURS["muted"],
             )  # fmt: skip
-        told.append(text)
-    return "; ".join(told) + "."
+        named.append(text)
+    return "; ".join(named) + "."
 
 
 def _draw_histograms(axes: Axes, groups: list[Group], threshold: float) -> None:
@@ -155,7 +155,7 @@ def _draw_histograms(axes: Axes, groups: list[Group], threshold: float) -> None:
     if shown.size == 0:
         shown = np.zeros(1)
     low, high = float(shown.min()), float(shown.max())
-    # A few clips a hundred times further out than the rest would squeeze these into one bar.
+    # A few very high scores would press all others into one bar of a linear axis.
     logarithmic = low > 0 and high > 20 * float(np.median(shown))
     if logarithmic:
         axes.set_xscale("log")
@@ -168,7 +168,7 @@ def _draw_histograms(axes: Axes, groups: list[Group], threshold: float) -> None:
     tallest = max((float(share.max()) for share in shares), default=1.0) or 1.0
     for row, ((_, scores, colour), share) in enumerate(zip(groups, shares, strict=True)):
         base = len(groups) - 1 - row
-        # The square root keeps a single clip visible beside a hundred.
+        # The square root makes a single clip visible beside a hundred.
         height = base + 0.82 * np.sqrt(share / tallest)
         axes.stairs(height, edges, baseline=base, fill=True, color=COLOURS[colour], alpha=0.85)
         axes.axhline(base, color=COLOURS["rule"], linewidth=0.8, zorder=0)

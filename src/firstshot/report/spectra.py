@@ -1,9 +1,9 @@
-"""A waveform becomes the picture of its spectrum: mean levels in mel-spaced bands, dB.
+"""A waveform becomes levels of its spectrum in mel-spaced bands, in dB, for pictures.
 
-Input: a waveform and its rate. Output: dB levels, (bands, frames), for the eye only; the encoders'
-own front ends live in `firstshot.sound`. A band's level is the mean power density between its two
-edges, read off the running sum of the power spectrum, so that bands narrower than a bin of the
-transform are still filled. The mel scale is HTK's.
+Input: a waveform and its rate. Output: dB levels (bands, frames). They are for pictures only; the
+encoders' front-ends are in `firstshot.sound`. A band's level is the mean power density between its
+edges. It is computed from the running sum of the power spectrum, so bands narrower than a bin of
+the transform have a level too. The mel scale is HTK's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A matplotlib figure becomes an SVG element that lives inside the page.
+"""A matplotlib figure becomes an SVG element inside the page.
 
-Input: a Figure drawn in the colours of `COLOURS`. Output: `<svg>` markup without any address, in
-which these colours are the page's own custom properties, so that a plot follows the page into dark
-mode, and in which text is text, in the page's font.
+Input: a Figure drawn in the colours of `COLOURS`. Output: `<svg>` markup without any address. Its
+colours are the page's custom properties, so a plot follows the page into dark mode. Its text is
+text, in the page's font.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Stand-ins that matplotlib draws with; the page's style sheet says what they look like.
+# matplotlib draws with these values; the page's style sheet sets the real colours.
 COLOURS = {
     "ink": "#010101",
     "muted": "#020202",
@@ -70,19 +70,19 @@ def drawing(size: tuple[float, float]) -> Iterator[Figure]:
 def load_matplotlib() -> None:
     """Import matplotlib, also where MPLBACKEND names a backend that is not installed here.
 
-    Jupyter exports its own backend to the programs it starts, and matplotlib then refuses to be
-    imported, now and ever after; the page's figures are objects and need no backend. A caller's
-    choice that can be used is left as matplotlib would have taken it.
+    Jupyter exports its backend to the programs it starts, and without that backend matplotlib
+    cannot be imported. The page's figures are objects and need no backend. A backend that can be
+    used stays chosen.
     """
-    told = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    chosen = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib
     finally:
-        if told is not None:
-            os.environ["MPLBACKEND"] = told
-    if told:
+        if chosen is not None:
+            os.environ["MPLBACKEND"] = chosen
+    if chosen:
         with suppress(ValueError):
-            matplotlib.rcParams["backend"] = told
+            matplotlib.rcParams["backend"] = chosen
 
 
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -114,12 +114,12 @@ def inline_svg(figure: Figure, description: str) -> Markup:
     drawn = re.sub(r"font: ((?:\w+ )*)([\d.]+)px [^;\"]*", _font, drawn)
     drawn = re.sub(r' d="[^"]*"', lambda path: _compact(path.group()), drawn)
     drawn = re.sub(r"\n\s*", "\n", drawn)
-    # The colours are our own names and the text was escaped by matplotlib.
+    # matplotlib has escaped the text; everything else is ours.
     return Markup(f'<svg viewBox="{box}" role="img" aria-label="{label}">{drawn}')
 
 
 def _own_ids(drawn: str) -> str:
-    """Drop the ids that nothing refers to; make the others unique among the page's figures."""
+    """Remove the ids that nothing refers to; make the others unique among the page's figures."""
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', drawn))
     prefix = "f" + hashlib.sha256(drawn.encode()).hexdigest()[:8]
 
@@ -137,6 +137,6 @@ def _font(match: re.Match[str]) -> str:
 
 
 def _compact(path: str) -> str:
-    """Round a path to a twentieth of a unit, far below what a screen shows, and drop its spaces."""
+    """Round a path to a tenth of a unit, which a screen does not show, and remove its spaces."""
     path = re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.1f}", path)
     return re.sub(r"\s*\n\s*|(?<=[MLCQ])\s", "", path)

@@ -1,10 +1,10 @@
 """Section results become the result tables, CSV and JSON.
 
 Input: `SectionResult` records. Output: rows with the official evaluator's columns and their means,
-a JSON-ready dictionary. The means clip every value at 2.2e-16 first and the overall
+and a dictionary for JSON. Every value is raised to at least 2.2e-16 before a mean. The overall
 official score is the harmonic mean of every AUC source, AUC target and pAUC over machines and
 sections, as the evaluator of DCASE 2022 to 2025 Task 2 computes it. A metric that a section lacks
-(no labels, or no clip of one domain) is left empty and left out of the means.
+(no labels, or no clip of one domain) is empty in its row and does not count in the means.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
     dict
         Fractions of 1 under the names of `SectionResult.metrics`; a metric that no section has is
         missing. `official_score` is taken over every AUC source, AUC target and pAUC, and is
-        missing where a labelled section lacks one of the three (2020 tells no domains).
+        missing where a labelled section lacks one of the three (2020 has no domains).
 
     Examples
     --------
@@ -74,7 +74,7 @@ def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
 
 
 def results_rows(sections: Sequence[SectionResult]) -> list[dict[str, str | int | float | None]]:
-    """Lay the results out as one flat table: a row per machine and section, then the mean rows.
+    """Return the results as one flat table: a row per machine and section, then the mean rows.
 
     Returns
     -------
@@ -132,8 +132,8 @@ def results_json(
         `official_score` (a fraction of 1, None without labels), `overall`, `machines` (one entry
         per `SectionResult.name` with its metrics, counts, intervals, deviations over trials
         and notes), `settings` and
-        `versions`; `failures` holds what stopped a section. Numbers that JSON cannot hold (nan,
-        inf) become None.
+        `versions`; `failures` says why a section has no results. Numbers that JSON cannot hold
+        (nan, inf) become None.
     """
     overall = overall_metrics(sections)
     machines = {section.name: _section_json(section) for section in sections}
@@ -158,8 +158,8 @@ def write_results_json(
 ) -> Path:
     """Write `results_json` as an indented JSON file, in one step.
 
-    `files` are the SHA-256 of the files beside it, by name; `sha256` is that of all the rest, so
-    that whoever reads the file later knows it for what was written.
+    `files` holds the SHA-256 of the files beside it, by name. `sha256` is that of all other
+    entries: it shows a later reader whether the file is unchanged.
 
     Raises
     ------
@@ -172,10 +172,10 @@ def write_results_json(
 
 
 def shown_metrics(sections: Sequence[SectionResult]) -> tuple[tuple[str, str], ...]:
-    """Choose the (name, heading) of the metrics that a short table shows.
+    """Return (name, heading) of the metrics that a short table shows.
 
-    The official score and what it is made of; AUC and pAUC over all clips where no section tells
-    its domains (2020); nothing where there are no labels.
+    The official score and its parts; AUC and pAUC over all clips where no section has domains
+    (2020); nothing where there are no labels.
     """
     known = {name for section in sections for name in section.metrics}
     if not known:
@@ -265,7 +265,7 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Turn numpy values, tuples and paths into what JSON knows; nan and inf into None.
 
-    Texts, which may be names, are written as `write_name` does.
+    Texts may be names: they are written as `write_name` does.
     """
     if isinstance(value, Mapping):
         return {write_name(str(key)): _plain(item) for key, item in value.items()}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def terminal_table(sections: Sequence[SectionResult], title: str | None = None) -> Table:
-    """Lay the results out for a terminal, in percent; print it with `rich.console.Console`.
+    """Return the results as a table in percent; print it with `rich.console.Console`.
 
     One row per machine and section and an `all` row of harmonic means (official score: over every
     AUC source, AUC target and pAUC). The section column appears when a machine has more than one.

@@ -1,4 +1,4 @@
-"""Section results become what the page's template shows: sentences, counts, plots and players.
+"""Section results become what the page's template shows: sentences, counts, plots and sounds.
 
 Input: a `SectionResult`. Output: a `SectionView` with every number ready to print.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from firstshot.domains import DOMAIN_WORDS, DOMAINS
 from firstshot.report.audio import Excerpt, audio_addresses, choose_excerpts
 from firstshot.report.example_plots import named_bands, plot_bands, plot_pair
 from firstshot.report.plots import plot_roc, plot_scores
@@ -52,7 +53,7 @@ class ExampleView:
 
 @dataclass(frozen=True)
 class Count:
-    """How the clips of one group were called; `label` is None where the data set does not tell."""
+    """How the clips of one group were called; `label` is None where it is not known."""
 
     group: str
     label: int | None
@@ -99,6 +100,21 @@ def section_views(sections: Sequence[SectionResult], examples: int) -> list[Sect
             )
         )
     return views
+
+
+def domains_in_words(sections: Sequence[SectionResult]) -> str:
+    """Say what the domains mean that the results name; "" where none is named.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> domains_in_words([SimpleNamespace(domains=["source", "target"])])
+    'usual conditions (source) and new conditions (target)'
+    >>> domains_in_words([SimpleNamespace(domains=None)])
+    ''
+    """
+    named = {domain for section in sections for domain in section.domains or ()}
+    return " and ".join(DOMAIN_WORDS[domain] for domain in DOMAINS if domain in named)
 
 
 def scored_sections(sections: Sequence[SectionResult]) -> str:

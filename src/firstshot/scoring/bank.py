@@ -3,9 +3,9 @@
 Input: float32 embeddings (members, dim), one clip name and one domain ("source" or "target") per
 member. Output: the arrays per domain that normalisers are fitted on, with names in the same order.
 
-A bank holds one matrix. A detector with several layers or encoders keeps one bank for each, all
-with the same members. A bank never changes: every operation returns a new one, so that a detector
-that is being used cannot lose its members half-way. A clip name may occur once in a domain.
+A bank holds one matrix. A detector with several layers or encoders has one bank for each, all with
+the same members. A bank never changes: every operation returns a new one, so a detector in use
+keeps its members. A clip name may occur once in a domain.
 
 MemMixup (GenRep, 2024): every target member t is mixed with its n nearest source members s, and
 alpha * t + (1 - alpha) * s joins the target bank; alpha is 0.9 and n all source members (990 in the
@@ -42,15 +42,14 @@ class Member(NamedTuple):
 class MemoryBank:
     """Embeddings (members, dim) of normal clips with `members` naming each row; see `make_bank`.
 
-    They are float32, or float16 where a large bank is to take half the memory; they are held as
-    they are given, not copied.
+    The embeddings are float32, or float16 to halve the memory of a large bank. They are not copied.
     """
 
     embeddings: NDArray[Any]
     members: tuple[Member, ...]
 
     def __post_init__(self) -> None:
-        """Refuse members that do not fit the rows, and a clip that is there twice."""
+        """Refuse members that do not fit the rows, and a clip that occurs twice."""
         if self.embeddings.ndim != 2 or self.embeddings.shape[0] != len(self.members):
             raise ParameterError(
                 f"embeddings have shape {self.embeddings.shape} for {len(self.members)} members; "
@@ -204,9 +203,9 @@ def memmixup(bank: MemoryBank, n: int | None = None, alpha: float = 0.9) -> Memo
     """Add mixtures of every target member and its n nearest source members to the target bank.
 
     `n` None means all source members, as 990 does in the challenge; "nearest" is by Euclidean
-    distance, ties to the member that comes first. `alpha` is the target's part. A mixture is named
-    after both parents (see `mixture_parents`). Raises ParameterError when either domain is empty,
-    for n below 1 or above the number of source members, and for a bank that is mixed already.
+    distance, and of equal ones the first member. `alpha` is the target's part. The name of a
+    mixture holds both names (see `mixture_parents`). Raises ParameterError when a domain is empty,
+    for n below 1 or above the number of source members, and for a bank that has mixtures already.
 
     >>> bank = merge(
     ...     make_bank([[0.0]], ["s.wav"], "source"), make_bank([[1.0]], ["t.wav"], "target")
@@ -226,8 +225,8 @@ def memmixup(bank: MemoryBank, n: int | None = None, alpha: float = 0.9) -> Memo
     n = len(names["source"]) if n is None else n
     if not is_whole(n, 1, len(names["source"])):
         raise ParameterError(
-            f"n is {shown_value(n)}; MemMixup takes 1 to {len(names['source'])} source members, or "
-            "None for all"
+            f"n is {shown_value(n)}; MemMixup takes 1 to {len(names['source'])} source members; "
+            "leave it out for all"
         )
     parts, clips = [], []
     for target, clip in zip(arrays["target"], names["target"], strict=True):

@@ -2,8 +2,9 @@
 
 Clips are drawn with replacement within each label and domain, so that a resample holds as many
 normal source clips, normal target clips and so on as the test set, and never lacks a class. The
-interval is the middle `level` of the resampled metrics (Efron's percentile interval). It tells how
-much another test set of the same make-up could move the number; it says nothing of other machines.
+interval is the middle `level` of the resampled metrics (Efron's percentile interval). It shows how
+much the number could differ with another test set of the same composition. It says nothing about
+other machines.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def bootstrap_intervals(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Intervals (low, high) of auc_source, auc_target, pauc and official_score of one section.
+    """Return one section's intervals (low, high) of auc_source, auc_target, pauc, official_score.
 
     A metric that cannot be computed (see `section_metrics`) is left out. The same seed gives the
     same interval.
@@ -67,7 +68,7 @@ def bootstrap_official_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Interval of the official score over several sections, each resampled on its own.
+    """Return the interval of the official score over several sections, each resampled alone.
 
     Every section needs normal clips of both domains.
 
@@ -80,7 +81,7 @@ def bootstrap_official_interval(
         raise ParameterError("no section was given; the official score needs one or more")
     inverse = np.zeros(resamples)
     for number, section in enumerate(sections):
-        # A generator per section: adding a section leaves the others' resamples as they were.
+        # A generator per section: another section changes no resample of this one.
         values = _resampled(*section, resamples, np.random.default_rng([seed, number]))
         if "official_score" not in values:
             raise ParameterError(
@@ -114,7 +115,7 @@ def _resampled(
     resamples: int,
     generator: np.random.Generator,
 ) -> dict[str, NDArray[np.float64]]:
-    """Every metric on every resample, (resamples,) each."""
+    """Return every metric on every resample, (resamples,) each."""
     label, score = validate(labels, scores)
     domain = np.full(label.size, "") if domains is None else validate_domains(domains, label.size)
     order = np.argsort(-score, kind="stable")
@@ -138,7 +139,7 @@ def _times_drawn(
     resamples: int,
     generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """How often each resample holds each clip, (resamples, clips); drawn by label and domain."""
+    """Return how often each resample holds each clip (resamples, clips), by label and domain."""
     times = np.empty((resamples, label.size), dtype=np.int64)
     for value in (0, 1):
         for name in np.unique(domain):
@@ -158,7 +159,7 @@ def _metrics_of_draws(
     domain: NDArray[np.str_],
     starts: NDArray[np.int64],
 ) -> dict[str, NDArray[np.float64]]:
-    """Metrics of each resample; clips are sorted by falling score, `starts` marks distinct ones."""
+    """Return each resample's metrics; scores fall, distinct ones begin at `starts`."""
 
     def at_each_score(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.asarray(np.add.reduceat(times * rows, starts, axis=1))

@@ -3,11 +3,11 @@
 The challenge's baselines set their threshold at the 0.9 quantile of a gamma law fitted to the
 scores of normal clips. Here the law is fitted by maximum likelihood with its location held: log(k)
 - digamma(k) = log(mean) - mean(log), scale = mean / k (Minka, "Estimating a Gamma distribution",
-2002). Fitting the location as well, as the challenge's code lets its library do, has an unbounded
-likelihood for k < 1 and moves erratically with a few clips.
+2002). The challenge's code fits the location as well; then the likelihood is unbounded for k < 1,
+and with few clips the fit changes strongly from clip to clip.
 
-log(k) - digamma(k) and its slope lose their digits for large k (narrow laws), so there the first
-terms of their asymptotic series are taken, which are exact in double precision.
+log(k) - digamma(k) and its slope lose digits for large k (narrow laws). There the first terms of
+their asymptotic series are used, which are exact in double precision.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GammaLaw:
     scale: float
 
     def quantile(self, probability: float) -> float:
-        """Score below which the given share of clips lies, between 0 and 1.
+        """Return the score below which the given share of clips lies, between 0 and 1.
 
         Raises ParameterError for another share.
 
@@ -41,7 +41,7 @@ class GammaLaw:
         >>> round(law.quantile(0.9), 12) == round(math.log(10), 12)
         True
         """
-        from scipy import special  # where it is used: it takes a tenth of a second to import
+        from scipy import special  # here: its import takes a tenth of a second
 
         if not 0 < probability < 1:
             raise ParameterError(
@@ -55,7 +55,7 @@ def fit_gamma(scores: ArrayLike, location: float | None = None) -> GammaLaw:
 
     `location` None means 0 when every score is positive, as distances and errors are. Otherwise,
     as after z-scoring, it means the smallest score minus one standard deviation of the scores,
-    which moves and stretches with them. Raises ParameterError for fewer than two scores, for
+    which shifts and scales with them. Raises ParameterError for fewer than two scores, for
     constant ones and for scores at or below the location.
 
     >>> law = fit_gamma([1.0, 2.0, 3.0, 4.0])
@@ -84,7 +84,7 @@ def fit_gamma(scores: ArrayLike, location: float | None = None) -> GammaLaw:
         )
     shifted = values - location
     mean = float(shifted.mean())
-    # log(mean) - mean(log) without the cancellation that narrow laws suffer.
+    # log(mean) - mean(log), without cancellation where the law is narrow.
     spread = float(np.mean(_excess_over_log(shifted / mean)))
     shape = _shape_of(spread)
     return GammaLaw(shape=shape, location=location, scale=mean / shape)

@@ -1,11 +1,12 @@
 """Labels and scores of test clips become AUC, pAUC, harmonic means and the official score.
 
-Input: per clip a label (0 normal, 1 anomalous), an anomaly score (any real scale, higher = more
-anomalous), perhaps a domain ("source" or "target") and a decision (0 or 1). Output: fractions of 1.
+Input: per clip a label (0 normal, 1 anomalous), an anomaly score (on any scale, higher = more
+anomalous), and if known a domain ("source" or "target") and a decision (0 or 1). Output: fractions
+of 1.
 
 AUC: the probability that an anomalous clip scores above a normal one, ties counting one half.
 AUC of a domain: the domain's *normal* clips against the anomalous clips of *both* domains (task
-paper, eq. 2); taking the domain's own anomalies only is a common mistake.
+paper, eq. 2). To use only the domain's own anomalies is a common mistake.
 pAUC: the area under the ROC up to a false positive rate of 0.1. Published tables use McClish's
 standardised form, 0.5 for chance and 1 for a perfect system, with the ROC interpolated at 0.1
 (`partial_auc`); the task paper's eq. 3 is the raw area, 0.05 for chance, and counts strictly higher
@@ -31,7 +32,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 
 def validate(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return labels as int64 and scores as float64, or say what no metric can be computed from.
+    """Return labels as int64 and scores as float64, or refuse what no metric can be computed from.
 
     Raises ParameterError for unequal lengths, a label other than 0 and 1, a score that is not
     finite, and when one of the two classes is absent.
@@ -97,12 +98,12 @@ def _counts(
 
 
 def auc_of_counts(anomalous: NDArray[np.int64], normal: NDArray[np.int64]) -> NDArray[np.float64]:
-    """AUC from the numbers of clips at each distinct score, highest first, along the last axis.
+    """Return the AUC from the numbers of clips at each distinct score, highest first (last axis).
 
     Leading axes are independent cases, such as bootstrap resamples.
     """
     above = np.cumsum(anomalous, axis=-1) - anomalous
-    # Twice the number of won pairs is an integer, so that ties cost no digit.
+    # Twice the number of won pairs is an integer also with ties, so no digit is lost.
     won_twice = np.sum(normal * (2 * above + anomalous), axis=-1)
     pairs = anomalous.sum(axis=-1) * normal.sum(axis=-1)
     return np.asarray(won_twice / (2 * pairs), dtype=np.float64)
@@ -111,13 +112,13 @@ def auc_of_counts(anomalous: NDArray[np.int64], normal: NDArray[np.int64]) -> ND
 def partial_auc_of_counts(
     anomalous: NDArray[np.int64], normal: NDArray[np.int64], max_fpr: float
 ) -> NDArray[np.float64]:
-    """McClish-standardised pAUC from the numbers of clips at each distinct score, highest first."""
+    """Return the standardised pAUC from the numbers of clips at each score, highest first."""
     totals = anomalous.sum(axis=-1) * normal.sum(axis=-1)
     above = np.cumsum(anomalous, axis=-1) - anomalous
     before = np.cumsum(normal, axis=-1) - normal
-    room = max_fpr * normal.sum(axis=-1, keepdims=True) - before
-    # The normal clips of a tie that still fit under max_fpr; the ROC is a straight line there.
-    taken = np.clip(room, 0.0, normal)
+    left = max_fpr * normal.sum(axis=-1, keepdims=True) - before
+    # Of a tie only the normal clips below max_fpr count; the ROC is a straight line there.
+    taken = np.clip(left, 0.0, normal)
     fraction = np.divide(taken, normal, out=np.zeros_like(taken), where=normal > 0)
     area = np.sum(taken * (above + fraction * anomalous / 2), axis=-1) / totals
     chance = max_fpr**2 / 2
@@ -125,7 +126,7 @@ def partial_auc_of_counts(
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Probability that an anomalous clip scores above a normal one, ties counting one half.
+    """Return the probability that an anomalous clip scores above a normal one; a tie counts 1/2.
 
     >>> auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
     0.875
@@ -135,7 +136,7 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def partial_auc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = 0.1) -> float:
-    """Area under the ROC up to `max_fpr`, standardised to 0.5 for chance and 1 for perfect.
+    """Return the area under the ROC up to `max_fpr`, standardised: 0.5 is chance, 1 is perfect.
 
     The official pAUC; equal to scikit-learn's ``roc_auc_score(labels, scores, max_fpr=0.1)``.
 
@@ -148,11 +149,12 @@ def partial_auc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = 0.1) -> f
 
 
 def partial_auc_paper(labels: ArrayLike, scores: ArrayLike, max_fpr: float = 0.1) -> float:
-    """Raw pAUC of the task paper's eq. 3, between 0 and 1.
+    """Return the raw pAUC of the task paper's eq. 3, between 0 and 1.
 
     The share of pairs of an anomalous clip and one of the floor(max_fpr * normals) highest-scoring
-    normal clips in which the anomalous clip scores strictly higher. Not what the official tables
-    show. Raises ParameterError when so few normal clips are there that the floor is 0.
+    normal clips in which the anomalous clip scores strictly higher. The official tables show
+    `partial_auc` instead. Raises ParameterError when there are so few normal clips that the floor
+    is 0.
 
     >>> partial_auc_paper([0] * 10 + [1, 1], [*range(10), 9, 10])
     0.5
@@ -160,7 +162,7 @@ def partial_auc_paper(labels: ArrayLike, scores: ArrayLike, max_fpr: float = 0.1
     _check_max_fpr(max_fpr)
     label, score = validate(labels, scores)
     normal = np.sort(score[label == 0])
-    # 0.29 * 100 is 28.999...; a rounding error must not cost a clip.
+    # 0.29 * 100 is 28.999...; a rounding error must not remove a clip.
     highest = math.floor(max_fpr * normal.size + 1e-9)
     if highest == 0:
         raise ParameterError(
@@ -196,7 +198,7 @@ def roc_curve(
 
 
 def domain_auc(labels: ArrayLike, scores: ArrayLike, domains: Sequence[str], domain: str) -> float:
-    """AUC of one domain: its normal clips against the anomalous clips of both domains.
+    """Return the AUC of one domain: its normal clips against the anomalous clips of both.
 
     >>> domain_auc([0, 0, 1, 1], [1, 3, 2, 4], ["source", "target", "source", "target"], "target")
     0.5
@@ -208,7 +210,7 @@ def domain_auc(labels: ArrayLike, scores: ArrayLike, domains: Sequence[str], dom
 
 
 def harmonic_mean(values: Iterable[float]) -> float:
-    """Harmonic mean with every value first raised to at least 2.2e-16.
+    """Return the harmonic mean, every value first raised to at least 2.2e-16.
 
     >>> round(harmonic_mean([0.5, 1.0]), 12)
     0.666666666667
@@ -220,7 +222,7 @@ def harmonic_mean(values: Iterable[float]) -> float:
 
 
 def official_score(sections: Mapping[str, Mapping[str, float]]) -> float:
-    """Harmonic mean of AUC source, AUC target and pAUC over all sections of all machines.
+    """Return the harmonic mean of AUC source, AUC target and pAUC over all sections.
 
     `sections` maps a section's name to its metrics, as `section_metrics` returns them. Raises
     ParameterError naming the section that lacks one of the three.
@@ -241,7 +243,7 @@ def official_score(sections: Mapping[str, Mapping[str, float]]) -> float:
 
 
 def precision_recall_f1(labels: ArrayLike, decisions: ArrayLike) -> tuple[float, float, float]:
-    """Precision, recall and F1 of the decisions on the given clips, denominators at least 2.2e-16.
+    """Return precision, recall and F1 of decisions, with denominators of at least 2.2e-16.
 
     >>> precision_recall_f1([0, 1, 1, 1], [1, 1, 0, 1])
     (0.6666666666666666, 0.6666666666666666, 0.6666666666666666)
@@ -263,12 +265,11 @@ def section_metrics(
     domains: Sequence[str] | None = None,
     decisions: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """All metrics of one machine's section under the official evaluator's names.
+    """Return all metrics of one machine's section under the official evaluator's names.
 
-    `auc_all` and `pauc` always; `auc_source` and `auc_target` for each domain with a normal clip;
-    `official_score` (harmonic mean of this section's AUC source, AUC target and pAUC) when both are
-    there; with decisions, `precision_`, `recall_` and `f1_` of each domain with a clip. What cannot
-    be computed is left out.
+    `auc_all` and `pauc` always. `auc_source` and `auc_target` for each domain with a normal clip.
+    `official_score` (harmonic mean of this section's AUC source, AUC target and pAUC) where all
+    three exist. With decisions, `precision_`, `recall_` and `f1_` of each domain with a clip.
 
     >>> metrics = section_metrics([0, 0, 1, 1], [1, 2, 3, 4], ["source", "target"] * 2)
     >>> sorted(metrics)

@@ -1,19 +1,19 @@
-"""A recording longer than the clips that a threshold was set on is judged by its pieces.
+"""The decision on a recording that is longer than the clips the threshold was set on.
 
 Input: the scores of a recording's windows, and a threshold with the scores it was set on. Output:
 which window decides, and the threshold for it.
 
-The highest of many windows of normal sound lies above any threshold sooner or later. So a recording
-is cut into B pieces as long as those clips, each scored by its highest window, and it is anomalous
-where at least k of them score above the threshold of the rate r * k / B, r being the asked rate.
-A share r * k / B of a normal recording's pieces does so on average, hence a share of k / B or more
-in at most r of all normal recordings (Markov's inequality), however much the pieces of a recording
-resemble each other. In terms of p-values: the k-th smallest times B / k is a p-value (Rueschendorf,
-Advances in Applied Probability 14, 1982).
+Of many windows of normal sound, one will score above any threshold. So a recording is cut into B
+pieces as long as those clips, and each piece has the score of its highest window. The recording is
+anomalous where at least k pieces score above the threshold of the rate r * k / B, with r the
+requested rate. On average a share r * k / B of a normal recording's pieces does so. Hence a share
+of k / B or more does so in at most r of all normal recordings (Markov's inequality), also where
+the pieces of a recording depend on each other. In terms of p-values: the k-th smallest times B / k
+is a p-value (Rueschendorf, Advances in Applied Probability 14, 1982).
 
-k is five pieces in eight, so that a single odd moment is no fault, and more where r * k / B would
-be below 1 / (n + 1), the smallest rate that n normal scores can promise. For one piece threshold
-and p-value are a clip's own.
+k is 5/8 of the pieces, so that a single unusual moment is no anomaly. It is more where r * k / B
+would be below 1 / (n + 1), the smallest rate that n normal scores can promise. For one piece,
+threshold and p-value are those of a clip.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.scoring.threshold import Threshold, smallest_promise, threshold_at
 
 SHARE = 5 / 8
-"""Of the pieces, that must score high."""
+"""Share of the pieces that must score above the threshold."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a recording is judged.
+    """The decision on a recording.
 
     Attributes
     ----------
     window : int
-        The window whose score decides: the highest one of the `needed`-th highest piece.
+        The window whose score decides: the highest window of the `needed`-th highest piece.
     pieces, above, needed : int
-        How many pieces there are, how many score above `threshold`, how many must for an anomaly.
+        Numbers of pieces: all, those above `threshold`, those that make an anomaly.
     threshold : float
         The score above which the deciding window makes the recording an anomaly.
     """
@@ -63,11 +63,11 @@ class RecordingRule:
     Parameters
     ----------
     threshold : Threshold
-        What decides on a clip.
+        The threshold for a clip.
     scores : array (clips,)
         The normal scores that it was set on.
     windows : int
-        How many windows the clips had that those are the scores of.
+        How many windows each of those clips had.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class RecordingRule:
     _thresholds: dict[int, float] = field(default_factory=dict, init=False, repr=False)
 
     def judge(self, scores: ArrayLike) -> Verdict:
-        """Judge a recording by the scores (windows,) of its windows, in order of time."""
+        """Decide on a recording from the scores (windows,) of its windows, in order of time."""
         values = np.asarray(scores, dtype=np.float64)
         highest = highest_windows(values, self.windows)
         pieces = len(highest)
@@ -99,7 +99,7 @@ class RecordingRule:
         return Verdict(int(highest[order[needed - 1]]), pieces, above, needed, limit)
 
     def needed(self, pieces: int) -> int:
-        """Return how many of so many pieces must score above the threshold."""
+        """Return how many of the pieces must score above the threshold."""
         share = SHARE
         if self.threshold.method != "gamma":
             rate = self.threshold.false_alarm_rate

@@ -1,10 +1,10 @@
 """A memory bank becomes a smaller one that keeps real members with their names.
 
 - ``kmeans``: Lloyd's algorithm (scipy) from k-means++ seeds (Arthur and Vassilvitskii, 2007); the
-  member nearest to each centroid is kept. Follows where the clips are dense.
+  member nearest to each centroid is kept. It keeps more members where clips are dense.
 - ``k_center``: farthest-first traversal (Gonzalez, 1985; PatchCore's "coreset"): from a random
-  member on, always the member farthest from all kept ones. Covers rare conditions; the largest
-  distance to a kept member is at most twice the smallest possible.
+  member on, it keeps the member farthest from all kept ones. It covers rare conditions; the
+  largest distance to a kept member is at most twice the smallest possible.
 
 Both are Euclidean, seeded and deterministic. The kept members stay in the bank's order.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.bank import MemoryBank, keep_rows
 
 METHODS = ("kmeans", "k_center")
@@ -38,7 +39,7 @@ def reduce_bank(
     """
     rows = bank.rows(domain)
     if method not in METHODS:
-        raise ParameterError(f"reduction {method!r} is not known; choose one of {METHODS}")
+        raise ParameterError(f"reduction {method!r} is not known; {choose_one_of(method, METHODS)}")
     if not 1 <= size <= rows.size:
         raise ParameterError(
             f"the {domain} bank has {rows.size} members and cannot be reduced to {size}; "
@@ -47,7 +48,7 @@ def reduce_bank(
     if size == rows.size:
         return bank
     choose = _kmeans_rows if method == "kmeans" else _k_center_rows
-    # Centred, the products in the distances lose fewer digits.
+    # With centred values the products in the distances lose fewer digits.
     embeddings = bank.embeddings[rows].astype(np.float64)
     embeddings -= embeddings.mean(axis=0)
     chosen = rows[choose(embeddings, size, np.random.default_rng(seed))]
@@ -58,21 +59,21 @@ def reduce_bank(
 def _squared_distances(
     embeddings: NDArray[np.float64], norms: NDArray[np.float64], point: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Squared Euclidean distances of the rows to a point; rounding is cut at 0."""
+    """Return squared Euclidean distances of the rows to a point, at least 0."""
     return np.maximum(norms - 2 * (embeddings @ point) + point @ point, 0.0)
 
 
 def _k_center_rows(
     embeddings: NDArray[np.float64], size: int, generator: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Rows of a farthest-first traversal; ties go to the lowest row."""
+    """Return the rows of a farthest-first traversal; ties go to the lowest row."""
     norms = np.einsum("ij,ij->i", embeddings, embeddings)
     kept = [int(generator.integers(len(embeddings)))]
     distance = np.full(len(embeddings), np.inf)
     while len(kept) < size:
         to_last = _squared_distances(embeddings, norms, embeddings[kept[-1]])
         distance = np.minimum(distance, to_last)
-        distance[kept] = -1.0  # never twice, although its copies may be at 0 as well
+        distance[kept] = -1.0  # never chosen again, though its copies are at 0 too
         kept.append(int(np.argmax(distance)))
     return np.asarray(kept, dtype=np.intp)
 
@@ -80,7 +81,7 @@ def _k_center_rows(
 def _plus_plus_rows(
     embeddings: NDArray[np.float64], size: int, generator: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Rows of k-means++ seeds: each drawn by its squared distance to the nearest seed."""
+    """Return rows of k-means++ seeds, drawn by squared distance to the nearest seed."""
     norms = np.einsum("ij,ij->i", embeddings, embeddings)
     seeds = [int(generator.integers(len(embeddings)))]
     distance = np.full(len(embeddings), np.inf)
@@ -99,12 +100,12 @@ def _plus_plus_rows(
 def _kmeans_rows(
     embeddings: NDArray[np.float64], size: int, generator: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Rows nearest to the k-means centroids, each row at most once."""
+    """Return the rows nearest to the k-means centroids, each row at most once."""
     from scipy.cluster.vq import kmeans2
 
     seeds = embeddings[_plus_plus_rows(embeddings, size, generator)]
     with warnings.catch_warnings():
-        # A cluster that runs empty keeps its centroid, and its nearest free member is kept.
+        # An empty cluster keeps its centroid, and the nearest free member of that is kept.
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
         centroids, _ = kmeans2(embeddings, seeds, iter=_LLOYD_STEPS, minit="matrix")
     norms = np.einsum("ij,ij->i", embeddings, embeddings)

@@ -1,19 +1,20 @@
 """Scores of normal clips become a threshold, and scores become decisions and p-values.
 
-A clip is decided anomalous when its score is strictly above the threshold (task paper, eq. 1). The
-threshold comes from n scores of normal clips alone. They must not flatter the detector: give the
-scores of clips that were left out of the bank, or leave-one-out scores. Three methods:
+A clip is anomalous when its score is strictly above the threshold (task paper, eq. 1). The
+threshold comes from n scores of normal clips alone. A clip in the bank scores too low: give scores
+of clips that are not in the bank, or leave-one-out scores. Three methods:
 
-- ``gamma``: the challenge's way, the 0.9 quantile of a gamma law fitted to the scores (gamma.py).
-  What false-alarm rate it keeps depends on how well the law fits; it can promise none.
+- ``gamma``: the challenge's method, the 0.9 quantile of a gamma law fitted to the scores
+  (`gamma`). Its false-alarm rate depends on how well the law fits; no rate is promised.
 - ``quantile``: the empirical quantile, interpolated between order statistics at (n + 1) * q
   (Weibull's plotting position).
-- ``conformal``: the smallest of the n scores that keeps the false-alarm rate at or below the asked
-  one (split conformal prediction; Vovk et al., 2005).
+- ``conformal``: the smallest of the n scores that keeps the false-alarm rate at or below the
+  requested one (split conformal prediction; Vovk et al., 2005).
 
-The promises hold for normal clips drawn like the n calibration clips, on average over such draws.
-The share of normal clips that score above the k-th smallest of n is (n + 1 - k) / (n + 1), so the
-smallest rate that n clips can promise is 1 / (n + 1), and a smaller one is refused.
+A promise holds for new normal clips that are exchangeable with the n calibration clips, on average
+over such sets of clips. The share of normal clips that score above the k-th smallest of n is
+(n + 1 - k) / (n + 1). So the smallest rate that n clips can promise is 1 / (n + 1), and a smaller
+one is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError, warn
-from firstshot.messages import shown_value
+from firstshot.messages import choose_one_of, shown_value
 
 METHODS = ("gamma", "quantile", "conformal")
 CHALLENGE_RATE = 0.1
@@ -36,10 +37,10 @@ SMALLEST_RATE = 1e-9
 class Threshold:
     """A score above which a clip is anomalous, and what is known of its false alarms.
 
-    `false_alarm_rate` is the asked share of normal clips above `value`; `clips` the number of
-    normal scores it was set on; `promised_false_alarm_rate` the rate that is kept on average over
-    draws of the calibration clips, or None where a fitted law alone speaks for it; `promise` says
-    the same in a sentence; `parameters` holds the fitted law's shape, location and scale, if any.
+    `false_alarm_rate` is the requested share of normal clips above `value`. `clips` is the number
+    of normal scores it was set on. `promised_false_alarm_rate` is the rate that is kept on average
+    over sets of calibration clips, or None where it depends on a fitted law. `promise` says the
+    same in a sentence. `parameters` holds the fitted law's shape, location and scale, if any.
     """
 
     value: float
@@ -52,7 +53,7 @@ class Threshold:
 
 
 def smallest_promise(clips: int) -> float:
-    """Smallest false-alarm rate that a number of normal clips can promise.
+    """Return the smallest false-alarm rate that a number of normal clips can promise.
 
     >>> smallest_promise(19)
     0.05
@@ -69,7 +70,7 @@ def clips_needed(false_alarm_rate: float) -> int:
     19
     """
     _check_rate(false_alarm_rate)
-    # 1 / 0.05 is 20, but 1 / 0.07 must not gain a clip by a rounding error.
+    # A rounding error of 1 / rate must not add a clip.
     return max(1, math.ceil(1 / false_alarm_rate - 1e-9) - 1)
 
 
@@ -83,8 +84,8 @@ def fit_threshold(
 
     `false_alarm_rate` is the share of normal clips that may score above it; the challenge's
     baselines use the gamma law's 0.9 quantile, a rate of 0.1. Raises ParameterError for a rate that
-    so few clips cannot promise, naming how many could. With `gamma`, `extrapolate` lets the law
-    speak beyond its data instead; the challenge's own rate 0.1 needs no such leave, but warns.
+    so few clips cannot promise; the message says how many could. With `gamma`, `extrapolate` allows
+    such a rate, from the law alone; the challenge's rate 0.1 is always allowed, with a warning.
 
     >>> threshold = fit_threshold(range(1, 20), method="conformal", false_alarm_rate=0.1)
     >>> threshold.value, threshold.promised_false_alarm_rate
@@ -94,7 +95,9 @@ def fit_threshold(
     """
     values = _finite(scores, "score")
     if method not in METHODS:
-        raise ParameterError(f"threshold method {method!r} is not known; choose one of {METHODS}")
+        raise ParameterError(
+            f"threshold method {method!r} is not known; {choose_one_of(method, METHODS)}"
+        )
     _check_rate(false_alarm_rate)
     if method == "gamma":
         return _gamma_threshold(values, false_alarm_rate, extrapolate)
@@ -103,7 +106,7 @@ def fit_threshold(
             f"method {method!r} cannot extrapolate beyond the largest score; use 'gamma' for that"
         )
     if false_alarm_rate < smallest_promise(values.size) * (1 - 1e-9):
-        raise ParameterError(_refusal(values.size, false_alarm_rate))
+        raise ParameterError(_too_few_clips(values.size, false_alarm_rate))
     return _ranked_threshold(values, method, false_alarm_rate)
 
 
@@ -115,7 +118,7 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
     if promised > 1.5 * rate:
         warn(
             f"{clips} normal clips promise {100 * promised:.3g}% with this method where "
-            f"{100 * rate:.3g}% was asked; use the threshold method conformal, or give more "
+            f"{100 * rate:.3g}% was requested; use the threshold method conformal, or give more "
             "clips",
         )
     return Threshold(
@@ -125,19 +128,19 @@ def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> 
         clips=clips,
         promised_false_alarm_rate=promised,
         promise=f"at most {100 * promised:.3g}% of normal clips score above it, on average, "
-        f"as promised by {clips} normal clips recorded alike"
-        + _why_not_asked(method, rate, above, clips),
+        f"as promised by {clips} normal clips of the same conditions"
+        + _why_another_rate(method, rate, above, clips),
     )
 
 
 def _ranked_value(ordered: NDArray[np.float64], method: str, rate: float) -> tuple[float, int]:
-    """Return the threshold, and of how many of n + 1 clips it promises that they lie above it."""
+    """Return the threshold, and how many of n + 1 clips lie above it at most, on average."""
     clips = ordered.size
     rank = (clips + 1) * (1 - rate)
     nearest = round(rank)
     if abs(rank - nearest) < 1e-9 * clips:  # (n + 1) * q is meant to be whole
         rank = float(nearest)
-    # A rate above n / (n + 1) would ask for less than the smallest score.
+    # At a rate above n / (n + 1) the rank would be below that of the smallest score.
     rank = max(rank, 1.0)
     whole = math.ceil(rank) if method == "conformal" else math.floor(rank)
     value = ordered[whole - 1]
@@ -146,15 +149,15 @@ def _ranked_value(ordered: NDArray[np.float64], method: str, rate: float) -> tup
     return float(value), clips + 1 - whole
 
 
-def _why_not_asked(method: str, rate: float, above: int, clips: int) -> str:
-    """Say why another rate than the asked one is promised; "" where it is the same one."""
+def _why_another_rate(method: str, rate: float, above: int, clips: int) -> str:
+    """Say why another rate than the requested one is promised; "" where it is the same."""
     if abs(above / (clips + 1) - rate) < 1e-9:
         return ""
     which = "largest that is not above" if method == "conformal" else "smallest that is not below"
     if above == clips:
         which = "largest that they can promise, below"
     return (
-        f"; {100 * rate:.3g}% was asked: {clips} clips promise multiples of 1/{clips + 1}, and "
+        f"; {100 * rate:.3g}% was requested: {clips} clips promise multiples of 1/{clips + 1}, and "
         f"{above}/{clips + 1} is the {which} it"
     )
 
@@ -174,7 +177,7 @@ def threshold_at(threshold: Threshold, scores: ArrayLike, rate: float) -> float:
 
         return fit_gamma(values).quantile(1 - rate)
     if rate < smallest_promise(values.size) * (1 - 1e-9):
-        raise ParameterError(_refusal(values.size, rate))
+        raise ParameterError(_too_few_clips(values.size, rate))
     return _ranked_value(np.sort(values), threshold.method, rate)[0]
 
 
@@ -185,19 +188,19 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
     if beyond and not extrapolate:
         if rate < CHALLENGE_RATE:
             raise ParameterError(
-                _refusal(clips, rate)
+                _too_few_clips(clips, rate)
                 + ", or let the gamma law extrapolate: fit with a higher rate, then `firstshot "
                 "calibrate --extrapolate` (in Python extrapolate=True)"
             )
         warn(
-            f"a false-alarm rate of {rate:g} from {clips} normal clips rests on the gamma law "
+            f"a false-alarm rate of {rate:g} from {clips} normal clips depends on the gamma law "
             f"alone; {clips_needed(rate)} clips could promise it",
         )
     from firstshot.scoring.gamma import fit_gamma
 
     law = fit_gamma(values)
     _warn_of_a_bad_fit(values, law.quantile(1 - rate), rate)
-    basis = "beyond the largest of" if beyond else "fitted to"
+    basis = "extrapolated from" if beyond else "fitted to"
     return Threshold(
         value=law.quantile(1 - rate),
         method="gamma",
@@ -205,13 +208,13 @@ def _gamma_threshold(values: NDArray[np.float64], rate: float, extrapolate: bool
         clips=clips,
         promised_false_alarm_rate=None,
         promise=f"{100 * rate:.3g}% of normal clips score above it if they follow the "
-        f"gamma law {basis} {clips} normal clips; nothing is promised beyond the law",
+        f"gamma law {basis} {clips} normal clips; no rate is promised if they do not",
         parameters={"shape": law.shape, "location": law.location, "scale": law.scale},
     )
 
 
 def _warn_of_a_bad_fit(values: NDArray[np.float64], threshold: float, rate: float) -> None:
-    """Say so where far more or fewer scores lie above the law's quantile than its rate expects."""
+    """Warn where far more or fewer scores lie above the law's quantile than its rate predicts."""
     above, expected = int((values > threshold).sum()), rate * values.size
     # Chance moves a binomial count by more than 2.5 deviations about once in a hundred times.
     if abs(above - expected) > 2.5 * math.sqrt(expected * (1 - rate)):
@@ -222,7 +225,7 @@ def _warn_of_a_bad_fit(values: NDArray[np.float64], threshold: float, rate: floa
         )
 
 
-def _refusal(clips: int, rate: float) -> str:
+def _too_few_clips(clips: int, rate: float) -> str:
     return (
         f"a false-alarm rate of {rate:g} cannot be promised from {clips} normal clips, only "
         f"{smallest_promise(clips):.3g} or more; give {clips_needed(rate)} normal clips"
@@ -251,9 +254,9 @@ def _finite(values: ArrayLike, what: str) -> NDArray[np.float64]:
 
 
 def p_value(scores: ArrayLike, calibration_scores: ArrayLike) -> NDArray[np.float64]:
-    """Conformal p-values (clips,): the share of clips at least as odd, were the clip normal.
+    """Return conformal p-values (clips,): how probable so high a score is for a normal clip.
 
-    (1 + number of calibration scores at or above the score) / (n + 1): at most a share r of normal
+    (1 + number of calibration scores at or above the score) / (n + 1). At most a share r of normal
     clips gets a p-value of r or less, and none gets 0.
 
     >>> p_value([0.5, 3.0], [1.0, 2.0, 3.0]).tolist()
@@ -265,7 +268,7 @@ def p_value(scores: ArrayLike, calibration_scores: ArrayLike) -> NDArray[np.floa
 
 
 def p_value_in_words(p: float, clips: int) -> str:
-    """Say what a p-value of one clip means, given how many calibration scores it rests on.
+    """Say what a clip's p-value means, given the number of calibration scores.
 
     >>> p_value_in_words(4 / 29, 28)
     '3 of 28 normal clips score at least as high (p = 0.138)'
@@ -283,7 +286,7 @@ def p_value_in_words(p: float, clips: int) -> str:
 
 
 def decide(scores: ArrayLike, threshold: Threshold | float) -> NDArray[np.int64]:
-    """Decisions (clips,): 1 (anomalous) for a score strictly above the threshold, otherwise 0.
+    """Return decisions (clips,): 1 (anomalous) for a score above the threshold, otherwise 0.
 
     >>> decide([1.0, 2.0, 3.0], 2.0).tolist()
     [0, 0, 1]

@@ -1,9 +1,10 @@
-"""Embeddings before the distance: as they are, standardised per dimension, or whitened.
+"""Transforms of embeddings before the distance: none, standardised per dimension, or whitened.
 
 Input: training clips of both domains together (clips, values), every clip with the same weight.
-Output: a map from embeddings to float32 embeddings of the same width, held as a few arrays that
-save and load without loss. The shrinkage of `whiten` is Ledoit and Wolf, "A well-conditioned
-estimator for large-dimensional covariance matrices", 2004, equation 14 with lemma 3.1's sums.
+Output: a map from embeddings to float32 embeddings of the same width. It consists of a few arrays,
+which are saved and loaded without loss. The shrinkage of `whiten` is from Ledoit and Wolf, "A
+well-conditioned estimator for large-dimensional covariance matrices", 2004, equation 14 with the
+sums of lemma 3.1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import DatasetError, ParameterError
+from firstshot.errors import DatasetError, NotFittedError, ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.search.vectors import BLOCK_VALUES, Rows, make_points
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -76,8 +78,8 @@ class Unchanged:
 class Standardize:
     """`standardize`: subtract each dimension's mean, divide by its population deviation.
 
-    A deviation below 1 % of the median deviation (of the dimensions that vary at all) is raised to
-    that, so that nearly constant dimensions do not outweigh all others.
+    A deviation below 1 % of the median deviation (of the dimensions that vary) is raised to that.
+    Otherwise nearly constant dimensions would outweigh all others.
 
     >>> Standardize().fit([[0.0, 10.0], [2.0, 50.0]])([[3.0, 30.0]]).tolist()
     [[2.0, 0.0]]
@@ -136,8 +138,8 @@ class Whiten:
     """`whiten`: make the shrunk covariance of the training clips the identity.
 
     The covariance S is shrunk to (1 - s) S + s m I, m its mean variance and s by Ledoit and Wolf.
-    Its inverse square root is applied: along S's own directions as their shrunk variances ask, in
-    all others (where n clips of many values do not vary) by the one gain that s m leaves. No
+    Its inverse square root is applied: along each principal direction of S by its shrunk variance,
+    along all other directions (where n clips of many values do not vary) by one gain, from s m. No
     matrix is larger than clips x values or the smaller of both squared.
 
     >>> X = np.random.default_rng(0).standard_normal((500, 2)) * [1.0, 2.0]
@@ -162,7 +164,7 @@ class Whiten:
         shrinkage = ledoit_wolf(variances, norms, rows.shape[1])
         floor = VARIANCE_FLOOR * average
         shrunk = np.maximum((1 - shrinkage) * variances + shrinkage * average, floor)
-        # Directions without variance are the rest: only the others need to be kept.
+        # Directions without variance belong to the rest; only the others are kept.
         kept = singular > singular[0] * 1e-12
         self.directions_ = np.ascontiguousarray(directions[kept])
         self.gains_ = 1 / np.sqrt(shrunk[kept])
@@ -172,9 +174,9 @@ class Whiten:
     def __call__(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the whitened embeddings.
 
-        A matrix product sums in an order that may depend on its shape. Every product here has the
-        same shape, the last rows padded with zeros, so that a clip's result is the same bit for
-        bit in any company.
+        The order of the sums of a matrix product may depend on its shape. Every product here has
+        the same shape, with zeros after the last rows, so a clip's result is the same bit for bit
+        whatever other clips are in the call.
         """
         rows = _checked_rows(X, getattr(self, "mean_", None), self.name)
         mapped = np.empty(rows.shape, dtype=np.float32)
@@ -209,9 +211,7 @@ def make_transform(name: str) -> Transform:
     'whiten'
     """
     if name not in TRANSFORMS:
-        raise ParameterError(
-            f"transform {name!r} is not known; choose one of {', '.join(TRANSFORMS)}"
-        )
+        raise ParameterError(f"transform {name!r} is not known; {choose_one_of(name, TRANSFORMS)}")
     return TRANSFORMS[name]()
 
 
@@ -270,7 +270,7 @@ def ledoit_wolf(variances: NDArray[np.float64], norms: NDArray[np.float64], dim:
     0.444
     """
     average = variances.sum() / dim
-    # ||S - m I||^2 and mean ||x x' - S||^2 / n, both from the eigenvalues and norms alone.
+    # ||S - m I||^2 and mean ||x x' - S||^2 / n, from the eigenvalues and norms alone.
     spread = np.square(variances).sum() - dim * average**2
     noise = (np.square(norms).mean() - np.square(variances).sum()) / len(norms)
     if spread <= 0:
@@ -286,7 +286,7 @@ def _checked_training(X: ArrayLike, name: str) -> tuple[Rows, NDArray[np.float64
             f"{name} needs at least 2 different training clips, got {len(rows)} "
             "with nothing that varies; add clips that differ"
         )
-    # Around the first clip, so that a constant dimension's mean is exact and its deviation zero.
+    # Relative to the first clip: a constant dimension's mean is exact and its deviation zero.
     mean = rows[0] + np.mean(rows - rows[0].astype(np.float64), axis=0)
     return rows, mean
 
@@ -294,7 +294,7 @@ def _checked_training(X: ArrayLike, name: str) -> tuple[Rows, NDArray[np.float64
 def _checked_rows(X: ArrayLike, mean: NDArray[np.float64] | None, name: str) -> Rows:
     """Check clips against the fitted number of values."""
     if mean is None:
-        raise ParameterError(f"transform {name} has learned nothing yet; call fit first")
+        raise NotFittedError(f"transform {name} has learned nothing yet; call fit first")
     rows = make_points(X, "euclidean", "clips").rows
     if rows.shape[1] != len(mean):
         raise ParameterError(

@@ -2,33 +2,35 @@
 
 Input: anything libsndfile reads (WAV of any width, FLAC, OGG, MP3, ...) with any number of channels
 at any rate, or a numpy array. Output: float32 (samples,) at the requested rate, or blocks of it,
-so that a recording of any length needs little memory. Resampling is soxr's high quality; in blocks
-it gives the same bits as at once. The channels are averaged unless one is chosen. A length policy
-then says what becomes of clips that are shorter or longer than the encoder should hear.
+so that a recording of any length needs little memory. soxr resamples in its high quality; in blocks
+it gives the same bits as at once. The channels are averaged unless one is chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import ParameterError, SoundError, warn
+from firstshot.errors import SoundError, warn
 from firstshot.memory import free_memory
-from firstshot.sound.audio_file import Channel, Waveform, open_audio_file, pick_channel
+from firstshot.sound.audio_file import (
+    VALUES_PER_BLOCK,
+    Channel,
+    Waveform,
+    open_audio_file,
+    pick_channel,
+)
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
-from firstshot.sound.checks import SHORTEST_SECONDS, SampleChecks, check_rate
+from firstshot.sound.checks import SampleChecks, check_rate
+from firstshot.sound.length import LengthPolicy
 
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
 
 CAREFUL_SECONDS = 600
-"""Every so many seconds of a recording that is held whole, what memory is left is looked at."""
-LONGEST_PIECE = 3600.0
-"""Seconds of the longest window: it is held and encoded in one piece."""
+"""After so many seconds of a recording that is held whole, the free memory is checked again."""
 
 
 def load_waveform(
@@ -53,7 +55,7 @@ def load_waveform(
     channel : int or "mean"
         The channel to keep, counted from 0, or the mean over channels (default).
     name : str, optional
-        What to call an array in messages.
+        The array's name in messages.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def load_waveform(
     -----
     FirstshotWarning
         Every sample is 0, the channels cancel each other, the level is that of integers of another
-        width, the rate is below `sample_rate`, or the header does not say how long the file is.
+        width, the rate is below `sample_rate`, or the header does not hold the file's length.
 
     Examples
     --------
@@ -87,36 +89,40 @@ def load_waveform(
 
 
 def read_blocks(
-    path: Path, sample_rate: int, channel: Channel, note: Callable[[str], object]
+    path: Path,
+    sample_rate: int,
+    channel: Channel,
+    note: Callable[[str], object],
+    values_per_block: int = VALUES_PER_BLOCK,
 ) -> Iterator[Waveform]:
     """Yield a file's waveform, mono at `sample_rate` Hz, in blocks (samples,) of some seconds.
 
-    Put together, the blocks are what `load_waveform` returns. `note` is called with what
-    `load_waveform` warns of, after the last block.
+    Joined, the blocks are what `load_waveform` returns. After the last block `note` is called with
+    each warning of `load_waveform`.
 
     Raises
     ------
     SoundError
-        As `load_waveform`; some faults are seen only where they are.
+        As `load_waveform`; some faults are found only when their block is read.
     """
     label = str(path)
     with open_audio_file(path) as file:
         check_rate(file.rate, sample_rate, label)
         checks = SampleChecks(label, file.rate, sample_rate, file.bits, channel)
         resample = _resampler(file.rate, sample_rate)
-        for block in file.blocks():
+        for block in file.blocks(values_per_block):
             mono = pick_channel(block, channel, label)
             checks.add(block, mono)
-            if len(heard := resample(mono, False)):
-                yield heard
-        if len(heard := resample(np.empty(0, np.float32), True)):
-            yield heard
+            if len(ready := resample(mono, False)):
+                yield ready
+        if len(ready := resample(np.empty(0, np.float32), True)):
+            yield ready
         for text in [*checks.finish(), *(f"{label}: {text}" for text in file.notes)]:
             note(text)
 
 
 def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
-    """Put blocks together, unless they get longer than the free memory can hold twice."""
+    """Join the blocks, unless the free memory cannot hold them twice."""
     held, samples, checked = [], 0, CAREFUL_SECONDS * sample_rate
     for block in blocks:
         held.append(block)
@@ -155,9 +161,9 @@ def _of_array(
 
 
 def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Waveform]:
-    """Return what maps a block (samples,) at `rate` to one at `sample_rate`; True ends the sound.
+    """Return a function of a block (samples,) at `rate` and whether it is the last one.
 
-    What comes out late of one block comes with the next.
+    It returns a block at `sample_rate`; the end of one block may come with the next.
     """
     if rate == sample_rate:
         return lambda block, last: np.ascontiguousarray(block, dtype=np.float32)
@@ -173,11 +179,11 @@ def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Wavefo
 
 
 def _as_float(source: ArrayLike, label: str) -> tuple[NDArray[np.float32], int | None]:
-    """Return samples (samples, channels) of about +-1, and their width as `LevelCheck` has it."""
+    """Return samples (samples, channels) of about +-1, and their bits for `LevelCheck`."""
     array = np.asarray(source)
     bits: int | None = None
     if array.dtype.kind == "u":
-        # Unsigned samples, as in 8-bit WAV, rest at the middle of their range.
+        # Silence of unsigned samples, as in 8-bit WAV, is the middle of their range.
         half = float(np.iinfo(array.dtype).max // 2 + 1)
         array, bits = (array.astype(np.float64) - half) / half, 0
     elif array.dtype.kind == "i":
@@ -194,105 +200,7 @@ def _as_float(source: ArrayLike, label: str) -> tuple[NDArray[np.float32], int |
             f"{label}: an array of shape {array.shape} has more channels than samples; expected "
             "(samples, channels), or a list of clips"
         )
-    # Values too large for float32 become infinite here, and are refused as such.
+    # Values too large for float32 become infinite here, and are refused later.
     with np.errstate(over="ignore"):
         samples = array.astype(np.float32)
     return samples if samples.ndim == 2 else samples[:, np.newaxis], bits
-
-
-@dataclass(frozen=True)
-class LengthPolicy:
-    """What an encoder hears of a clip.
-
-    Parameters
-    ----------
-    kind : "native", "fixed" or "windows"
-        The clip as it is; exactly `seconds` of it (zeros appended, or the start kept); or windows
-        of `seconds` every `hop_seconds`, the last one moved back so that it ends with the clip.
-    seconds, hop_seconds : float
-        Lengths in seconds; `hop_seconds` defaults to `seconds`.
-
-    Examples
-    --------
-    >>> clip = np.ones(40000, dtype=np.float32)
-    >>> [len(part) for part in LengthPolicy("windows", 1.0).apply(clip, 16000)]
-    [16000, 16000, 16000]
-    >>> LengthPolicy.parse("fixed:10")
-    LengthPolicy(kind='fixed', seconds=10.0, hop_seconds=None)
-    """
-
-    kind: Literal["native", "fixed", "windows"] = "native"
-    seconds: float | None = None
-    hop_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("native", "fixed", "windows"):
-            raise ParameterError(
-                f"length policy {self.kind!r} is not known; choose native, fixed or windows"
-            )
-        lengths = [x for x in (self.seconds, self.hop_seconds) if x is not None]
-        if any(not SHORTEST_SECONDS <= x <= LONGEST_PIECE for x in lengths):
-            raise ParameterError(
-                f"length policy {self.kind}: {lengths} s; lengths must lie between "
-                f"{SHORTEST_SECONDS} and {LONGEST_PIECE:.0f} s"
-            )
-        if self.kind != "native" and self.seconds is None:
-            raise ParameterError(f"length policy {self.kind}: say how many seconds")
-        if len(lengths) > {"native": 0, "fixed": 1, "windows": 2}[self.kind]:
-            raise ParameterError(
-                f"length policy {self.kind}: {lengths} s are too many lengths; give native none, "
-                "fixed the seconds, windows the seconds and the hop"
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> LengthPolicy:
-        """Read `native`, `fixed:10`, `windows:10` or `windows:10:5` (seconds, hop)."""
-        kind, *numbers = text.split(":")
-        try:
-            values = [float(number) for number in numbers]
-        except ValueError as error:
-            raise ParameterError(
-                f"length policy {text!r}: expected native, fixed:SECONDS or windows:SECONDS[:HOP]"
-            ) from error
-        if len(values) > {"native": 0, "fixed": 1}.get(kind, 2):
-            raise ParameterError(f"length policy {text!r}: too many numbers")
-        return cls(kind, *values)  # type: ignore[arg-type]
-
-    def __str__(self) -> str:
-        # repr, because a detector file and the store's keys hold this text for the numbers.
-        numbers = [
-            repr(float(x)).removesuffix(".0")
-            for x in (self.seconds, self.hop_seconds)
-            if x is not None
-        ]
-        return ":".join([self.kind, *numbers])
-
-    def apply(self, waveform: Waveform, sample_rate: int) -> list[Waveform]:
-        """Return the pieces of the waveform (samples,) that are encoded, each (samples,)."""
-        if self.kind == "native" or self.seconds is None:
-            return [waveform]
-        length = round(self.seconds * sample_rate)
-        if self.kind == "fixed":
-            return [np.pad(waveform[:length], (0, max(0, length - len(waveform))))]
-        starts = self.starts(len(waveform), sample_rate)
-        return [waveform[start : start + length] for start in starts]
-
-    def piece_samples(self, samples: int, sample_rate: int) -> int:
-        """Return how many samples each piece of a clip of that many samples has.
-
-        >>> LengthPolicy("windows", 1.0).piece_samples(40000, 16000)
-        16000
-        """
-        if self.kind == "native" or self.seconds is None:
-            return samples
-        length = round(self.seconds * sample_rate)
-        return length if self.kind == "fixed" else min(length, samples)
-
-    def starts(self, samples: int, sample_rate: int) -> list[int]:
-        """Return the first sample of each piece of a clip of that many samples."""
-        if self.kind != "windows" or self.seconds is None:
-            return [0]
-        # A clip shorter than one window is heard as it is: padding is what "fixed" is for.
-        last = max(0, samples - round(self.seconds * sample_rate))
-        hop = round((self.hop_seconds or self.seconds) * sample_rate)
-        return [*range(0, last, hop), last]

@@ -1,8 +1,8 @@
 """An audio file becomes blocks of samples.
 
 Input: the path of anything libsndfile reads. Output: float32 blocks (samples, channels) at the
-file's own rate. However long a file is, no more than a block of it is held, and what its header
-promises is compared with what is there.
+file's own rate. Only one block of a file is in memory, however long the file is. The length that
+its header promises is compared with what can be read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError, SoundError
 from firstshot.sound.audio_kinds import why_unopenable
-from firstshot.sound.promise import Promise, read_promise
-from firstshot.sound.unreadable import explain_unreadable
+from firstshot.sound.headers.promise import Promise, read_promise
+from firstshot.sound.headers.unreadable import explain_unreadable
 
 Channel: TypeAlias = int | Literal["mean"]
 Waveform: TypeAlias = NDArray[np.float32]
@@ -30,7 +30,7 @@ LARGEST_COUNT = 1 << 62
 """libsndfile gives 2^63 - 1 frames for a FLAC that was written to a pipe, and cannot read it."""
 UNFINISHED = "written to a pipe, cut off, or still being written"
 INTEGER_BITS = {"PCM_32": 32}
-"""Samples wider than what most recorders measure, by libsndfile's name of the encoding."""
+"""Encodings with more bits than most recorders measure, by libsndfile's name."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class AudioFile:
     rate : int
         Samples per second.
     channels : int
-        Samples at a time.
+        Number of channels.
     frames : int
-        Samples per channel, by libsndfile's count; less may be there.
+        Samples per channel, by libsndfile's count; the file may hold less.
     bits : int or None
-        Width of its samples, where values of fewer bits may have been put into them; None for
-        floats, 0 where it does not matter.
+        Bits per sample, where the values may have fewer; None for floats, 0 where it does not
+        matter.
     notes : list of str
-        What a careful user would want to know of the file; filled while it is read.
+        What the user must know about the file; filled while it is read.
     """
 
     path: Path
@@ -61,17 +61,17 @@ class AudioFile:
     sound: Any
     notes: list[str] = field(default_factory=list)
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield all samples, a block (samples, channels) at a time.
+    def blocks(self, values: int = VALUES_PER_BLOCK) -> Iterator[NDArray[np.float32]]:
+        """Yield all samples in blocks (samples, channels) of at most that many values.
 
         Raises
         ------
         SoundError
-            Less is there than the header promises, or what is there is damaged.
+            The file holds less than its header promises, or is damaged.
         """
-        count, size = 0, max(1, VALUES_PER_BLOCK // self.channels)
+        count, size = 0, max(1, values // self.channels)
         while True:
-            with _faults_told(self.path):
+            with _one_line_errors(self.path):
                 block = self.sound.read(size, "float32", always_2d=True)
             if not len(block):
                 break
@@ -94,7 +94,7 @@ class AudioFile:
             )
         self.notes.append(
             f"{self.promise.doubt} ({UNFINISHED}); the {count / self.rate:.1f} s that are there "
-            "are taken as all of it"
+            "are taken as the whole recording"
         )
 
 
@@ -105,14 +105,14 @@ def open_audio_file(path: Path) -> Iterator[AudioFile]:
     Raises
     ------
     SoundError
-        The file is missing, is not audio, or is seen to be truncated from its header.
+        The file is missing, is not audio, or is truncated according to its header.
     """
     import soundfile
 
     why = why_unopenable(path)
     if why is not None:
         raise SoundError(f"{path}: {why}")
-    with _faults_told(path):
+    with _one_line_errors(path):
         sound = soundfile.SoundFile(os.fsencode(path))
     with sound:
         frames = int(sound.frames)
@@ -121,7 +121,7 @@ def open_audio_file(path: Path) -> Iterator[AudioFile]:
                 f"{path}: its header does not say how long it is ({UNFINISHED}); let the recording "
                 "end, or rewrite it (ffmpeg -i FILE NEW.flac)"
             )
-        with _faults_told(path):
+        with _one_line_errors(path):
             promise = read_promise(path) or Promise()
         if missing := promise.missing(frames):
             raise SoundError(f"{path}: truncated, {missing}; copy or record it again")
@@ -143,8 +143,8 @@ def pick_channel(samples: NDArray[np.float32], channel: Channel, label: str) -> 
         raise ParameterError(f"channel {channel!r}: expected a number from 0 on, or 'mean'")
     if not 0 <= channel < samples.shape[1]:
         raise SoundError(
-            f"{label}: channel {channel} was asked for, it has {samples.shape[1]} "
-            "(counted from 0); fit with another or 'mean'"
+            f"{label}: channel {channel} was requested, it has {samples.shape[1]} "
+            "(counted from 0); choose another or 'mean'"
         )
     return samples[:, channel]
 
@@ -155,7 +155,7 @@ def _mean(samples: NDArray[np.float32]) -> Waveform:
     if samples.shape[1] > 2:
         averaged: Waveform = samples.mean(axis=1, dtype=np.float32)
         return averaged
-    # Five times as fast for two channels, with the same bits; 0 makes -0 what numpy's mean gives.
+    # Five times as fast as numpy's mean for two channels, with the same bits; 0 turns -0 into 0.
     mean: Waveform = np.add(samples[:, 0], samples[:, 1], dtype=np.float32)
     mean += np.float32(0.0)
     mean /= np.float32(2.0)
@@ -163,8 +163,8 @@ def _mean(samples: NDArray[np.float32]) -> Waveform:
 
 
 @contextmanager
-def _faults_told(path: Path) -> Iterator[None]:
-    """Turn what libsndfile and the system raise into one line on the file."""
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Turn errors of libsndfile and the system into one line on the file."""
     import soundfile
 
     try:

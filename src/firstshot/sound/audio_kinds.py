@@ -1,6 +1,6 @@
-"""Which files are taken for sound, and what to do with one that cannot be read.
+"""Which files are sound, and what to do with one that cannot be read.
 
-Input: a path. Output: words for a message; nothing of the file's content is looked at.
+Input: a path. Output: words for a message; the file's content is not read.
 """
 
 from __future__ import annotations
@@ -12,73 +12,19 @@ from pathlib import Path
 
 from firstshot.disk.listing import MISSING, reason, why_no_file
 
-AUDIO_SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".bwf",
-        ".rf64",
-        ".w64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aiff",
-        ".aif",
-        ".aifc",
-        ".caf",
-    }
-)
-"""What is read of a folder."""
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff",
+    ".aif", ".aifc", ".caf",
+})  # fmt: skip
+"""The files that are read from a folder."""
 
-UNREAD_SUFFIXES = frozenset(
-    {
-        ".m4a",
-        ".m4b",
-        ".m4r",
-        ".mp4",
-        ".aac",
-        ".adts",
-        ".wma",
-        ".asf",
-        ".amr",
-        ".awb",
-        ".3gp",
-        ".3ga",
-        ".3g2",
-        ".ape",
-        ".wv",
-        ".tta",
-        ".mpc",
-        ".tak",
-        ".ac3",
-        ".eac3",
-        ".dts",
-        ".ra",
-        ".rm",
-        ".dsf",
-        ".dff",
-        ".mka",
-        ".mkv",
-        ".webm",
-        ".weba",
-        ".mov",
-        ".avi",
-        ".mts",
-        ".au",
-        ".snd",
-        ".spx",
-        ".voc",
-        ".gsm",
-        ".qcp",
-        ".dss",
-        ".ds2",
-        ".raw",
-        ".pcm",
-    }
-)
-"""Sound and video that a folder's reader leaves out, and says so."""
+UNREAD_SUFFIXES = frozenset({
+    ".m4a", ".m4b", ".m4r", ".mp4", ".aac", ".adts", ".wma", ".asf", ".amr", ".awb", ".3gp",
+    ".3ga", ".3g2", ".ape", ".wv", ".tta", ".mpc", ".tak", ".ac3", ".eac3", ".dts", ".ra", ".rm",
+    ".dsf", ".dff", ".mka", ".mkv", ".webm", ".weba", ".mov", ".avi", ".mts", ".au", ".snd",
+    ".spx", ".voc", ".gsm", ".qcp", ".dss", ".ds2", ".raw", ".pcm",
+})  # fmt: skip
+"""Sound and video files that are left out of a folder, with a message."""
 
 
 def conversion(path: Path) -> str:
@@ -102,7 +48,7 @@ def way_out(path: Path) -> str:
 
 
 def skipped_kinds(paths: Iterable[Path], kinds: Set[str] = UNREAD_SUFFIXES) -> str:
-    """Count the sound files of `kinds`, with a way to have them read; "" where there are none.
+    """Count the sound files of `kinds`, and say how to convert them; "" where there are none.
 
     >>> skipped_kinds([Path("a.m4a"), Path("b.M4A"), Path("c.txt"), Path("d.aac")])
     '2 .m4a, 1 .aac (convert each, as ffmpeg -i a.m4a a.wav)'

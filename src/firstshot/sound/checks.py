@@ -1,7 +1,7 @@
-"""A recording's samples are checked as they pass: rate, length, finite values, level.
+"""A recording's samples are checked while they are read: rate, length, finite values, level.
 
 Input: blocks of samples, at the rate they were recorded at. Output: an error for what cannot be
-used, and notes in words on what a careful user would want to know.
+used, and notes in words on what the user must know.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from firstshot.sound.levels import LevelCheck, integer_scale
 
 SHORTEST_SECONDS = 0.1
 LOUDEST_SAMPLE = 1e6
-"""Samples are about +-1; 16-bit integers given as floats still pass, powers of 1e28 overflow."""
+"""Samples are about +-1; 16-bit integers as floats are accepted, far larger values overflow."""
 HIGHEST_RATE = 1e9
-"""Hz that samples may be asked at."""
+"""The highest sample rate in Hz that may be requested."""
 LARGEST_RATIO = 1000
-"""Rates further from the encoder's than this are of a damaged header, or of no sound."""
+"""A rate further from the encoder's than this factor comes from a damaged header or no sound."""
 
 
 def check_rate(rate: int, sample_rate: int, label: str) -> None:
-    """Raise `SoundError` for a rate in Hz that no sound is recorded at."""
+    """Raise `SoundError` for a rate in Hz that cannot be that of a recording."""
     check_number("sample_rate", sample_rate, 1.0, HIGHEST_RATE)
     if not rate > 0:
         raise SoundError(f"{label}: a sample rate of {rate} Hz; expected a positive one")
@@ -41,18 +41,18 @@ def check_rate(rate: int, sample_rate: int, label: str) -> None:
 
 @dataclass
 class SampleChecks:
-    """Looks at a recording's samples as they pass.
+    """The checks of one recording, block by block.
 
     Parameters
     ----------
     label : str
-        What the recording is called in messages.
+        The recording's name in messages.
     rate, sample_rate : int
-        Rates in Hz that it was recorded at and will be heard at.
+        The recording's rate and the encoder's rate, in Hz.
     bits : int or None
         As `LevelCheck` takes it.
     channel : int or "mean"
-        What is heard of several channels.
+        The channel that is used, or the mean of all.
     """
 
     label: str
@@ -67,7 +67,7 @@ class SampleChecks:
         self.levels = LevelCheck(self.bits, self.channel == "mean")
 
     def add(self, block: NDArray[np.float32], mono: Waveform) -> None:
-        """Look at a block (samples, channels) and what is heard of it (samples,)."""
+        """Check a block (samples, channels) and its one used channel (samples,)."""
         finite = np.isfinite(mono)
         if not finite.all():
             first = int(np.argmin(finite))
@@ -86,7 +86,7 @@ class SampleChecks:
         self.silent = self.silent and loudest == 0.0
 
     def finish(self) -> list[str]:
-        """Return what is to be warned of, or raise for a recording that is too short."""
+        """Return the warnings, or raise for a recording that is too short."""
         if self.count == 0:
             raise SoundError(f"{self.label}: has no samples; record it again or leave it out")
         seconds = self.count / self.rate
@@ -97,10 +97,12 @@ class SampleChecks:
             )
         notes = self.levels.notes()
         if self.silent and not self.levels.cancelled:
-            notes.append("digital silence, every sample is 0; its score says nothing of a machine")
+            notes.append(
+                "digital silence, every sample is 0; its score says nothing about a machine"
+            )
         if self.rate < self.sample_rate:
             notes.append(
                 f"recorded at {self.rate} Hz, below the encoder's {self.sample_rate} Hz; its upper "
-                "bands are empty, which scores as a fault beside clips that have them"
+                "bands are empty, so its score is too high beside clips of a higher rate"
             )
         return [f"{self.label}: {note}" for note in notes]

@@ -1,9 +1,9 @@
 """Signs that a recording was saved at a wrong scale, or that its channels cancel each other.
 
 Input: blocks of samples (samples, channels) as they are read, before channels are averaged. Output:
-notes in words. A level that is off by a constant power of two comes from values of one width kept
-in samples of another: 16-bit values in 32-bit samples are 96 dB too quiet, floats at the scale of
-16-bit integers 90 dB too loud. An encoder hears both as another machine.
+notes in words. A level that is wrong by a power of two comes from values of one width in samples of
+another: 16-bit values in 32-bit samples are 96 dB too quiet, floats at the scale of 16-bit integers
+90 dB too loud. For an encoder both sound like another machine.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from numpy.typing import NDArray
 
 WIDTHS = (16, 24, 32)
 LOUD_FLOAT = 64.0
-"""Floats beyond this are at the scale of integers even where they are not whole numbers."""
+"""Larger floats are at the scale of integers, even where they are not whole numbers."""
 CANCELLED = 10.0
-"""The mean of unrelated channels has 1/channels of their power; a tenth of that is no chance."""
-ONLY_SOME = 4096
-"""Samples of a block that are looked at for how finely they are graded."""
+"""The mean of unrelated channels has 1/channels of their power; a tenth of that is no accident."""
+CHECKED_SAMPLES = 4096
+"""Samples of a block that are checked for their number of bits."""
 
 
 @dataclass
 class LevelCheck:
-    """Looks at a recording's blocks and tells afterwards what is odd.
+    """The level checks of one recording, block by block.
 
     Parameters
     ----------
     bits : int or None
-        Width of the integers that the samples are kept in; None for floats, 0 where no narrower
-        ones could have been put into them.
+        Bits of the integer samples; None for floats, 0 where the values cannot have fewer bits.
     averaged : bool
-        Whether the channels' mean is what is heard.
+        Whether the channels' mean is used.
 
     Examples
     --------
@@ -53,11 +52,11 @@ class LevelCheck:
     _channels: int = field(default=1, init=False)
 
     def add(self, block: NDArray[np.float32], mean: NDArray[np.float32] | None = None) -> None:
-        """Look at one block (samples, channels), and at its mean over channels (samples,)."""
+        """Check one block (samples, channels), and its mean over channels (samples,)."""
         if block.size == 0:
             return
         self.peak = max(self.peak, float(block.max()), -float(block.min()))
-        some = block[:ONLY_SOME]
+        some = block[:CHECKED_SAMPLES]
         if self.bits is None and self._whole:
             self._whole = bool((some == np.rint(some)).all())
         elif self.bits and not self._fine and self.peak <= 2.0**-8:
@@ -71,13 +70,13 @@ class LevelCheck:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the channels' mean holds next to nothing of them."""
+        """Whether the channels' mean has almost none of their power."""
         return 0.0 < self._power < math.inf and (
             self._mean_power * self._channels * CANCELLED < self._power
         )
 
     def notes(self) -> list[str]:
-        """Return what is odd, in words, with the likely reason and what to do."""
+        """Return what is unusual, in words, with the likely reason and what to do."""
         found = [self._quiet(), self._loud(), self._opposite()]
         return [note for note in found if note is not None]
 
@@ -86,7 +85,7 @@ class LevelCheck:
             return None
         for width in (w for w in WIDTHS if w < self.bits):
             factor = 2 ** (self.bits - width)
-            # A quiet recording of 24 bits has zeros below them; right-aligned values do not.
+            # A quiet 24-bit recording has zeros in its lowest bits; right-aligned values do not.
             sure = width == 16 or self.bits > 32 or self._fine
             if self.peak * factor <= 1.0 and sure:
                 return (
@@ -113,7 +112,7 @@ class LevelCheck:
             below = f"their mean is {lost:.0f} dB below them"
         return (
             f"its channels cancel each other, {below}: one has opposite phase (wired or saved with "
-            "reversed polarity); fit with --channel 0 to hear one channel"
+            "reversed polarity); fit with --channel 0 to use one channel"
         )
 
 

@@ -4,10 +4,9 @@ Input: float32 (samples,), about +-1, 16 kHz. Output: float32 (frames, mels), lo
 Two front-ends: CED's dB mel (Dinkel et al. 2023) and M2D's natural-log mel (Niizumi et al. 2024),
 with the constants of their published code. Both pad by reflection so that frame k is centred on
 sample k*hop, take a periodic Hann window and the power |X|^2, and weigh its bins with triangles
-that are linear in Hz; they differ in window length, mel scale, area of the triangles, and
-logarithm. Neither looks at any other clip. Constants are computed in float64; frames, spectra and
-energies are float32, four times as fast and, at 2e-4 dB from the original, no further from it than
-float64 is.
+that are linear in Hz. They differ in window length, mel scale, area of the triangles, and
+logarithm. No other clip is used. Constants are computed in float64. Frames, spectra and energies
+are float32: four times as fast, and as near to the original code (2e-4 dB) as float64.
 """
 
 from __future__ import annotations
@@ -162,7 +161,7 @@ def mel_edges(spec: MelSpec) -> NDArray[np.float64]:
 
 
 def row_bands(spec: MelSpec, rows: int) -> tuple[tuple[float, float], ...]:
-    """Return the lowest and highest frequency in Hz that each of `rows` equal groups of mels hears.
+    """Return the lowest and highest frequency in Hz of each of `rows` equal groups of mels.
 
     >>> [tuple(round(edge) for edge in band) for band in row_bands(CED_MEL, 4)]
     [(0, 653), (602, 1816), (1720, 3979), (3801, 8000)]

@@ -1,9 +1,9 @@
-"""A clip of any length as the pieces that an encoder hears, in bounded memory.
+"""A clip of any length as the pieces that an encoder gets, in bounded memory.
 
 Input: the waveform's blocks, which can be read again, and a length policy. Output: a `Recording`:
-the hash of all samples, and the pieces. A clip of up to ten minutes is held; a longer one is read a
-second time for its windows, so that hours need no more memory than minutes. Only what is heard
-`native`, in one piece, is held however long it is.
+the hash of all samples, and the pieces. A clip of up to ten minutes is held in memory. A longer one
+is read a second time for its windows, so hours need no more memory than minutes. Only with the
+policy `native`, in one piece, a clip of any length is held.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from firstshot.errors import SoundError
-from firstshot.sound.audio import LengthPolicy
 from firstshot.sound.audio_file import Waveform
+from firstshot.sound.length import LengthPolicy
 
 HELD_SECONDS = 600.0
 
@@ -28,11 +28,11 @@ class Recording:
     Attributes
     ----------
     samples : int
-        How many it has at `sample_rate`.
+        Number of samples at `sample_rate`.
     digest : str
         Hex SHA-256 of all of them, as little-endian float32.
     held : float32 (samples,) or None
-        The waveform, as far as the length policy hears it; None where it is too long to be held.
+        The part of the waveform that the length policy uses; None where it is too long to be held.
     read : callable
         Returns the waveform's blocks (samples,), the same each time.
     """
@@ -67,16 +67,19 @@ def record(
     sample_rate: int,
     length: LengthPolicy,
     check: Callable[[int], object] = lambda samples: None,
+    held_seconds: float = HELD_SECONDS,
 ) -> Recording:
-    """Read a clip once: hash it, and hold what can be held of it.
+    """Read a clip once: hash it, and hold its waveform unless it is too long.
 
     Parameters
     ----------
     read : callable
         Returns the waveform's blocks (samples,), the same each time.
     check : callable
-        Called, while a clip that is heard in one piece gets longer, with how many samples it has;
-        what it raises ends the reading.
+        Called now and then while a long clip is read in one piece, with its samples so far; an
+        error that it raises ends the reading.
+    held_seconds : float
+        A longer clip is not held, but read again for its windows.
 
     Examples
     --------
@@ -85,13 +88,13 @@ def record(
     >>> recording.samples, [piece.tolist() for piece in recording.pieces()]
     (4, [[0.0, 1.0, 2.0, 3.0]])
     """
-    held_samples = round(HELD_SECONDS * sample_rate)
-    heard = length.piece_samples(held_samples, sample_rate)  # of "fixed", the start
+    held_samples = round(held_seconds * sample_rate)
+    start = length.piece_samples(held_samples, sample_rate)  # all that "fixed" uses
     digest, samples, checked = hashlib.sha256(), 0, held_samples
     held: list[Waveform] | None = []
     for block in read():
         digest.update(np.ascontiguousarray(block, dtype="<f4").data)
-        if held is not None and (length.kind != "fixed" or samples < heard):
+        if held is not None and (length.kind != "fixed" or samples < start):
             held.append(block)
         samples += len(block)
         if length.kind == "windows" and samples > held_samples:
@@ -110,8 +113,8 @@ def _cut(blocks: Iterable[Waveform], starts: Iterable[int], samples: int) -> Ite
     source = iter(blocks)
     buffer, first = np.empty(0, np.float32), 0
     for start in starts:
-        passed = min(start - first, len(buffer))
-        parts, first = [buffer[passed:]], first + passed
+        skipped = min(start - first, len(buffer))
+        parts, first = [buffer[skipped:]], first + skipped
         end = first + len(parts[0])
         while end < start + samples:
             block = next(source, None)
@@ -123,5 +126,5 @@ def _cut(blocks: Iterable[Waveform], starts: Iterable[int], samples: int) -> Ite
             else:
                 parts.append(block)
         buffer = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        # A copy, so that what is held of it is no more than the piece.
+        # A copy: a view would keep the whole buffer in memory.
         yield buffer[start - first : start - first + samples].copy()

@@ -1,15 +1,15 @@
-"""A waveform becomes Kaldi's log-mel spectrogram, as BEATs, EAT and SSLAM hear it.
+"""A waveform becomes Kaldi's log-mel spectrogram, the front-end of BEATs, EAT and SSLAM.
 
 Input: float32 (samples,), about +-1, 16 kHz. Output: float32 (frames, mels), lowest band first.
-Formula: Kaldi's `compute-fbank-feats` without dither (Povey et al. 2011), as `torchaudio` writes it
-out. Frames of 25 ms every 10 ms lie wholly inside the clip; each loses its mean, is pre-emphasised
-(y[j] = x[j] - 0.97 x[j-1]) and windowed; |X|^2 is weighed by triangles that are linear in mel, and
-the energies' natural logarithm is taken.
+Formula: Kaldi's `compute-fbank-feats` without dither (Povey et al. 2011), as in `torchaudio`.
+Frames of 25 ms every 10 ms lie inside the clip. The mean of each is subtracted, then it is
+pre-emphasised (y[j] = x[j] - 0.97 x[j-1]) and windowed. Triangles that are linear in mel weigh
+|X|^2, and the natural logarithm of the energies is the result.
 
-Both windows begin with 0, so the one sample that Kaldi pre-emphasises differently, the first, does
-not count. What remains of a frame is window * (p - 0.03 m): p is the whole clip pre-emphasised
-once, m the frame's mean, which comes from sums of 80 samples that all frames share. A constant
-added to the clip cancels: the clip's mean that EAT's recipe takes off first need not be computed.
+Kaldi pre-emphasises the first sample of a frame differently, but both windows begin with 0, so it
+does not count. Hence a frame is window * (p - 0.03 m): p is the whole clip pre-emphasised once, m
+the frame's mean, computed from sums of 80 samples that frames share. A constant added to the clip
+cancels, so the clip's mean, which EAT's recipe subtracts first, is not needed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class KaldiMel:
     window : "povey" or "hanning"
         (0.5 - 0.5 cos(2 pi n / (length - 1))), to the power of 0.85 for `povey`.
     scale : float
-        What samples are multiplied by first; 32768 makes them the 16-bit integers Kaldi expects.
+        Factor of the samples; 32768 makes them the 16-bit integers that Kaldi expects.
     mels, low, high : int, float, float
-        Number of triangles, and the frequencies in Hz that the outermost ones begin and end at.
+        Number of triangles, and the lowest and highest frequency in Hz that they cover.
     frame, hop, fft : int
         Samples of a frame, between two frames, and of the Fourier transform.
     """
@@ -84,7 +84,7 @@ def kaldi_log_mel(waveform: Floats, constants: KaldiMel) -> Floats:
     offsets = np.float32(1.0 - PREEMPHASIS) * _frame_means(waveform, constants)
     inside = frame_view(emphasised, constants.frame, constants.hop)
     log_mel = np.empty((len(offsets), constants.mels), dtype=np.float32)
-    # A few frames at a time stay in the processor's cache; whole clips would be three times slower.
+    # A few frames at a time stay in the processor's cache: three times as fast as whole clips.
     frames = np.zeros((FRAMES_AT_ONCE, constants.fft), dtype=np.float32)
     for start in range(0, len(offsets), FRAMES_AT_ONCE):
         part = slice(start, min(start + FRAMES_AT_ONCE, len(offsets)))
@@ -141,7 +141,7 @@ def mel_bank(constants: KaldiMel) -> NDArray[np.float64]:
 
 
 def row_bands(constants: KaldiMel, rows: int) -> tuple[tuple[float, float], ...]:
-    """Return the lowest and highest frequency in Hz that each of `rows` equal groups of mels hears.
+    """Return the lowest and highest frequency in Hz of each of `rows` equal groups of mels.
 
     >>> bands = row_bands(KaldiMel("povey"), 8)
     >>> [round(hertz) for hertz in bands[0]], [round(hertz) for hertz in bands[-1]]
@@ -163,7 +163,7 @@ def _mel_edges(constants: KaldiMel) -> NDArray[np.float64]:
 
 
 def _emphasised(waveform: Floats) -> Floats:
-    """Return the clip pre-emphasised; the first sample, which no window hears, is left 0."""
+    """Return the clip pre-emphasised; the first sample has weight 0 in every window and is 0."""
     emphasised = np.zeros(len(waveform), dtype=np.float32)
     np.multiply(waveform[:-1], np.float32(-PREEMPHASIS), out=emphasised[1:])
     emphasised[1:] += waveform[1:]
@@ -171,7 +171,7 @@ def _emphasised(waveform: Floats) -> Floats:
 
 
 def _frame_means(waveform: Floats, constants: KaldiMel) -> Floats:
-    """Return each frame's mean (frames,), from sums of stretches that frames have in common."""
+    """Return each frame's mean (frames,), from sums of parts that frames have in common."""
     stretch = gcd(constants.frame, constants.hop)
     whole = len(waveform) // stretch * stretch
     sums = waveform[:whole].reshape(-1, stretch) @ np.ones(stretch, dtype=np.float32)

@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from firstshot.cli.compare import compare as command
-from firstshot.dcase.comparing.assumptions import READINGS, departures, readings_of
+from firstshot.cli.challenge.compare import compare as command
+from firstshot.dcase.comparing.assumptions import ASSUMPTIONS, assumptions_of, changed_settings
 from firstshot.dcase.comparing.compare import compare_run, compare_runs
 from firstshot.dcase.comparing.page import render_comparison
 from firstshot.dcase.comparing.published import (
@@ -31,7 +31,7 @@ from firstshot.report.table import write_results_json
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals, bootstrap_official_interval
 from firstshot.scoring.metrics import section_metrics
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 TINY = {"clip_seconds": 0.5, "train_source": 12, "train_target": 4, "test_per_class": 3}
 
@@ -144,7 +144,7 @@ def test_a_system_of_another_name_is_set_beside_the_one_asked_for(tmp_path):
     run = read_run(make_run(tmp_path / "run", [make_section("fan", 0)], "embedded"))
     found = compare_run(run)
     assert found.published is None
-    assert found.readings == ()
+    assert found.assumptions == ()
     assert len(found.standings) == 6
     assert any("nothing is published of a system named 'embedded'" in n for n in found.notes)
     found = compare_run(run, "baseline_mahala")
@@ -153,7 +153,7 @@ def test_a_system_of_another_name_is_set_beside_the_one_asked_for(tmp_path):
     assert comparison_rows(found)[0][:2] == ["fan", "here"]
     assert "77.99 ±0.23" in comparison_rows(found)[2]
     assert any("five trainings" in note for note in found.notes)
-    with pytest.raises(ParameterError, match=r"of 'system9'; choose one of baseline_mse"):
+    with pytest.raises(ParameterError, match=r"of system 'system9'; choose one of baseline_mse"):
         compare_run(run, "system9")
 
 
@@ -180,24 +180,24 @@ def test_a_run_without_labels_is_refused(tmp_path):
 
 def test_changed_settings_are_told_against_the_packaged_system(tmp_path):
     run = make_run(tmp_path / "run", [make_section("fan", 0)], length="native", metric="cosine")
-    assert compare_run(read_run(run)).departures == (
+    assert compare_run(read_run(run)).changed_settings == (
         "metric: cosine (packaged: sqeuclidean)",
         "length: native (packaged: fixed:10)",
     )
     packaged = load_system("system1").model_dump(mode="json")
-    assert departures(packaged, "system1") == ()
-    (said,) = departures({**packaged, "encoders": packaged["encoders"][:1]}, "system1")
+    assert changed_settings(packaged, "system1") == ()
+    (said,) = changed_settings({**packaged, "encoders": packaged["encoders"][:1]}, "system1")
     assert said.startswith("encoders: beats_ft1 [11, 12] (packaged: beats_ft1 [11, 12]; m2d_clap")
 
 
-def test_readings_agree_with_the_packaged_systems():
+def test_assumptions_agree_with_the_packaged_systems():
     for name in ("system1", "system2", "system3", "system4"):
         settings = load_system(name).model_dump(mode="json")
-        told = {reading.setting: reading.reading for reading in readings_of(name)}
+        told = {a.setting: a.value for a in assumptions_of(name)}
         for field in ("length", "pooling", "combine", "metric", "transform", "threshold"):
             value = told[field].split()[0].rstrip(":,")
             assert settings[field] == value, field
-    assert all(set(r.systems) <= set(list_systems()) for r in READINGS)
+    assert all(set(a.systems) <= set(list_systems()) for a in ASSUMPTIONS)
 
 
 def test_the_csv_holds_every_value_once(tmp_path):
@@ -242,8 +242,8 @@ def test_the_page_is_whole_offline_and_holds_the_numbers(tmp_path):
     assert "published 67.88" in words
     assert f"{found.lines[0].cells['auc_source'].here:.2f}" in words
     assert "printed 53.00 as official score" in words
-    assert "Readings of a silent report" in words
-    assert all(reading.silence in words for reading in found.readings)
+    assert "Assumptions" in words
+    assert all(assumed.reason in words for assumed in found.assumptions)
     assert "<i>evil" not in page
     assert "&lt;i&gt;evil" in page
     assert not [a for a in text.attributes if a[0] in ("src", "href") and a[1][0] != "#"]
@@ -264,7 +264,7 @@ def _hostile(tmp_path, section):
     return folder
 
 
-def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path):
+def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path, monkeypatch):
     write_dataset(tmp_path / "data", ["SynthFan"], **TINY)
     (tmp_path / "data" / "SynthFan").rename(tmp_path / "data" / "fan")
     run_system(tmp_path / "data", load_system("embedded"), tmp_path / "run")
@@ -281,6 +281,13 @@ def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path):
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     again = CliRunner().invoke(app, [str(tmp_path / "run"), *files])
     assert isinstance(again.exception, OutputError)
+    for option, name in (("--csv", "late.csv"), ("--page", "late.html")):
+        path = tmp_path / name
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{command.__module__}._print", lambda _, path=path: path.touch())
+            late = CliRunner().invoke(app, [str(tmp_path / "run"), option, str(path)])
+        assert "another program has made it meanwhile" in str(late.exception)
+        assert path.read_text() == ""
     replaced = CliRunner().invoke(app, [str(tmp_path / "run"), *files, "--overwrite"])
     assert replaced.exit_code == 0, replaced.output
     for name in ("c.csv", "c.html"):

@@ -10,8 +10,6 @@ import pytest
 from firstshot.complexity import PUBLISHED
 from firstshot.dcase.comparing.published import (
     MISPRINTS,
-    TABLE_2,
-    printed_official,
     published_machines,
     published_overall,
     published_result,
@@ -21,6 +19,15 @@ from firstshot.dcase.comparing.published import (
 from firstshot.errors import ParameterError
 
 PAPER = Path(__file__).resolve().parents[3] / ".." / "shared" / "golden" / "paper"
+# Table 2 as printed: AUC source, AUC target, pAUC and official score over all seven machines.
+# "baseline" is Table 1's MSE baseline, up to 0.03.
+TABLE_2 = {
+    "baseline": (66.78, 51.39, 52.94, 56.26),
+    "system1": (76.11, 61.66, 58.36, 64.53),
+    "system2": (63.42, 68.73, 59.69, 63.74),
+    "system3": (67.96, 61.46, 56.23, 61.51),
+    "system4": (72.56, 60.01, 56.10, 62.15),
+}
 PAIRS = [(s, m) for s in published_systems() for m in published_machines()]
 
 
@@ -41,16 +48,16 @@ def test_every_number_is_the_one_in_the_golden_tables(name):
         assert found.auc_target == float(row["auc_target"])
         assert found.pauc == float(row["pauc"])
         if "official" in row:
-            assert printed_official(row["system"], row["machine"]) == float(row["official"])
+            assert found.printed == float(row["official"])
 
 
 @pytest.mark.parametrize(("system", "machine"), PAIRS)
 def test_printed_official_scores_follow_from_their_row_but_for_the_one_misprint(system, machine):
-    printed = printed_official(system, machine)
+    found = published_result(system, machine)
+    printed = found.printed
     if printed is None:
         assert system.startswith("baseline")
         return
-    found = published_result(system, machine)
     mean = 3 / (1 / found.auc_source + 1 / found.auc_target + 1 / found.pauc)
     if (system, machine) in MISPRINTS:
         assert MISPRINTS[system, machine] == (printed, round(mean, 2)) == (53.00, 54.00)

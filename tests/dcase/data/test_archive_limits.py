@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firstshot.dcase.data import archive_limits
-from firstshot.dcase.data.unpack import unpack
+from firstshot.dcase.data.unpack import Limits, unpack
 from firstshot.errors import DatasetError, OutputError
 
 MACHINE = {"fan/train/a.wav": b"sound"}
@@ -26,24 +25,23 @@ def write_zip(
     return path
 
 
-def refused(path: Path, reason: str) -> None:
+def refused(path: Path, reason: str, limits: Limits | None = None) -> None:
     """Check that an archive is refused in one line, and that nothing is left of it."""
     with pytest.raises(DatasetError, match=reason) as caught:
-        unpack(path, path.parent / "raw" / "fan")
+        unpack(path, path.parent / "raw" / "fan", limits=limits)
     assert str(caught.value).startswith(f"{path}: ")
     assert str(caught.value).isprintable()
     assert not (path.parent / "raw" / "fan").exists()
 
 
-def test_an_archive_that_unpacks_to_a_hundred_times_its_size_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archive_limits, "FREE_BYTES", 1000)
+def test_an_archive_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path: Path) -> None:
     silence = {f"fan/train/{i}.wav": bytes(100_000) for i in range(10)}
     path = write_zip(tmp_path / "z.zip", silence, zipfile.ZIP_DEFLATED)
     size = path.stat().st_size
     assert size < 10_000
-    refused(path, rf"has {size / 1e6:.3g} MB and unpacks to 0\.001 GB, more than recordings")
+    refused(
+        path, rf"has {size / 1e6:.3g} MB and unpacks to 0\.001 GB, more than", Limits(free=1000)
+    )
 
 
 def test_recordings_and_small_archives_of_silence_are_taken(tmp_path: Path) -> None:
@@ -52,11 +50,8 @@ def test_recordings_and_small_archives_of_silence_are_taken(tmp_path: Path) -> N
     assert len(unpack(path, tmp_path / "raw" / "fan")) == 10
 
 
-def test_entries_that_share_their_content_count_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_entries_that_share_their_content_count_each(tmp_path: Path) -> None:
     """Overlapping entries make a bomb of a file that holds its content once."""
-    monkeypatch.setattr(archive_limits, "FREE_BYTES", 1000)
     path = tmp_path / "z.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("fan/train/a.wav", bytes(10_000))
@@ -67,39 +62,32 @@ def test_entries_that_share_their_content_count_each(
             other.compress_size, other.CRC = first.compress_size, first.CRC
             archive.filelist.append(other)
             archive.NameToInfo[other.filename] = other
-    refused(path, "more than recordings")
+    refused(path, "more than recordings", Limits(free=1000))
 
 
-def test_more_than_all_recordings_of_a_year_is_refused_whatever_the_ratio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archive_limits, "MOST_BYTES", 4)
-    refused(write_zip(tmp_path / "z.zip", MACHINE), "more than recordings")
+def test_more_than_all_recordings_of_a_year_is_refused_whatever_the_ratio(tmp_path: Path) -> None:
+    refused(write_zip(tmp_path / "z.zip", MACHINE), "more than recordings", Limits(unpacked=4))
 
 
 @pytest.mark.parametrize("comment", [b"", b"a comment", b"PK\x05\x06" + bytes(18), b"PK\x05\x06"])
 def test_a_list_with_too_many_entries_is_refused_before_it_is_read(
     tmp_path: Path, comment: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_limits, "MOST_ENTRIES", 99)
     clips = {f"fan/train/{i}.wav": b"" for i in range(100)}
     path = write_zip(tmp_path / "z.zip", clips, comment=comment)
     opened: list[Path] = []
     if not comment.startswith(b"PK"):
         monkeypatch.setattr(zipfile, "ZipFile", opened.append)
-    refused(path, r"lists 100 files|not a zip|no clips")
+    refused(path, r"lists 100 files|not a zip|no clips", Limits(entries=99))
     assert opened == []
 
 
-def test_the_longer_records_of_a_large_archive_are_read_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_longer_records_of_a_large_archive_are_read_too(tmp_path: Path) -> None:
     clips = {f"fan/train/{i}.wav": b"" for i in range(66_000)}  # Zip64 begins at 65,536
     path = write_zip(tmp_path / "z.zip", clips)
-    archive_limits.check_directory(path)
-    monkeypatch.setattr(archive_limits, "MOST_ENTRIES", 65_900)
+    Limits().check_directory(path)
     with pytest.raises(DatasetError, match="lists 66000 files"):
-        archive_limits.check_directory(path)
+        Limits(entries=65_900).check_directory(path)
 
 
 def test_a_list_that_is_longer_than_it_says_takes_no_memory(tmp_path: Path) -> None:

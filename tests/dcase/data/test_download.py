@@ -19,14 +19,14 @@ import typer
 from tests.dcase.record_server import Fault, RecordServer
 from typer.testing import CliRunner
 
-from firstshot.cli.download import download as download_command
+from firstshot.cli.challenge.download import download as download_command
 from firstshot.dcase.data.archives import select_archives
 from firstshot.dcase.data.check import check
 from firstshot.dcase.data.download import download
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.data.zenodo import Connection
-from firstshot.errors import DatasetError, FirstshotError, OutputError, ParameterError
-from firstshot.sound.synth_set import write_dataset
+from firstshot.errors import DownloadError, FirstshotError, OutputError, ParameterError
+from firstshot.sound.synth.dataset import write_dataset
 
 DEV = 15097779  # the development set of 2025
 BIG = 3_000_000
@@ -102,6 +102,13 @@ def bring(server, out, **settings):
     return download(2025, out, **given)
 
 
+@pytest.fixture
+def told(caplog):
+    """What is logged for the user."""
+    caplog.set_level("INFO", "firstshot")
+    return caplog
+
+
 def part_of(out):
     return out / "dcase2025t2" / "downloads" / "dev_fan.zip.part"
 
@@ -158,7 +165,7 @@ def test_the_marker_names_the_record_and_its_checksum(server, expected, tmp_path
 
 
 @pytest.mark.parametrize("harm", ["a clip is gone", "a clip is cut", "the folder is gone"])
-def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm):
+def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm, told):
     done = bring(server, tmp_path)
     fan = done.root / "dev_data" / "raw" / "fan"
     clip = min((fan / "train").iterdir())
@@ -168,13 +175,13 @@ def test_what_was_lost_since_is_brought_again(server, expected, tmp_path, harm):
         clip.unlink()
     else:
         clip.write_bytes(clip.read_bytes()[:50])
-    told = []
-    assert bring(server, tmp_path, tell=told.append).fetched == ("dev_fan.zip",)
+    told.clear()
+    assert bring(server, tmp_path).fetched == ("dev_fan.zip",)
     assert tree(done.root) == expected
-    assert "1 of" in told[0] or harm == "the folder is gone"
-    assert "dev_fan.zip are gone or changed" in told[0]
+    assert "1 of" in told.messages[0] or harm == "the folder is gone"
+    assert "dev_fan.zip are gone or changed" in told.messages[0]
     size = len(server.records[DEV]["dev_fan.zip"])
-    assert told[1] == f"{done.root}: archives to bring: 1, {size / 1e9:.3g} GB"
+    assert told.messages[1] == f"{done.root}: archives to fetch: 1, {size / 1e9:.3g} GB"
 
 
 def test_a_kept_archive_repairs_the_folder_without_another_download(server, expected, tmp_path):
@@ -201,14 +208,13 @@ def test_an_archive_put_there_by_hand_is_checked_and_used(server, expected, tmp_
     assert tree(done.root) == expected
 
 
-def test_a_wrong_archive_put_there_by_hand_is_fetched_anew(server, expected, tmp_path):
+def test_a_wrong_archive_put_there_by_hand_is_fetched_anew(server, expected, tmp_path, told):
     downloads = tmp_path / "dcase2025t2" / "downloads"
     downloads.mkdir(parents=True)
     (downloads / "dev_fan.zip").write_bytes(b"old")
-    told = []
-    done = bring(server, tmp_path, tell=told.append)
+    done = bring(server, tmp_path)
     assert tree(done.root) == expected
-    assert "not the file that the record lists" in told[-1]
+    assert "not the file that the record lists" in told.messages[-1]
 
 
 def test_after_a_cut_only_the_rest_is_asked_for(server, expected, tmp_path):
@@ -224,7 +230,7 @@ def test_after_a_cut_only_the_rest_is_asked_for(server, expected, tmp_path):
 
 def test_a_second_run_goes_on_where_the_first_gave_up(server, expected, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(cut_after=700_000), *[Fault(status=503)] * 3]
-    with pytest.raises(DatasetError, match=r"busy \(HTTP 503\), 4 times in a row.*goes on from"):
+    with pytest.raises(DownloadError, match=r"busy \(HTTP 503\), 4 times in a row.*continues from"):
         bring(server, tmp_path)
     assert part_of(tmp_path).stat().st_size == 700_000
     done = bring(server, tmp_path)
@@ -261,7 +267,7 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, expected, tmp_path):
     assert [asked.range for asked in server.asked_for("content")] == [None]
 
 
-def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, tmp_path):
+def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, tmp_path, told):
     size = len(server.records[DEV]["dev_fan.zip"])
     elsewhere = {"Content-Range": f"bytes 5-9/{size}"}
     server.faults["dev_fan.zip"] = [
@@ -269,10 +275,9 @@ def test_bytes_from_elsewhere_than_asked_for_are_not_appended(server, expected, 
         Fault(status=206, headers=elsewhere, body=b"wrong"),
         Fault(status=206, body=b"wrong"),
     ]
-    told = []
-    assert tree(bring(server, tmp_path, tell=told.append).root) == expected
-    assert "sent bytes from 5 on instead of 1000" in told[2]
-    assert "does not say which bytes it sends" in told[3]
+    assert tree(bring(server, tmp_path).root) == expected
+    assert "sent bytes from 5 on instead of 1000" in told.messages[2]
+    assert "does not say which bytes it sends" in told.messages[3]
     assert server.asked_for("content")[-1].range == "bytes=1000-"
 
 
@@ -292,7 +297,7 @@ def test_a_refused_range_begins_the_file_anew(server, expected, tmp_path):
 def test_a_wrong_checksum_is_named_and_the_file_removed(server, expected, tmp_path):
     right = "md5:" + hashlib.md5(server.records[DEV]["dev_fan.zip"]).hexdigest()
     server.checksums["dev_fan.zip"] = "md5:" + "0" * 32
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DownloadError) as caught:
         bring(server, tmp_path)
     message = str(caught.value)
     assert "dev_fan.zip" in message
@@ -308,7 +313,7 @@ def test_a_wrong_checksum_is_named_and_the_file_removed(server, expected, tmp_pa
 def test_a_part_of_another_file_is_found_by_its_checksum_and_removed(server, expected, tmp_path):
     part_of(tmp_path).parent.mkdir(parents=True)
     part_of(tmp_path).write_bytes(bytes(1000))
-    with pytest.raises(DatasetError, match=r"dev_fan\.zip: checksum md5:"):
+    with pytest.raises(DownloadError, match=r"dev_fan\.zip: checksum md5:"):
         bring(server, tmp_path)
     assert tree(bring(server, tmp_path).root) == expected
 
@@ -321,20 +326,19 @@ def test_other_checksums_than_md5_are_understood(server, expected, tmp_path):
 
 def test_a_file_of_another_size_than_the_record_says_is_refused(server, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(body=b"<html>please log in</html>")]
-    with pytest.raises(DatasetError, match=r"the server has 26 bytes, but the record says 3\d+"):
+    with pytest.raises(DownloadError, match=r"the server has 26 bytes, but the record says 3\d+"):
         bring(server, tmp_path)
 
 
 @pytest.mark.parametrize(("status", "where"), [(429, "listing"), (503, "file")])
-def test_the_server_is_given_the_time_it_asks_for(server, expected, tmp_path, status, where):
+def test_the_server_is_given_the_time_it_asks_for(server, expected, tmp_path, status, where, told):
     path = str(DEV) if where == "listing" else "dev_fan.zip"
     server.faults[path] = [Fault(status=status, headers={"Retry-After": "1"})]
-    told = []
     begun = time.monotonic()
-    done = bring(server, tmp_path, tell=told.append)
+    done = bring(server, tmp_path)
     assert time.monotonic() - begun >= 1
     assert tree(done.root) == expected
-    assert f"(HTTP {status}); trying again in 1 s" in "".join(told)
+    assert f"(HTTP {status}); trying again in 1 s" in "".join(told.messages)
 
 
 def test_a_wait_may_be_told_as_a_date_or_as_zenodos_next_window(server, tmp_path):
@@ -349,47 +353,47 @@ def test_a_wait_may_be_told_as_a_date_or_as_zenodos_next_window(server, tmp_path
 
 def test_a_longer_wait_than_is_borne_ends_with_what_was_asked(server, tmp_path):
     server.faults[str(DEV)] = [Fault(status=429, headers={"Retry-After": "3600"})]
-    with pytest.raises(DatasetError, match=r"asks to wait 3600 s; run the same command again"):
+    with pytest.raises(DownloadError, match=r"asks to wait 3600 s; run the same command again"):
         bring(server, tmp_path)
     assert len(server.asked) == 1
 
 
 def test_a_server_that_is_always_busy_is_left_after_some_tries(server, tmp_path):
     server.faults[str(DEV)] = [Fault(status=429)] * 10
-    with pytest.raises(DatasetError, match=r"HTTP 429\), 4 times in a row"):
+    with pytest.raises(DownloadError, match=r"HTTP 429\), 4 times in a row"):
         bring(server, tmp_path)
     assert len(server.asked) == 4
 
 
 def test_a_silent_server_is_left_after_the_timeout(server, tmp_path):
     server.faults[str(DEV)] = [Fault(stall=0.6)] * 2
-    with pytest.raises(DatasetError, match="2 times in a row; check the network"):
+    with pytest.raises(DownloadError, match="2 times in a row; check the network"):
         bring(server, tmp_path, connection=patient(server, timeout=0.2, tries=2))
 
 
 def test_a_record_that_is_not_there_is_named_with_its_address(server, tmp_path):
     del server.records[DEV]
-    with pytest.raises(DatasetError, match=rf"{server.url}/api/records/{DEV}: not there.*--api"):
+    with pytest.raises(DownloadError, match=rf"{server.url}/api/records/{DEV}: not there.*--api"):
         bring(server, tmp_path)
     assert len(server.asked) == 1
 
 
 def test_a_listed_file_that_is_not_there_is_named_with_its_address(server, tmp_path):
     server.faults["dev_fan.zip"] = [Fault(status=404)]
-    with pytest.raises(DatasetError, match=r"dev_fan\.zip/content: not there \(HTTP 404\)"):
+    with pytest.raises(DownloadError, match=r"dev_fan\.zip/content: not there \(HTTP 404\)"):
         bring(server, tmp_path)
 
 
 def test_a_refusal_is_not_tried_again(server, tmp_path):
     server.faults[str(DEV)] = [Fault(status=403)]
-    with pytest.raises(DatasetError, match=r"refused by the server \(HTTP 403\)"):
+    with pytest.raises(DownloadError, match=r"refused by the server \(HTTP 403\)"):
         bring(server, tmp_path)
 
 
 def test_no_network_is_one_line_with_the_address_and_the_way_out(tmp_path):
     with RecordServer({}) as gone:
         connection = patient(gone)
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DownloadError) as caught:
         download(2025, tmp_path, parts=["dev"], connection=connection)
     message = str(caught.value)
     assert message.startswith(f"{gone.url}/api/records/{DEV}: cannot be reached (")
@@ -415,7 +419,7 @@ def test_no_network_is_one_line_with_the_address_and_the_way_out(tmp_path):
 )
 def test_an_answer_that_is_not_the_record_is_refused(server, tmp_path, body, complaint):
     server.faults[str(DEV)] = [Fault(body=body)]
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DownloadError) as caught:
         bring(server, tmp_path)
     assert complaint in str(caught.value)
     assert f"{server.url}/api/records/{DEV}" in str(caught.value)
@@ -550,8 +554,8 @@ def test_two_processes_at_once_fetch_each_archive_once(server, expected, tmp_pat
     assert tree(tmp_path / "dcase2025t2") == expected
 
 
-def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path):
-    told, reached, done = [], threading.Event(), []
+def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path, told):
+    reached, done = threading.Event(), []
 
     def slow(title):
         reached.set()
@@ -561,9 +565,9 @@ def test_one_waits_for_the_other_and_says_so(server, expected, tmp_path):
     first = threading.Thread(target=lambda: bring(server, tmp_path, progress=slow))
     first.start()
     assert reached.wait(5)
-    done.append(bring(server, tmp_path, tell=told.append))
+    done.append(bring(server, tmp_path))
     first.join()
-    assert "another process is at work on it" in told[-1]
+    assert any("another process works on it" in message for message in told.messages)
     assert done[0].fetched == ()
     assert tree(tmp_path / "dcase2025t2") == expected
 
@@ -575,7 +579,7 @@ def run_command():
     return lambda *arguments, **settings: CliRunner().invoke(app, list(arguments), **settings)
 
 
-def test_the_command_names_the_next_step(server, tmp_path, run_command):
+def test_the_command_names_the_next_step(server, tmp_path, run_command, told):
     found = run_command(
         *["--year", "2025", "--part", "dev", "--machine", "fan", "--out", str(tmp_path)],
         env={"FIRSTSHOT_RECORDS_URL": server.url},
@@ -586,7 +590,7 @@ def test_the_command_names_the_next_step(server, tmp_path, run_command):
         f"{root}: archives fetched: 1, there before: 0\nnext: firstshot dcase check {root}\n"
         in (found.stdout)
     )
-    assert "unpacking dev_fan.zip (1 of 1)" in found.stderr
+    assert "unpacking dev_fan.zip (1 of 1)" in told.messages
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on this system")
@@ -598,7 +602,8 @@ def test_in_a_terminal_the_command_draws_bytes_and_lines_beside_them(server, tmp
     ours, theirs = pty.openpty()
     arguments = {"year": 2025, "part": ["dev"], "machine": ["fan"], "api": server.url}
     code = (
-        "from pathlib import Path; from firstshot.cli.download import download; "
+        "from pathlib import Path; from firstshot.cli.challenge.download import download; "
+        "from firstshot.cli.printing.notices import show_notices; show_notices(); "
         f"download(**{arguments!r}, out=Path({str(tmp_path)!r}))"
     )
     environment = {**os.environ, "no_proxy": "127.0.0.1", "TERM": "xterm", "COLUMNS": "200"}
@@ -610,7 +615,7 @@ def test_in_a_terminal_the_command_draws_bytes_and_lines_beside_them(server, tmp
                 drawn += chunk
     os.close(ours)
     assert child.returncode == 0, drawn.decode()
-    assert b"archives to bring: 1" in drawn
+    assert b"archives to fetch: 1" in drawn
     assert b"trying again in 0 s" in drawn
     assert b"dev_fan.zip (1 of 1)" in drawn
     assert b"MB" in drawn

@@ -19,7 +19,7 @@ from firstshot import cli
 from firstshot.dcase.data import zenodo as record_api
 from firstshot.dcase.data.download import download
 from firstshot.dcase.data.zenodo import Connection, RecordFile
-from firstshot.errors import DatasetError, OutputError, ParameterError
+from firstshot.errors import DownloadError, OutputError, ParameterError
 
 DEV = 15097779  # the development set of 2025
 CONTENT = b"archive" * 1000
@@ -202,7 +202,7 @@ def test_a_listing_over_https_whose_files_lie_on_http_is_refused(
         for answer in (listed(links=link), lambda asked: away if "content" in asked else listing()):
             with (
                 RawServer(answer, certificate) as server,
-                pytest.raises(DatasetError, match=r"from https to http://127\.0\.0\.1"),
+                pytest.raises(DownloadError, match=r"from https to http://127\.0\.0\.1"),
             ):
                 download(
                     *(2025, tmp_path / "data"),
@@ -286,7 +286,7 @@ def test_a_garbled_marker_counts_as_none(marker: bytes, tmp_path: Path) -> None:
     place = tmp_path / "dcase2025t2" / "downloads" / "dev_fan.zip.json"
     place.parent.mkdir(parents=True)
     place.write_bytes(marker)
-    with RecordServer({}) as server, pytest.raises((DatasetError, OutputError), match="not there"):
+    with RecordServer({}) as server, pytest.raises((DownloadError, OutputError), match="not there"):
         download(
             *(2025, tmp_path), parts=["dev"], machines=["fan"], connection=Connection(server.url)
         )

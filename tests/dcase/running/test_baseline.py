@@ -10,15 +10,17 @@ from firstshot.autoencoder.scores import released_threshold
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.running.baseline import (
-    BaselineSettings,
     score_section_with_autoencoder,
-    trial_statistics,
 )
+from firstshot.dcase.running.baseline_section import average_trials
+from firstshot.dcase.running.system import BaselineSystem, make_system
 from firstshot.errors import MissingLibraryError, ParameterError, SoundError
 from firstshot.scoring.metrics import section_metrics
 from firstshot.scoring.threshold import fit_threshold
 
-QUICK = BaselineSettings(seeds=(1, 2), training=TrainingSettings(epochs=3, batch=64))
+QUICK = BaselineSystem(
+    name="quick", autoencoder="mse", seeds=(1, 2), training=TrainingSettings(epochs=3, batch=64)
+)
 
 
 def tone(hertz, seconds, seed, noise=0.05):
@@ -85,7 +87,7 @@ def test_a_threshold_is_set_as_released_or_on_clips(scored):
 @pytest.mark.parametrize("score", ["mse", "mahala", "mahala_per_frame"])
 def test_a_whine_that_was_not_trained_on_is_heard(section, score):
     training = TrainingSettings(epochs=40, batch=64)
-    settings = BaselineSettings(score=score, seeds=(1,), training=training)
+    settings = BaselineSystem(name="quick", autoencoder=score, seeds=(1,), training=training)
     (trial,) = score_section_with_autoencoder(section, settings).trials
     labels = np.array([clip.label for clip in section.test])
     metrics = section_metrics(labels, trial.scores, [clip.domain for clip in section.test])
@@ -114,7 +116,7 @@ def test_the_second_baseline_trains_nothing_again(section, scored, tmp_path):
     assert ("pump_section_00: clips read by the autoencoder", clips, clips) in titles
     assert ("pump_section_00: epochs by the autoencoder", 6, 6) in titles
     titles.clear()
-    mahala = replace(QUICK, score="mahala")
+    mahala = QUICK.model_copy(update={"autoencoder": "mahala"})
     score_section_with_autoencoder(section, mahala, checkpoints=tmp_path, progress=progress)
     assert {title for title, _, _ in titles} == {"pump_section_00: clips read by the autoencoder"}
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
@@ -123,7 +125,7 @@ def test_the_second_baseline_trains_nothing_again(section, scored, tmp_path):
 
 
 def test_a_changed_training_clip_is_trained_anew(section, tmp_path):
-    settings = replace(QUICK, seeds=(1,))
+    settings = QUICK.model_copy(update={"seeds": (1,)})
     score_section_with_autoencoder(section, settings, checkpoints=tmp_path)
     fewer = replace(section, train=section.train[1:])
     score_section_with_autoencoder(fewer, settings, checkpoints=tmp_path)
@@ -148,7 +150,7 @@ def test_silence_among_the_clips_is_noted(section, tmp_path):
     path = tmp_path / "section_00_source_test_normal_0000.wav"
     soundfile.write(path, np.zeros(16000), 16000)
     silent = replace(section, test=(replace(section.test[0], path=path),))
-    scored = score_section_with_autoencoder(silent, replace(QUICK, seeds=(1,)))
+    scored = score_section_with_autoencoder(silent, QUICK.model_copy(update={"seeds": (1,)}))
     assert any("digital silence" in note for note in scored.notes)
 
 
@@ -170,27 +172,27 @@ def test_without_torch_one_line_says_what_to_install(section, monkeypatch):
         score_section_with_autoencoder(section, QUICK)
 
 
-@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,)])
-def test_seeds_that_cannot_be_used_are_refused(seeds):
-    with pytest.raises(ParameterError, match="different numbers"):
-        BaselineSettings(seeds=seeds)
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [([], "at least 1 item"), ([1, 1], "give different numbers"), ([-1], "greater than or equal")],
+)
+def test_seeds_that_cannot_be_used_are_refused(seeds, message):
+    with pytest.raises(ParameterError, match=rf"field 'seeds.*{message}"):
+        make_system({"name": "quick", "autoencoder": "mse", "seeds": seeds})
 
 
 def test_a_score_that_is_not_known_is_refused():
-    with pytest.raises(ParameterError, match="score 'mad' is not known"):
-        BaselineSettings(score="mad")
+    with pytest.raises(ParameterError, match="field 'autoencoder': input should be 'mse', "):
+        make_system({"name": "quick", "autoencoder": "mad"})
 
 
 def test_five_trials_have_a_mean_and_a_sample_deviation():
     trials = [{"auc_source": x, "pauc": 0.5} for x in (0.70, 0.72, 0.74, 0.76, 0.78)]
     del trials[2]["pauc"]
-    found = trial_statistics(trials)
-    assert found.keys() == {"auc_source"}
-    assert found["auc_source"].mean == pytest.approx(0.74)
-    assert found["auc_source"].deviation == pytest.approx(0.001**0.5)
-    assert found["auc_source"].trials == 5
-    assert trial_statistics([{"pauc": 0.5}])["pauc"].deviation == 0.0
-    assert trial_statistics([]) == {}
+    means, deviations = average_trials(trials)
+    assert means == {"auc_source": pytest.approx(0.74)}
+    assert deviations == {"auc_source": pytest.approx(0.001**0.5)}
+    assert average_trials([{"pauc": 0.5}]) == ({"pauc": 0.5}, {"pauc": 0.0})
 
 
 REAL = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "real_machines"
@@ -204,7 +206,9 @@ def test_both_baselines_run_on_a_real_machine(tmp_path):
     labels = np.array([clip.label for clip in section.test])
     domains = [clip.domain for clip in section.test]
     for score in ("mse", "mahala"):
-        settings = BaselineSettings(score=score, seeds=(13711,), training=training)
+        settings = BaselineSystem(
+            name="quick", autoencoder=score, seeds=(13711,), training=training
+        )
         found = score_section_with_autoencoder(section, settings, checkpoints=tmp_path)
         metrics = section_metrics(labels, found.trials[0].scores, domains)
         assert metrics["auc_source"] > 0.5

@@ -115,7 +115,9 @@ def test_the_same_run_again_gives_the_same_bytes_and_encodes_nothing(
 ):
     out, _ = run
     before, results = outputs(out), (out / "results.json").read_bytes()
-    monkeypatch.setattr("firstshot.detector.listening.Listener._encode", refuse_to_encode)
+    monkeypatch.setattr(
+        "firstshot.detector.embedding.batch_embedder.BatchEmbedder._encode", refuse_to_encode
+    )
     run_system(synthetic, EMBEDDED, out, store=store)
     assert outputs(out) == before
     assert (out / "results.json").read_bytes() == results
@@ -135,7 +137,9 @@ def test_without_a_store_the_numbers_are_the_same(run, synthetic, tmp_path):
     "name", ["none", "test_zscore", "domain_zscore", "local_density", "domain_local_density"]
 )
 def test_every_normaliser_runs_and_gives_scores_of_its_own(run, synthetic, store, tmp_path, name):
-    found = run_system(synthetic, EMBEDDED.with_normalizer(name), tmp_path / "out", store=store)
+    found = run_system(
+        synthetic, EMBEDDED.changed({"normalizer": name}), tmp_path / "out", store=store
+    )
     assert [result.name for result in found.results] == SECTIONS
     for result, default in zip(found.results, run[1].results, strict=True):
         assert np.isfinite(result.scores).all()
@@ -346,7 +350,7 @@ def test_an_ensemble_scores_the_mean_of_its_encoders(run, synthetic, store, tmp_
 
 
 def test_each_encoder_is_loaded_once_for_all_machines(synthetic, store, tmp_path, monkeypatch):
-    import firstshot.detector.hearing as module
+    import firstshot.detector.embedding.settings as module
 
     load, loaded = module.load_encoder, []
 
@@ -385,7 +389,7 @@ def test_a_failing_page_names_the_clip(copied, store, tmp_path, monkeypatch):
             raise SoundError(f"{gone}: does not exist")
         return np.zeros(1600, np.float32)
 
-    monkeypatch.setattr("firstshot.dcase.running.section._hear", vanish)
+    monkeypatch.setattr("firstshot.dcase.running.section._read_waveform", vanish)
     found = run_system(copied, EMBEDDED, tmp_path / "out", store=store)
     assert str(gone) in found.failures["SynthFan_section_00"]
     assert [result.machine for result in found.results] == ["SynthValve"]
@@ -399,7 +403,7 @@ def test_a_machine_that_could_not_be_run_is_named_in_every_result(copied, store,
     assert list(written["machines"]) == ["SynthValve_section_00"]
     assert clip.name in written["failures"]["SynthFan_section_00"]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "1 of 2 sections could not be run" in page
+    assert "1 of 2 sections failed and are not shown below" in page
     assert clip.name in page
 
 

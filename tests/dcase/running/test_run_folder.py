@@ -189,7 +189,7 @@ def test_a_fault_that_leaves_nothing_but_the_claim_takes_that_back(tmp_path, the
         folder.mkdir()
     with pytest.raises(OutputError), claimed(folder, FIRST):
         raise OutputError("a full disk")
-    assert list(tmp_path.rglob("*")) == []
+    assert list(tmp_path.rglob("*")) == ([folder] if there else [])
 
 
 def test_a_claim_stays_with_results_with_an_earlier_run_and_with_an_interruption(tmp_path):
@@ -203,3 +203,20 @@ def test_a_claim_stays_with_results_with_an_earlier_run_and_with_an_interruption
         raise KeyboardInterrupt
     for name in ("results", "earlier", "interrupted"):
         assert (tmp_path / name / "run.json").is_file()
+
+
+def test_a_damaged_identity_is_replaced_where_asked_and_without_results_unasked(tmp_path):
+    claim_folder(tmp_path, FIRST)
+    whole = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(whole[:40])
+    claim_folder(tmp_path, FIRST)
+    assert (tmp_path / "run.json").read_text() == whole
+    (tmp_path / "results.csv").write_text("kept")
+    (tmp_path / "run.json").write_text(whole[:40])
+    with pytest.raises(OutputError, match=r"run\.json is damaged.*--overwrite to start the run"):
+        claim_folder(tmp_path, FIRST)
+    assert claim_folder(tmp_path, FIRST, overwrite=True).stands
+    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / "run.json").write_text(whole[:40])
+    with pytest.raises(OutputError, match="not a run of firstshot"):
+        claim_folder(tmp_path, FIRST, overwrite=True)

@@ -14,7 +14,7 @@ from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.dcase.evaluation.score_files import read_decisions, read_scores
 from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.system import BaselineSystem, EncoderChoice, System, load_system
-from firstshot.detector import hearing
+from firstshot.detector.embedding import settings
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import ParameterError, WeightsError
 from firstshot.report.terminal import terminal_table
@@ -70,7 +70,7 @@ def test_the_packaged_baselines_are_as_released() -> None:
 
 def test_a_baseline_has_no_normaliser() -> None:
     with pytest.raises(ParameterError, match="has none; leave it out"):
-        QUICK.with_normalizer("none")
+        QUICK.changed({"normalizer": "none"})
 
 
 def _two_encoders(second: str) -> System:
@@ -97,7 +97,7 @@ def test_encoders_are_never_in_memory_together(
 ) -> None:
     alive: list[weakref.ref[Encoder]] = []
     most = 0
-    load = hearing.load_encoder
+    load = settings.load_encoder
 
     def watched(name: str, **settings: object) -> Encoder:
         nonlocal most
@@ -107,7 +107,7 @@ def test_encoders_are_never_in_memory_together(
         alive.append(weakref.ref(encoder))
         return encoder
 
-    monkeypatch.setattr(hearing, "load_encoder", watched)
+    monkeypatch.setattr(settings, "load_encoder", watched)
     run = run_system(synthetic, _two_encoders("logmel"), tmp_path / "out")
     assert len(alive) == 4  # each once to see that it can be had, and once to hear all machines
     assert most == 1

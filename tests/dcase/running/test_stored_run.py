@@ -13,7 +13,7 @@ from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.stored_run import read_run
 from firstshot.dcase.running.system import load_system
 from firstshot.errors import DatasetError, FirstshotError
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 
 
 @pytest.fixture(scope="module")

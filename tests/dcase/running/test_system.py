@@ -30,9 +30,9 @@ def test_a_copied_and_changed_file_is_a_system(tmp_path):
 
 
 def test_another_normaliser_comes_with_its_own_defaults():
-    system = load_system("embedded").with_normalizer("none")
+    system = load_system("embedded").changed({"normalizer": "none"})
     assert (system.normalizer, system.normalizer_settings) == ("none", {})
-    assert system.detector(system.encoders[0]).hear().encoder.name == "logmel"
+    assert system.detector(system.encoders[0]).embedding_settings().encoder.name == "logmel"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_mistake_is_named_in_one_line_before_a_clip_is_read(tmp_path, old, new
     path.write_text(text.replace(old, new))
     with pytest.raises(FirstshotError) as caught:
         system = load_system(str(path))
-        system.detector(system.encoders[0]).hear()
+        system.detector(system.encoders[0]).embedding_settings()
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -73,15 +73,64 @@ def test_an_unknown_system_is_answered_with_those_there_are(tmp_path):
         load_system(str(tmp_path / "gone.toml"))
 
 
-def test_the_threshold_of_a_system_may_be_set_by_another_method():
-    for name, known in (("embedded", 3), ("baseline_mse", 4)):
-        system = load_system(name)
-        changed = system.with_threshold("conformal")
-        assert changed.threshold == "conformal"
-        assert changed.model_copy(update={"threshold": system.threshold}) == system
-        with pytest.raises(ParameterError, match="threshold 'median': choose one of gamma, ") as no:
-            system.with_threshold("median")
-        assert str(no.value).count(",") == known - 1
+@pytest.mark.parametrize("name", ["embedded", "baseline_mse"])
+def test_the_threshold_of_a_system_may_be_set_by_another_method(name):
+    system = load_system(name)
+    changed = system.changed({"threshold": "conformal", "false_alarm_rate": 0.2})
+    assert (changed.threshold, changed.false_alarm_rate) == ("conformal", 0.2)
+    same = {"threshold": system.threshold, "false_alarm_rate": system.false_alarm_rate}
+    assert changed.model_copy(update=same) == system
+    with pytest.raises(ParameterError, match=r"field 'threshold': .*'gamma', .*'conformal'"):
+        system.changed({"threshold": "median"})
+
+
+def test_settings_take_the_place_of_what_a_system_says():
+    system = load_system("system1")
+    changed = system.changed(
+        {
+            "layers": (7, 10),
+            "metric": "cosine",
+            "encoder_settings": {"device": "cpu"},
+            "normalizer_settings": {"k_source": 4},
+        }
+    )
+    assert [choice.layers for choice in changed.encoders] == [(7, 10)] * 5
+    assert [choice.settings for choice in changed.encoders] == [{"device": "cpu"}] * 5
+    assert changed.normalizer_settings == {"k_source": 4, "k_target": 9}
+    assert changed.metric == "cosine"
+    assert system == load_system("system1")
+
+
+def test_another_encoder_takes_the_place_of_all_and_another_normaliser_begins_anew():
+    changed = load_system("system3").changed(
+        {"encoder": "logmel", "normalizer": "local_density", "normalizer_settings": {"k": 3}}
+    )
+    assert [(choice.name, choice.layers) for choice in changed.encoders] == [("logmel", None)]
+    assert changed.normalizer_settings == {"k": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("embedded", {"metric": "cosin"}, "metric 'cosin' is not known"),
+        ("embedded", {"normalizer_settings": {"k": 3}}, "no parameter 'k'; it takes k_source"),
+        ("embedded", {"length": "fixed"}, "length"),
+        ("embedded", {"pooling": "mean"}, "field 'pooling'"),
+        ("system1", {"encoder_settings": {"weights": "a.pt"}}, "it has several encoders"),
+        ("baseline_mse", {"metric": "cosine"}, "metric 'cosine' with baseline_mse: .* has none"),
+    ],
+)
+def test_a_setting_that_a_system_cannot_have_is_refused(name, settings, said):
+    with pytest.raises(ParameterError, match=said):
+        load_system(name).changed(settings)
+
+
+def test_a_field_that_is_new_is_left_out_where_it_changes_nothing():
+    system = load_system("embedded")
+    assert "bank_precision" not in system.model_dump(mode="json")
+    changed = system.changed({"bank_precision": "float16"})
+    assert changed.model_dump(mode="json")["bank_precision"] == "float16"
+    assert changed.detector(changed.encoders[0]).bank_precision == "float16"
 
 
 def test_a_system_file_that_is_no_text_is_refused(tmp_path):
@@ -96,7 +145,7 @@ def test_a_system_file_that_is_no_text_is_refused(tmp_path):
     [
         ('"domain_local_density"', '"domain_local_densty"', "normaliser 'domain_local_densty'"),
         ("k_source = 16", "k_source = -3", "k_source=-3"),
-        ('length = "native"', 'length = "fixed:-1"', "length policy fixed"),
+        ('length = "native"', 'length = "fixed:-1"', "length policy 'fixed:-1'"),
         ('length = "native"', "channel = true", "channel"),
         ('name = "embedded"', 'name = "../evil"', "name"),
     ],
@@ -127,7 +176,7 @@ def test_every_fault_of_a_file_names_the_file(tmp_path, old, new, told):
         ("autoencoder = 'mse'\nname = 'x'\n[training]\nepochs = '5'", r"field 'training\.epochs'"),
         (
             "name = 'x'\n[[encoders]]\nname = 'logmel'\n[normalizer_settings]\nmetric = 1",
-            "normalizer_settings has 'metric', which is no parameter",
+            "normalizer_settings has 'metric', which is not a parameter",
         ),
     ],
 )

@@ -15,9 +15,9 @@ from tests.encoders import official_files as official
 from firstshot import load_encoder
 from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.system import load_system
-from firstshot.detector.hearing import Hearing
-from firstshot.encoders.pretrained import keep_file
+from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.encoders.weights.catalog import find_record
+from firstshot.encoders.weights.find import keep_file
 from firstshot.errors import ParameterError
 from firstshot.scoring import make_normalizer
 from firstshot.sound.audio import LengthPolicy, load_waveform
@@ -41,11 +41,11 @@ def test_system4_runs_from_the_cache_and_scores_as_the_report_defines(
     )
     (result,) = run.results
     encoder = load_encoder("ced_tiny")
-    hearing = Hearing(encoder, (7, 10), length=LengthPolicy("fixed", 10.0))
+    settings = EmbeddingSettings(encoder, (7, 10), length=LengthPolicy("fixed", 10.0))
     folder = synthetic / "SynthFan"
 
     def embed(paths: list[Path]) -> list[np.ndarray]:
-        clips = [hearing.length.apply(load_waveform(path, 16000), 16000)[0] for path in paths]
+        clips = [settings.length.apply(load_waveform(path, 16000), 16000)[0] for path in paths]
         return encoder.embed(clips, layers=(7, 10))
 
     banks = {d: embed(sorted((folder / "train").glob(f"*_{d}_*"))) for d in ("source", "target")}
@@ -71,7 +71,11 @@ def test_system4_by_another_runtime_gives_the_same_scores_and_says_what_ran_it(
     pytest.importorskip("onnxruntime")
     scores = {}
     for runtime in ("torch", "onnx", "auto"):
-        system, picked = load_system("system4").run_by(runtime, "fp32")
+        system, picked = (
+            load_system("system4")
+            .changed({"encoder_settings": {"runtime": runtime, "precision": "fp32"}})
+            .pick_runtimes()
+        )
         assert bool(picked) == (runtime == "auto")
         run = run_system(synthetic, system, tmp_path / runtime, machines=["SynthFan"])
         scores[runtime] = run.results[0].scores
@@ -86,7 +90,7 @@ def test_system4_by_another_runtime_gives_the_same_scores_and_says_what_ran_it(
 @pytest.mark.parametrize("system", ["embedded", "baseline_mse"])
 def test_a_system_with_one_runtime_refuses_another(system: str) -> None:
     with pytest.raises(ParameterError, match="leave"):
-        load_system(system).run_by("onnx", None)
+        load_system(system).changed({"encoder_settings": {"runtime": "onnx"}}).pick_runtimes()
 
 
 @pytest.mark.usefixtures("_cached_weights")
@@ -94,10 +98,16 @@ def test_another_runtime_computes_in_fp32_unless_told_and_what_it_cannot_is_refu
     None
 ):
     pytest.importorskip("openvino")
-    system, _ = load_system("system4").run_by("openvino", None)
+    system, _ = (
+        load_system("system4")
+        .changed({"encoder_settings": {"runtime": "openvino"}})
+        .pick_runtimes()
+    )
     assert system.encoders[0].settings == {"runtime": "openvino", "precision": "fp32"}
     with pytest.raises(ParameterError, match="fp16"):
-        load_system("system4").run_by("onnx", "fp16")
+        load_system("system4").changed(
+            {"encoder_settings": {"runtime": "onnx", "precision": "fp16"}}
+        ).pick_runtimes()
 
 
 def test_a_runtime_that_is_not_known_is_refused_before_weights_are_looked_for() -> None:

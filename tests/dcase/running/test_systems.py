@@ -10,7 +10,7 @@ import pytest
 
 from firstshot.complexity import SYSTEM_ENCODERS, total
 from firstshot.dcase.running.system import list_systems, load_system
-from firstshot.encoders.specs.geometry import GEOMETRIES
+from firstshot.encoders.specs import SPECS
 from firstshot.scoring.normalizers import default_parameters
 from firstshot.sound.audio import LengthPolicy
 
@@ -54,16 +54,16 @@ def test_normalisers_and_numbers_of_neighbours_are_the_reports(name, normalizer,
 @pytest.mark.parametrize("name", GENREP)
 def test_layers_are_the_last_two_or_seven_and_ten(name):
     for choice in load_system(name).encoders:
-        depth = GEOMETRIES[choice.name].depth
+        depth = SPECS[choice.name].depth
         last = name in ("system1", "system2") or choice.name == "eat_large"
         assert choice.layers == ((depth - 1, depth) if last else (7, 10))
 
 
 @pytest.mark.parametrize("name", GENREP)
-def test_clips_are_heard_for_ten_seconds_and_every_reading_is_marked(name):
+def test_clips_are_heard_for_ten_seconds_and_every_assumption_is_marked(name):
     system = load_system(name)
     assert LengthPolicy.parse(system.length) == LengthPolicy.parse("fixed:10")
-    marked = {line.split(" =")[0] for line in _text(name).splitlines() if "[reading]" in line}
+    marked = {line.split(" =")[0] for line in _text(name).splitlines() if "[assumed]" in line}
     assert {"pooling", "combine", "metric", "transform", "length", "threshold"} <= marked
 
 

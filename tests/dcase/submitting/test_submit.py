@@ -15,12 +15,11 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from firstshot.cli.submit import submit
+from firstshot.cli.challenge.submit import submit
 from firstshot.complexity import complexity
 from firstshot.dcase.evaluation.evaluate import evaluate_scores
 from firstshot.dcase.evaluation.score_files import write_decisions, write_scores
 from firstshot.dcase.running.system import load_system
-from firstshot.dcase.submitting import submit as submitting
 from firstshot.dcase.submitting.meta_yaml import Note, system_complexity, write_yaml
 from firstshot.dcase.submitting.submit import check_submission, write_submission
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
@@ -161,6 +160,19 @@ def test_an_unpacked_system_is_what_the_evaluator_reads(tmp_path):
     stored = json.loads((run / "results.json").read_text())
     found = evaluate_scores(scores, tmp_path / "truth").official_score
     assert found == pytest.approx(stored["official_score"], abs=1e-12)
+
+
+def test_a_file_that_appears_while_a_submission_is_packed_stays(tmp_path, monkeypatch):
+    run, out = make_run(tmp_path / "run"), tmp_path / "out.zip"
+
+    def check(path):
+        out.write_text("mine")
+        return check_submission(path)
+
+    monkeypatch.setattr("firstshot.dcase.submitting.submit.check_submission", check)
+    with pytest.raises(OutputError, match="another program has made it meanwhile"):
+        write_submission([run], out)
+    assert out.read_text() == "mine"
 
 
 def test_nothing_is_overwritten_unless_told(tmp_path):
@@ -308,12 +320,11 @@ def test_what_is_no_zip_is_refused(tmp_path):
         check_submission(tmp_path / "out.zip")
 
 
-def test_a_zip_that_unpacks_to_more_than_a_submission_has_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(submitting, "MOST_BYTES", 1_000_000)
+def test_a_zip_that_unpacks_to_more_than_a_submission_has_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "out.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("teams/A/A_1/A_1.meta.yaml", bytes(2_000_000))
     with pytest.raises(DatasetError, match="unpacks to 2 MB, expected 1 at most"):
-        check_submission(tmp_path / "out.zip")
+        check_submission(tmp_path / "out.zip", most_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(

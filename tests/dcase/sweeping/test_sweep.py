@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from firstshot.cli.sweep import sweep as command
+from firstshot.cli.challenge.sweep import sweep as command
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.sweeping import section as sweep_section
 from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
@@ -30,7 +30,7 @@ from firstshot.disk.locks import hold_folder
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean, section_metrics
-from firstshot.sound.synth_set import write_dataset
+from firstshot.sound.synth.dataset import write_dataset
 from firstshot.store import EmbeddingStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
@@ -153,7 +153,9 @@ def test_a_finished_sweep_reads_no_clip_and_a_wider_one_only_what_is_new(data, t
     run_sweep(data, SMALL, tmp_path)
     assert heard == []
     wider = Grid(("logmel",), ("1", "2"), ("none",), ("euclidean",))
-    with pytest.raises(OutputError, match="another grid; choose another folder, or add --over"):
+    with pytest.raises(
+        OutputError, match=r"another sweep \(grid layers: .*choose another folder, or add --over"
+    ):
         run_sweep(data, wider, tmp_path)
     assert len(run_sweep(data, wider, tmp_path, overwrite=True).rows) == 2
     assert {layers for _, layers in heard} == {(2,)}
@@ -218,7 +220,7 @@ def test_the_table_of_another_sweep_stays_with_its_identity_until_it_is_overwrit
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firstshot.dcase.sweeping.sweep.hear_section", stop)
+    monkeypatch.setattr("firstshot.dcase.sweeping.sweep.embed_section", stop)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(data, Grid(("logmel",), ("2",)), tmp_path, overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("sweep.*")} == before
@@ -288,6 +290,27 @@ def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
     assert (tmp_path / "sweep.json").read_text() == "{}"
 
 
+def test_a_damaged_identity_is_replaced_only_on_request(data, tmp_path):
+    table = sweep_csv(run_sweep(data, SMALL, tmp_path))
+    identity = (tmp_path / "sweep.json").read_text()
+    (tmp_path / "sweep.json").write_text(identity[:30])
+    with pytest.raises(OutputError, match=r"sweep\.json is damaged.*start the sweep again"):
+        run_sweep(data, SMALL, tmp_path)
+    assert (tmp_path / "sweep.csv").read_text() == table
+    run_sweep(data, SMALL, tmp_path, overwrite=True)
+    assert (tmp_path / "sweep.json").read_text() == identity
+
+
+def test_a_sweep_that_failed_without_a_result_leaves_no_claim(tmp_path):
+    counts = {"train_source": 6, "train_target": 1, "test_per_class": 2}
+    write_dataset(tmp_path / "data", ["SynthFan"], clip_seconds=0.5, **counts)
+    for clip in (tmp_path / "data").rglob("*.wav"):
+        clip.write_bytes(b"no sound")
+    with pytest.raises(DatasetError):
+        run_sweep(tmp_path / "data", SMALL, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_damaged_scores_are_made_again(data, tmp_path):
     first = sweep_csv(run_sweep(data, SMALL, tmp_path))
     for path in (tmp_path / "scored").iterdir():
@@ -301,7 +324,7 @@ def test_one_digit_that_changed_in_kept_scores_is_told_of_and_made_again(data, t
     content = path.read_text()
     place = content.index('"auc_source": ') + len('"auc_source": ')
     path.write_text(content[:place] + str(1 - int(content[place])) + content[place + 1 :])
-    with pytest.warns(FirstshotWarning, match=r"the digest differs.*scored anew"):
+    with pytest.warns(FirstshotWarning, match=r"the digest differs.*scored again"):
         assert run_sweep(data, SMALL, tmp_path).rows == whole.rows
     assert path.read_text() == content
 

@@ -14,8 +14,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from firstshot.encoders.models import beats  # noqa: E402
-from firstshot.encoders.models.beats_attention import distance_buckets  # noqa: E402
+from firstshot.encoders.models import expected_shapes, map_names  # noqa: E402
+from firstshot.encoders.runtimes.torch import torch_encoder  # noqa: E402
+from firstshot.encoders.specs import beats  # noqa: E402
 from firstshot.errors import ParameterError, WeightsError  # noqa: E402
 
 _found = importlib.util.spec_from_file_location(
@@ -47,9 +48,9 @@ def test_tokens_layers_and_embeddings_equal_the_original(model: Any, case: str) 
     golden, encoder = model
     if case == "c2pad":
         spec = replace(encoder.spec, fixed_samples=160000)
-        encoder = recipe.TorchEncoder(spec, encoder.module, weights_hash="golden")
+        encoder = torch_encoder(spec, encoder.network.module, weights_hash="golden")
     waveform = recipe.clip(int(case[1]))
-    stack = encoder.module.encoder
+    stack = encoder.network.module.encoder
     with recipe.outputs_of([stack.layer_norm, *stack.layers]) as entries:
         layers = encoder.layers([waveform])
     assert entries[0].shape[1] == golden.facts["tokens"][case]
@@ -60,7 +61,7 @@ def test_tokens_layers_and_embeddings_equal_the_original(model: Any, case: str) 
 def test_patches_and_projection_equal_the_original(model: Any) -> None:
     golden, encoder = model
     spectrogram = torch.from_numpy(encoder.spec.front_end(recipe.clip(0)))[None]
-    network = encoder.module
+    network = encoder.network.module
     with recipe.outputs_of([network.patch_embedding]) as patches, torch.inference_mode():
         projected = network.embed_patches(spectrogram)[0].numpy()
     rows = golden.facts["token_index_in_tok"]["c0"]
@@ -73,10 +74,10 @@ def test_patches_and_projection_equal_the_original(model: Any) -> None:
 def test_distance_buckets_and_bias_equal_the_original(model: Any) -> None:
     golden, encoder = model
     facts = golden.facts["cfg"]
-    buckets = distance_buckets(496, facts["num_buckets"], facts["max_distance"])
+    buckets = beats.distance_buckets(496, facts["num_buckets"], facts["max_distance"])
     np.testing.assert_array_equal(buckets, golden.arrays["rel_pos_bucket_m495_495"])
     with torch.inference_mode():
-        bias = encoder.module.encoder.distance_bias(40)[0].numpy()
+        bias = encoder.network.module.encoder.distance_bias(40)[0].numpy()
     np.testing.assert_array_equal(bias, golden.arrays["rel_bias_40x40_head0"])
 
 
@@ -95,10 +96,10 @@ def test_the_tagging_head_on_our_tokens_gives_the_original_probabilities(model: 
 def test_the_gate_and_the_bias_follow_their_formula_in_float64(mini: Any) -> None:
     """One attention by loops over heads, queries and keys."""
     encoder = recipe.encoder(beats.spec_from_cfg(mini.facts["cfg"]), mini.state(), dtype="float64")
-    attention = encoder.module.encoder.layers[1].self_attn
+    attention = encoder.network.module.encoder.layers[1].self_attn
     x = np.random.default_rng(3).standard_normal((24, 48))
     with torch.inference_mode():
-        table = encoder.module.encoder.distance_bias(24)
+        table = encoder.network.module.encoder.distance_bias(24)
         found = attention(torch.from_numpy(x)[None], table)[0].numpy()
     weights = {name: value.numpy() for name, value in attention.state_dict().items()}
 
@@ -121,7 +122,7 @@ def test_the_gate_and_the_bias_follow_their_formula_in_float64(mini: Any) -> Non
 
 def test_every_norm_has_the_epsilon_of_the_original(mini: Any) -> None:
     # One norm's epsilon alone stays below the golden numbers' tolerance.
-    network = recipe.encoder(beats.spec_from_cfg(mini.facts["cfg"]), mini.state()).module
+    network = recipe.encoder(beats.spec_from_cfg(mini.facts["cfg"]), mini.state()).network.module
     norms = [part for part in network.modules() if isinstance(part, torch.nn.LayerNorm)]
     assert len(norms) == 6
     assert {norm.eps for norm in norms} == {1e-5}
@@ -161,7 +162,7 @@ def test_the_published_configuration_gives_the_published_network() -> None:
     assert len(golden.tensors) == 252
     expected = {name: shape for name, shape in listed.items() if "predictor" not in name}
     expected["encoder.relative_attention_bias.weight"] = (320, 12)
-    assert beats.expected_shapes(beats.BEATS_FT1.geometry) == expected
+    assert expected_shapes(beats.BEATS_FT1) == expected
     learned = sum(int(np.prod(shape)) for shape in expected.values())
     assert learned == beats.BEATS_FT1.geometry.learned_parameters()
 
@@ -192,9 +193,9 @@ def test_a_configuration_without_a_size_is_refused(mini: Any) -> None:
 
 def test_names_are_mapped_once_and_again_to_the_same(mini: Any) -> None:
     spec = beats.spec_from_cfg(mini.facts["cfg"])
-    mapped = spec.map_names({"model": mini.state(), "cfg": mini.facts["cfg"], "label_dict": {}})
-    assert mapped.keys() == beats.expected_shapes(spec.geometry).keys()
-    again = spec.map_names(mapped)
+    mapped = map_names(spec, {"model": mini.state(), "cfg": mini.facts["cfg"], "label_dict": {}})
+    assert mapped.keys() == expected_shapes(spec).keys()
+    again = map_names(spec, mapped)
     assert all(torch.equal(again[name], mapped[name]) for name in mapped)
 
 
@@ -206,10 +207,10 @@ def test_layers_must_share_one_table_of_biases(mini: Any) -> None:
     state = mini.state()
     state[name] = state[name] + 1e-3
     with pytest.raises(WeightsError, match="one table for all layers"):
-        spec.map_names(state)
+        map_names(spec, state)
     del state[name]
     with pytest.raises(WeightsError, match="1 tables"):
-        spec.map_names(state)
+        map_names(spec, state)
 
 
 def test_missing_extra_and_misshapen_tensors_are_listed(mini: Any) -> None:
@@ -218,6 +219,6 @@ def test_missing_extra_and_misshapen_tensors_are_listed(mini: Any) -> None:
     state["mask_emb"] = torch.zeros(48)
     state["encoder.layers.0.fc1.bias"] = torch.zeros(95)
     with pytest.raises(WeightsError) as caught:
-        beats.spec_from_cfg(mini.facts["cfg"]).map_names(state)
+        map_names(beats.spec_from_cfg(mini.facts["cfg"]), state)
     for part in ("missing 1 (layer_norm.bias)", "extra 1 (mask_emb)", "misshapen 1"):
         assert part in str(caught.value)

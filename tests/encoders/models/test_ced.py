@@ -9,20 +9,19 @@ import pytest
 import torch
 from tests.encoders import ced_m2d_recipe as recipe
 
-from firstshot.encoders.models.ced import (
+from firstshot.encoders.models import build, expected_shapes, map_names
+from firstshot.encoders.runtimes.torch import torch_encoder
+from firstshot.encoders.specs.ced import (
     CED_BASE,
     CED_MINI,
     CED_SMALL,
     CED_TINY,
+    CedGeometry,
     CedSpec,
-    expected_shapes,
-    map_names,
 )
-from firstshot.encoders.specs import geometry
-from firstshot.encoders.torch_encoder import TorchEncoder
 from firstshot.errors import ParameterError, WeightsError
 
-CI = CedSpec("ced_ci_d2", geometry.CedGeometry(dim=32, heads=2, depth=2, classes=11))
+CI = CedSpec("ced_ci_d2", CedGeometry(dim=32, heads=2, depth=2, classes=11))
 SPECS = {"ced_ci_d2": CI} | {spec.name: spec for spec in (CED_TINY, CED_MINI, CED_SMALL, CED_BASE)}
 CASES = [("ced_ci_d2", clip) for clip in ("A10", "C6", "D12")]
 CASES += [("ced_tiny", clip) for clip in ("A10", "A10+B10", "C6", "C6pad10", "Q6pad10", "D12")]
@@ -37,8 +36,8 @@ MEL_ATOL, ATOL = 5e-4, 5e-5
 def network(name):
     """The network with the fixtures' weights, loaded through the Zenodo names."""
     spec = SPECS[name]
-    module = spec.build().eval().requires_grad_(False)
-    module.load_state_dict(spec.map_names(recipe.checkpoint(ZENODO_MANIFEST[name])))
+    module = build(spec).eval().requires_grad_(False)
+    module.load_state_dict(map_names(spec, recipe.checkpoint(ZENODO_MANIFEST[name])))
     return module
 
 
@@ -120,8 +119,8 @@ def test_a_shared_cut_off_is_what_set_the_original_s_batches_apart():
 
 def test_float64_meets_the_original_to_rounding():
     stored = recipe.golden("ced_ci_d2")
-    module = CI.build().double()
-    module.load_state_dict(CI.map_names(recipe.checkpoint(ZENODO_MANIFEST["ced_ci_d2"])))
+    module = build(CI).double()
+    module.load_state_dict(map_names(CI, recipe.checkpoint(ZENODO_MANIFEST["ced_ci_d2"])))
     noise = np.random.default_rng(77).standard_normal((1, 64, 304))
     spectrogram = torch.from_numpy(-30 + 15 * noise).transpose(1, 2)
     with torch.no_grad():
@@ -135,7 +134,7 @@ def test_float64_meets_the_original_to_rounding():
 @pytest.mark.parametrize(("last_layer", "key"), [("raw", "pooled"), ("normed", "pooled_norm")])
 def test_the_last_layer_is_raw_or_normed_as_set(last_layer, key):
     stored = recipe.golden("ced_ci_d2")
-    encoder = TorchEncoder(CI, network("ced_ci_d2"), weights_hash="made up", last_layer=last_layer)
+    encoder = torch_encoder(CI, network("ced_ci_d2"), weights_hash="made up", last_layer=last_layer)
     clips = [recipe.clip(name) for name in ("A10", "C6", "D12")]
     first, last = encoder.embed(clips, layers=(1, -1))
     for row, name in enumerate(("A10", "C6", "D12")):
@@ -193,7 +192,7 @@ def test_frequency_rows_overlap_by_one_triangle_and_end_at_8_khz():
 def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
     stored = recipe.golden("ced_tiny")
     fixed = replace(CED_TINY, fixed_samples=160000)
-    encoder = TorchEncoder(fixed, network("ced_tiny"), weights_hash="made up")
+    encoder = torch_encoder(fixed, network("ced_tiny"), weights_hash="made up")
     clips = [recipe.clip("C6"), recipe.clip("C6pad10")]
     six, padded = encoder.embed(clips, layers=(7,))[0]
     np.testing.assert_allclose(six, stored["C6pad10/pooled"][6, 0], rtol=0, atol=ATOL)
@@ -212,8 +211,8 @@ def test_real_pooling_leaves_out_the_padding_of_a_last_piece_only():
     assert real.pooled_time(96000) == CI.pooled_time(96000) == 37
     assert real.pooled_time(2023 * 160) == 126  # 2024 frames fill two pieces
     clip = recipe.clip("D12")
-    whole = TorchEncoder(CI, network("ced_ci_d2"), weights_hash="made up").layers([clip])[1]
-    pooled = TorchEncoder(real, network("ced_ci_d2"), weights_hash="made up").embed(
+    whole = torch_encoder(CI, network("ced_ci_d2"), weights_hash="made up").layers([clip])[1]
+    pooled = torch_encoder(real, network("ced_ci_d2"), weights_hash="made up").embed(
         [clip], layers=(2,)
     )
     expected = whole[:, :76].mean(axis=1).reshape(1, -1)
@@ -233,7 +232,7 @@ def test_a_setting_that_cannot_be_used_is_refused(settings, message):
 
 
 def test_another_sample_rate_is_refused():
-    with pytest.raises(ParameterError, match="sample_rate 44100: ced_tiny hears at 16000 Hz"):
+    with pytest.raises(ParameterError, match="sample_rate 44100: ced_tiny needs 16000 Hz"):
         CED_TINY.front_end(np.zeros(44100, dtype=np.float32), 44100)
 
 
@@ -243,13 +242,11 @@ def test_every_published_file_s_names_are_mapped(name, source):
     spec = SPECS[name]
     shapes = {
         "hub": HF_MANIFEST[name.replace("_", "-")],
-        "our own": expected_shapes(spec.geometry),
+        "our own": expected_shapes(spec),
     }.get(source, ZENODO_MANIFEST[name])
     state = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
-    mapped = spec.map_names({"model": state} if "wrapper" in source else state)
-    assert {key: tuple(tensor.shape) for key, tensor in mapped.items()} == expected_shapes(
-        spec.geometry
-    )
+    mapped = map_names(spec, {"model": state} if "wrapper" in source else state)
+    assert {key: tuple(tensor.shape) for key, tensor in mapped.items()} == expected_shapes(spec)
 
 
 def test_both_published_layouts_put_every_tensor_in_the_same_place():
@@ -259,7 +256,7 @@ def test_both_published_layouts_put_every_tensor_in_the_same_place():
     for key, tensor in hub.items():
         plain = key.removeprefix("encoder.").replace("init_bn.", "init_bn.1.")
         zenodo[plain] = tensor
-    from_hub, from_zenodo = CED_TINY.map_names(hub), CED_TINY.map_names(zenodo)
+    from_hub, from_zenodo = map_names(CED_TINY, hub), map_names(CED_TINY, zenodo)
     assert from_hub.keys() == from_zenodo.keys()
     assert all(from_hub[key] is from_zenodo[key] for key in from_hub)
 
@@ -285,7 +282,7 @@ def changed(changes):
 )
 def test_a_missing_extra_or_misshapen_tensor_is_named(changes, message):
     with pytest.raises(WeightsError, match=re.escape(message)):
-        CED_TINY.map_names(changed(changes))
+        map_names(CED_TINY, changed(changes))
 
 
 def test_another_size_of_ced_is_refused_in_one_readable_line():
@@ -293,5 +290,5 @@ def test_another_size_of_ced_is_refused_in_one_readable_line():
         key: torch.empty(shape, device="meta") for key, shape in HF_MANIFEST["ced-base"].items()
     }
     with pytest.raises(WeightsError, match=r"not those of ced_tiny: misshapen \d+ .*more") as error:
-        map_names(state, geometry.CED_TINY, "ced_tiny")
+        map_names(CED_TINY, state)
     assert len(str(error.value)) < 600

@@ -14,8 +14,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from firstshot.encoders.models import eat  # noqa: E402
-from firstshot.encoders.specs.geometry import EatGeometry  # noqa: E402
+from firstshot.encoders.models import expected_shapes, map_names  # noqa: E402
+from firstshot.encoders.models.eat import POSITIONS  # noqa: E402
+from firstshot.encoders.runtimes.torch import torch_encoder  # noqa: E402
+from firstshot.encoders.specs import eat  # noqa: E402
 from firstshot.errors import ParameterError, SoundError, WeightsError  # noqa: E402
 
 _found = importlib.util.spec_from_file_location(
@@ -24,7 +26,7 @@ _found = importlib.util.spec_from_file_location(
 recipe: Any = importlib.util.module_from_spec(_found)
 _found.loader.exec_module(recipe)
 
-MINI = EatGeometry(dim=48, heads=4, depth=2)
+MINI = eat.EatGeometry(dim=48, heads=4, depth=2)
 MINI_SPEC = eat.EatSpec("eat", MINI)
 SPECS = {"eat_mini": MINI_SPEC, "eat_base": eat.EAT_BASE, "eat_large": eat.EAT_LARGE}
 ATOL = 3e-5
@@ -50,13 +52,13 @@ def model(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
     gc.collect()
 
 
-def heard_as(model: Any, **changes: Any) -> Any:
+def with_spec(model: Any, **changes: Any) -> Any:
     """The same network behind another front-end."""
     encoder = model[1]
     least = changes.pop("least_frames", 1024)
     geometry = replace(encoder.spec.geometry, least_frames=least)
     spec = replace(encoder.spec, geometry=geometry, **changes)
-    return recipe.TorchEncoder(spec, encoder.module, weights_hash="golden")
+    return torch_encoder(spec, encoder.network.module, weights_hash="golden")
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2_608", "c2_1024", "c2pad"])
@@ -66,9 +68,9 @@ def test_tokens_layers_and_embeddings_equal_the_original(model: Any, case: str) 
         "c2_608": {"least_frames": 16},
         "c2pad": {"fixed_samples": 160000},
     }.get(case, {})
-    encoder = heard_as(model, **settings)
+    encoder = with_spec(model, **settings)
     waveform = recipe.clip(int(case[1]))
-    network = encoder.module
+    network = encoder.network.module
     blocks, branches = list(network.blocks), [block.mlp for block in network.blocks]
 
     with (
@@ -102,7 +104,7 @@ def test_patches_and_positions_equal_the_original(model: Any) -> None:
     golden, encoder = model
     spectrogram = torch.from_numpy(encoder.spec.front_end(recipe.clip(0)))
     with torch.inference_mode():
-        tokens = encoder.module.embed_patches(spectrogram[None])[0].numpy()
+        tokens = encoder.network.module.embed_patches(spectrogram[None])[0].numpy()
     stored = golden.arrays["input_tokens_c0"]
     rows = golden.facts["token_index_in_tok"]["c0"]
     np.testing.assert_allclose(tokens[rows, : stored.shape[1]], stored, atol=ATOL, rtol=0)
@@ -121,7 +123,7 @@ def test_the_tagging_head_on_our_cls_gives_the_original_logits(mini: Any, eps: s
     state = mini.state()
     encoder = recipe.encoder(MINI_SPEC, state)
     for index in (0, 1):
-        with recipe.outputs_of([encoder.module.blocks[-1]]) as seen:
+        with recipe.outputs_of([encoder.network.module.blocks[-1]]) as seen:
             encoder.layers([recipe.clip(index)])
         cls = torch.from_numpy(seen[0][0, 0])
         normed = torch.nn.functional.layer_norm(
@@ -182,11 +184,11 @@ def test_every_official_format_gives_the_same_weights(mini: Any, naming: str) ->
             "recon_proj.weight": torch.zeros(2),
         }
     wrapped = {"model": state, "cfg": {}, "args": None} if naming != "name" else state
-    mapped = MINI_SPEC.map_names(wrapped)
-    expected = MINI_SPEC.map_names(mini.state())
-    assert mapped.keys() == expected.keys() == eat.expected_shapes(MINI).keys()
+    mapped = map_names(MINI_SPEC, wrapped)
+    expected = map_names(MINI_SPEC, mini.state())
+    assert mapped.keys() == expected.keys() == expected_shapes(MINI_SPEC).keys()
     assert all(torch.equal(mapped[name], expected[name]) for name in expected)
-    assert MINI_SPEC.map_names(expected).keys() == expected.keys()
+    assert map_names(MINI_SPEC, expected).keys() == expected.keys()
 
 
 def test_a_pretrained_checkpoint_without_head_is_complete(mini: Any) -> None:
@@ -195,17 +197,17 @@ def test_a_pretrained_checkpoint_without_head_is_complete(mini: Any) -> None:
         for name, tensor in mini.state().items()
         if not name.startswith(("model.head", "model.fc_norm"))
     }
-    assert MINI_SPEC.map_names(state).keys() == eat.expected_shapes(MINI).keys()
+    assert map_names(MINI_SPEC, state).keys() == expected_shapes(MINI_SPEC).keys()
 
 
 def test_an_older_file_may_hold_the_first_positions_only(mini: Any) -> None:
     state = mini.state()
     name = "model.fixed_positional_encoder.positions"
     state[name] = state[name][:, :512]
-    MINI_SPEC.map_names(state)
+    map_names(MINI_SPEC, state)
     state[name] = state[name].flip(2)
     with pytest.raises(WeightsError, match="not the sine-cosine table"):
-        MINI_SPEC.map_names(state)
+        map_names(MINI_SPEC, state)
 
 
 def test_missing_extra_and_misshapen_tensors_are_listed(mini: Any) -> None:
@@ -214,7 +216,7 @@ def test_missing_extra_and_misshapen_tensors_are_listed(mini: Any) -> None:
     state["model.blocks.2.norm1.bias"] = torch.zeros(48)
     state["model.blocks.0.norm1.bias"] = torch.zeros(47)
     with pytest.raises(WeightsError) as caught:
-        MINI_SPEC.map_names(state)
+        map_names(MINI_SPEC, state)
     for part in ("missing 1 (pre_norm.bias)", "extra 1 (blocks.2.norm1.bias)", "misshapen 1"):
         assert part in str(caught.value)
 
@@ -228,9 +230,9 @@ def test_the_network_has_exactly_the_published_tensors(name: str, spec: eat.EatS
         for entry in recipe.Golden(f"eat_{name}", recipe.FULL).tensors
     }
     assert len(listed) == {"base": 154, "large": 298}[name]
-    unused = {"head.weight", "head.bias", "fc_norm.weight", "fc_norm.bias", eat.POSITIONS}
+    unused = {"head.weight", "head.bias", "fc_norm.weight", "fc_norm.bias", POSITIONS}
     expected = {name: shape for name, shape in listed.items() if name not in unused}
-    assert eat.expected_shapes(spec.geometry) == expected
+    assert expected_shapes(spec) == expected
     learned = sum(int(np.prod(shape)) for shape in expected.values())
     assert learned == spec.geometry.learned_parameters()
 

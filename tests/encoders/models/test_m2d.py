@@ -8,16 +8,16 @@ import pytest
 import torch
 from tests.encoders import ced_m2d_recipe as recipe
 
-from firstshot.encoders.models.m2d import M2D_CLAP, M2dSpec, expected_shapes
-from firstshot.encoders.specs import geometry
-from firstshot.encoders.torch_encoder import TorchEncoder
+from firstshot.encoders.models import build, expected_shapes, map_names
+from firstshot.encoders.runtimes.torch import torch_encoder
+from firstshot.encoders.specs.m2d import M2D_CLAP, M2dGeometry, M2dSpec
 from firstshot.errors import ParameterError, WeightsError
 
-CI = M2dSpec("m2d_ci_d2", geometry.M2dGeometry(dim=32, heads=2, depth=2))
+CI = M2dSpec("m2d_ci_d2", M2dGeometry(dim=32, heads=2, depth=2))
 SPECS = {
     "m2d_ci_d2": CI,
     "m2d_clap_1001": M2D_CLAP,
-    "m2d_clap_608": M2dSpec("m2d_clap_608", geometry.M2dGeometry(piece_frames=608)),
+    "m2d_clap_608": M2dSpec("m2d_clap_608", M2dGeometry(piece_frames=608)),
 }
 CASES = [("m2d_ci_d2", clip) for clip in ("A10", "C6", "D12")]
 CASES += [("m2d_clap_1001", clip) for clip in ("A10", "A10+B10", "C6", "C6pad10", "D12")]
@@ -34,8 +34,8 @@ LOGMEL_ATOL, ATOL, POOLED_ATOL = 1e-4, 5e-5, 2e-5
 def network(name):
     """The network with the fixtures' weights."""
     spec = SPECS[name]
-    module = spec.build().eval().requires_grad_(False)
-    module.load_state_dict(spec.map_names(recipe.checkpoint(expected_shapes(spec.geometry))))
+    module = build(spec).eval().requires_grad_(False)
+    module.load_state_dict(map_names(spec, recipe.checkpoint(expected_shapes(spec))))
     return module
 
 
@@ -117,8 +117,8 @@ def assert_pooled_equal_golden(stored, clips, module, layers):
 
 def test_float64_meets_the_original_to_rounding():
     stored = recipe.golden("m2d_ci_d2")
-    module = CI.build().double()
-    module.load_state_dict(CI.map_names(recipe.checkpoint(MANIFEST["ci_d2"])))
+    module = build(CI).double()
+    module.load_state_dict(map_names(CI, recipe.checkpoint(MANIFEST["ci_d2"])))
     module.norm_stats.copy_(torch.tensor([0.0, 1.0]))  # the stored input is normalised already
     noise = np.random.default_rng(78).standard_normal((1, 80, 304))
     with torch.no_grad():
@@ -132,7 +132,7 @@ def test_float64_meets_the_original_to_rounding():
 @pytest.mark.parametrize(("last_layer", "key"), [("raw", "pooled"), ("normed", "pooled_norm")])
 def test_the_last_layer_is_raw_or_normed_as_set(last_layer, key):
     stored = recipe.golden("m2d_ci_d2")
-    encoder = TorchEncoder(CI, network("m2d_ci_d2"), weights_hash="made up", last_layer=last_layer)
+    encoder = torch_encoder(CI, network("m2d_ci_d2"), weights_hash="made up", last_layer=last_layer)
     clips = [recipe.clip(name) for name in ("A10", "C6", "D12")]
     first, last = encoder.embed(clips, layers=(1, -1))
     for row, name in enumerate(("A10", "C6", "D12")):
@@ -154,7 +154,7 @@ def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
 
 
 def test_another_sample_rate_is_refused():
-    with pytest.raises(ParameterError, match="sample_rate 8000: m2d_clap hears at 16000 Hz"):
+    with pytest.raises(ParameterError, match="sample_rate 8000: m2d_clap needs 16000 Hz"):
         M2D_CLAP.front_end(np.zeros(8000, dtype=np.float32), 8000)
 
 
@@ -185,12 +185,12 @@ def test_no_block_beyond_the_deepest_layer_runs(monkeypatch):
 @pytest.mark.parametrize("samples", [201, 2400, 158720, 158880, 159840, 160000, 160160, 320160])
 @pytest.mark.parametrize("piece_frames", [1001, 608])
 def test_the_grid_told_beforehand_is_the_grid_of_the_tokens(samples, piece_frames):
-    small = geometry.M2dGeometry(dim=32, heads=2, depth=1, piece_frames=piece_frames)
+    small = M2dGeometry(dim=32, heads=2, depth=1, piece_frames=piece_frames)
     spec = M2dSpec("small", small)
     noise = np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
     with torch.no_grad():
         entering = torch.from_numpy(spec.front_end(noise))[None]
-        tokens = spec.build().tokens_by_layer(entering, (1,))[0]
+        tokens = build(spec).tokens_by_layer(entering, (1,))[0]
     assert tuple(tokens.shape[1:3]) == spec.grid(samples)
     assert 0 not in small.steps(samples)
 
@@ -210,12 +210,12 @@ BESIDE = {"audio_proj.0.weight": [768, 3840], "logit_scale": [], "decoder_pred.b
         {"model": meta(WHOLE_FILE)},
         meta({**BACKBONE, **BESIDE, "mask_token": [1, 1, 512], "target_norm.bias": [768]}),
         {"model": meta({**BACKBONE, **BESIDE}, "backbone.") | meta(BESIDE), "args": None},
-        meta(expected_shapes(geometry.M2D_CLAP)),
+        meta(expected_shapes(M2D_CLAP)),
     ],
     ids=["fine-tuned 2024", "wrapped", "not fine-tuned", "2025", "our own"],
 )
 def test_every_published_layout_gives_the_151_tensors_of_the_backbone(state):
-    mapped = M2D_CLAP.map_names(state)
+    mapped = map_names(M2D_CLAP, state)
     shapes = {key: tuple(tensor.shape) for key, tensor in mapped.items()}
     assert shapes == {key: tuple(shape) for key, shape in BACKBONE.items()}
     assert len(mapped) == 151
@@ -223,12 +223,12 @@ def test_every_published_layout_gives_the_151_tensors_of_the_backbone(state):
 
 def test_a_file_without_norm_stats_gets_those_of_the_2024_models():
     bare = {key: shape for key, shape in BACKBONE.items() if key != "norm_stats"}
-    assert M2D_CLAP.map_names(meta(bare))["norm_stats"].tolist() == pytest.approx([-7.1, 4.2])
+    assert map_names(M2D_CLAP, meta(bare))["norm_stats"].tolist() == pytest.approx([-7.1, 4.2])
 
 
 def test_a_file_s_own_norm_stats_are_kept():
     state = meta(BACKBONE, FINE_TUNED) | {f"{FINE_TUNED}norm_stats": torch.tensor([-7.3, 4.4])}
-    kept = M2D_CLAP.map_names(state)["norm_stats"]
+    kept = map_names(M2D_CLAP, state)["norm_stats"]
     assert kept.tolist() == pytest.approx([-7.3, 4.4])
 
 
@@ -244,4 +244,4 @@ def test_a_file_s_own_norm_stats_are_kept():
 def test_a_missing_extra_or_misshapen_tensor_is_named(changes, message):
     shapes = {key: shape for key, shape in {**BACKBONE, **changes}.items() if shape != "gone"}
     with pytest.raises(WeightsError, match=re.escape(message)):
-        M2D_CLAP.map_names(meta(shapes, FINE_TUNED))
+        map_names(M2D_CLAP, meta(shapes, FINE_TUNED))

@@ -17,6 +17,7 @@ pytest.importorskip("onnx")
 from tests.encoders import official_files as official  # noqa: E402
 
 from firstshot.encoders import load_encoder  # noqa: E402
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder  # noqa: E402
 from firstshot.encoders.runtimes import auto as runtime_choice  # noqa: E402
 from firstshot.encoders.runtimes import with_runtime as runtime  # noqa: E402
 from firstshot.encoders.runtimes.check import (  # noqa: E402
@@ -27,7 +28,6 @@ from firstshot.encoders.runtimes.check import (  # noqa: E402
 )
 from firstshot.encoders.runtimes.measured import keep_measured, measured_file, read_measured  # noqa: E402
 from firstshot.encoders.runtimes.with_runtime import with_runtime  # noqa: E402
-from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
 from firstshot.errors import ParameterError  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:m2d_clap:firstshot.errors.FirstshotWarning")
@@ -35,10 +35,10 @@ Spoil = Callable[[np.ndarray], np.ndarray]
 
 
 @pytest.fixture
-def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TorchEncoder]:
+def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretrainedEncoder]:
     official.use_mini(monkeypatch, tmp_path / "cache")
     found = load_encoder("ced_tiny", weights=official.write("ced_tiny", tmp_path))
-    assert isinstance(found, TorchEncoder)
+    assert isinstance(found, PretrainedEncoder)
     yield found
 
 
@@ -47,13 +47,13 @@ class Wrong:
 
     runtime = "openvino"
 
-    def __init__(self, encoder: TorchEncoder, layers: tuple[int, ...], spoil: Spoil) -> None:
-        self.encoder, self.wanted, self.spoil = encoder, layers, spoil
+    def __init__(self, network: Any, layers: tuple[int, ...], spoil: Spoil) -> None:
+        self.network, self.wanted, self.spoil = network, layers, spoil
         self.runs = 0
 
     def run(self, spectrograms: np.ndarray) -> list[np.ndarray]:
         self.runs += 1
-        return [self.spoil(x) for x in self.encoder.tokens(spectrograms, self.wanted)]
+        return [self.spoil(x) for x in self.network.tokens(spectrograms, self.wanted)]
 
     def close(self) -> None:
         pass
@@ -63,21 +63,26 @@ def scaled(by: float) -> Spoil:
     return lambda tokens: tokens * np.float32(by)
 
 
-def test_the_error_is_the_relative_l2_of_the_worst_layer(encoder: TorchEncoder) -> None:
+def test_the_error_is_the_relative_l2_of_the_worst_layer(encoder: PretrainedEncoder) -> None:
     def second_layer_wrong(spectrograms: np.ndarray) -> list[np.ndarray]:
-        first, second = encoder.tokens(spectrograms, (1, 2))
+        first, second = encoder.network.tokens(spectrograms, (1, 2))
         return [first, 1.25 * second]
 
     found = runtime_error(encoder, (2, 1), "openvino", "bf16", second_layer_wrong)
     assert found == pytest.approx(0.25, rel=1e-5)
-    assert runtime_error(encoder, (1,), "onnx", "fp32", Wrong(encoder, (1,), scaled(1)).run) == 0
+    assert (
+        runtime_error(encoder, (1,), "onnx", "fp32", Wrong(encoder.network, (1,), scaled(1)).run)
+        == 0
+    )
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("fp16", 1e-3), ("bf16", 1e-2)])
 def test_what_exceeds_its_bound_is_refused_with_the_numbers(
-    encoder: TorchEncoder, precision: str, bound: float
+    encoder: PretrainedEncoder, precision: str, bound: float
 ) -> None:
-    within, beyond = (Wrong(encoder, (1, 2), scaled(1 + share * bound)) for share in (0.8, 1.3))
+    within, beyond = (
+        Wrong(encoder.network, (1, 2), scaled(1 + share * bound)) for share in (0.8, 1.3)
+    )
     check_runtime(encoder, (1, 2), "openvino", precision, within.run)
     measured_file(ERRORS).unlink()
     message = rf"runtime openvino in {precision}: .* ced_tiny wrongly .*error [\d.e-]+ .* {bound:g}"
@@ -87,19 +92,23 @@ def test_what_exceeds_its_bound_is_refused_with_the_numbers(
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_are_refused(encoder: TorchEncoder, value: float) -> None:
+def test_numbers_that_are_not_finite_are_refused(encoder: PretrainedEncoder, value: float) -> None:
     with pytest.raises(ParameterError, match=r"relative error 1e\+09"):
-        check_runtime(encoder, (1,), "openvino", "bf16", Wrong(encoder, (1,), scaled(value)).run)
+        check_runtime(
+            encoder, (1,), "openvino", "bf16", Wrong(encoder.network, (1,), scaled(value)).run
+        )
     with pytest.raises(
         ParameterError, match=r"relative error 1e\+09"
     ):  # as it is kept in the cache
-        check_runtime(encoder, (1,), "openvino", "bf16", Wrong(encoder, (1,), scaled(1)).run)
+        check_runtime(
+            encoder, (1,), "openvino", "bf16", Wrong(encoder.network, (1,), scaled(1)).run
+        )
 
 
 def test_a_network_is_measured_once_for_its_geometry_layers_and_precision(
-    encoder: TorchEncoder,
+    encoder: PretrainedEncoder,
 ) -> None:
-    network = Wrong(encoder, (1,), scaled(1))
+    network = Wrong(encoder.network, (1,), scaled(1))
     for _ in range(3):
         check_runtime(encoder, (1,), "openvino", "bf16", network.run)
     assert network.runs == 1
@@ -115,11 +124,13 @@ def test_a_network_is_measured_once_for_its_geometry_layers_and_precision(
         assert network.runs == before + 1
 
 
-def test_a_wrong_network_is_not_run(encoder: TorchEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def compile_wrong(encoder: TorchEncoder, layers: tuple[int, ...], *_: Any) -> Wrong:
-        return Wrong(encoder, layers, scaled(1.4))
+def test_a_wrong_network_is_not_run(
+    encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_wrong(network: Any, layers: tuple[int, ...], *_: Any) -> Wrong:
+        return Wrong(network, layers, scaled(1.4))
 
-    monkeypatch.setattr(runtime, "compile_network", compile_wrong)
+    monkeypatch.setattr(runtime, "compile_graph", compile_wrong)
     with pytest.raises(ParameterError, match=r"relative error 0\.4 on one clip"):
         with_runtime(encoder, "openvino", "bf16", layers=(1, 2))
     late = with_runtime(encoder, "openvino", "bf16")
@@ -128,19 +139,20 @@ def test_a_wrong_network_is_not_run(encoder: TorchEncoder, monkeypatch: pytest.M
 
 
 def test_auto_never_picks_a_wrong_network(
-    encoder: TorchEncoder, monkeypatch: pytest.MonkeyPatch
+    encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wrong one is by far the fastest; what is picked is the fastest of the others."""
     compiled = []
 
     def compile_one(
-        encoder: TorchEncoder, layers: tuple[int, ...], runtime: str, precision: str, *_: Any
+        network: Any, layers: tuple[int, ...], runtime: str, precision: str, *_: Any
     ) -> Wrong:
         compiled.append((runtime, precision))
-        return Wrong(encoder, layers, scaled(1.4 if precision == "bf16" else 1.0))
+        return Wrong(network, layers, scaled(1.4 if precision == "bf16" else 1.0))
 
     seconds = {("openvino", "bf16"): 0.1, ("openvino", "fp32"): 1.0, ("torch", "fp32"): 3.0}
-    monkeypatch.setattr(runtime, "compile_network", compile_one)
+    for module in (runtime, runtime_choice):
+        monkeypatch.setattr(module, "compile_graph", compile_one)
     monkeypatch.setattr(runtime_choice, "list_candidates", lambda *_: list(seconds))
     monkeypatch.setattr(
         runtime_choice, "probe", lambda _, candidates, __: {c: seconds[c] for c in candidates}
@@ -153,7 +165,9 @@ def test_auto_never_picks_a_wrong_network(
     assert (picked.runtime, picked.precision) == ("openvino", "fp32")  # type: ignore[attr-defined]
 
 
-def test_torch_in_reduced_precision_is_checked_too(tmp_path: Path, encoder: TorchEncoder) -> None:
+def test_torch_in_reduced_precision_is_checked_too(
+    tmp_path: Path, encoder: PretrainedEncoder
+) -> None:
     load_encoder("ced_tiny", official.write("ced_tiny", tmp_path), dtype="bfloat16")
     ((key, error),) = read_measured(ERRORS).items()
     assert 1e-4 < error < 1e-2
@@ -164,7 +178,7 @@ def test_torch_in_reduced_precision_is_checked_too(tmp_path: Path, encoder: Torc
 
 
 def test_a_network_that_lacks_the_default_layers_is_checked_at_its_last(
-    encoder: TorchEncoder,
+    encoder: PretrainedEncoder,
 ) -> None:
     encoder.spec = replace(encoder.spec, default_layers=(7, 10))  # type: ignore[type-var]
     other = with_runtime(encoder, "torch", "bf16")
@@ -174,18 +188,18 @@ def test_a_network_that_lacks_the_default_layers_is_checked_at_its_last(
 
 
 def test_an_encoder_that_takes_pieces_is_checked_on_one(
-    tmp_path: Path, encoder: TorchEncoder
+    tmp_path: Path, encoder: PretrainedEncoder
 ) -> None:
     pytest.importorskip("onnxruntime")
     m2d = load_encoder("m2d_clap", official.write("m2d_clap", tmp_path))
-    assert isinstance(m2d, TorchEncoder)
+    assert isinstance(m2d, PretrainedEncoder)
     assert probe_spectrogram(m2d).shape[1] == m2d.spec.geometry.piece_frames  # type: ignore[attr-defined]
     with_runtime(m2d, "onnx", "fp32", layers=(1, 2))
     (error,) = read_measured(ERRORS).values()
     assert 0 < error < 1e-6
 
 
-def test_openvino_in_bf16_is_right_or_refused_for_narrow_groups(encoder: TorchEncoder) -> None:
+def test_openvino_in_bf16_is_right_or_refused_for_narrow_groups(encoder: PretrainedEncoder) -> None:
     """Groups of 12 and 8 channels: wrong by 0.3 to 0.5 with AMX, right elsewhere."""
     pytest.importorskip("openvino")
     from firstshot.encoders.runtimes.openvino import openvino_precisions

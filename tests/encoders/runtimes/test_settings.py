@@ -19,7 +19,7 @@ from tests.encoders import official_files as official  # noqa: E402
 from firstshot import Detector  # noqa: E402
 from firstshot.cli import app  # noqa: E402
 from firstshot.encoders import load_encoder  # noqa: E402
-from firstshot.encoders.runtime_encoder import RuntimeEncoder  # noqa: E402
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder  # noqa: E402
 from firstshot.errors import DetectorFileError  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
@@ -40,7 +40,7 @@ def noise(count: int, seed: int) -> list[np.ndarray]:
 
 def test_load_encoder_takes_the_runtime(weights: Path) -> None:
     encoder = load_encoder("ced_tiny", weights, runtime="onnx", precision="fp32", threads=1)
-    assert isinstance(encoder, RuntimeEncoder)
+    assert isinstance(encoder, PretrainedEncoder)
     expected = load_encoder("ced_tiny", weights).embed(noise(2, 0))
     for found, wanted in zip(encoder.embed(noise(2, 0)), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
@@ -48,21 +48,24 @@ def test_load_encoder_takes_the_runtime(weights: Path) -> None:
 
 def test_a_file_holds_what_auto_picked(weights: Path, tmp_path: Path) -> None:
     asked = {"weights": str(weights), "runtime": "onnx", "precision": "auto", "threads": 1}
-    detector = Detector("ced_tiny", encoder_settings=asked).fit(noise(9, 1))
+    detector = Detector("ced_tiny", encoder_settings=asked).fit(noise(9, 1), sample_rate=16000)
     detector.save(tmp_path / "fan.firstshot")
     loaded = Detector.load(tmp_path / "fan.firstshot")
     assert loaded.encoder_settings is not None
     assert loaded.encoder_settings["precision"] == "fp32"
     assert "threads" not in loaded.encoder_settings
-    encoder = loaded.hear().encoder
-    assert isinstance(encoder, RuntimeEncoder)
+    encoder = loaded.embedding_settings().encoder
+    assert isinstance(encoder, PretrainedEncoder)
     assert (encoder.runtime, encoder.precision) == ("onnx", "fp32")
-    np.testing.assert_allclose(loaded.score(noise(3, 2)), detector.score(noise(3, 2)), rtol=1e-5)
+    clips = [(clip, 16000) for clip in noise(3, 2)]
+    np.testing.assert_allclose(loaded.score(clips), detector.score(clips), rtol=1e-5)
 
 
 def test_a_bank_is_not_asked_by_another_runtime(weights: Path, tmp_path: Path) -> None:
     asked = {"weights": str(weights), "runtime": "onnx"}
-    Detector("ced_tiny", encoder_settings=asked).fit(noise(9, 1)).save(tmp_path / "a.firstshot")
+    Detector("ced_tiny", encoder_settings=asked).fit(noise(9, 1), sample_rate=16000).save(
+        tmp_path / "a.firstshot"
+    )
     with pytest.raises(DetectorFileError, match="other weights or settings"):
         Detector.load(tmp_path / "a.firstshot", encoder=load_encoder("ced_tiny", weights))
 

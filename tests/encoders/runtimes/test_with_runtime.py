@@ -16,10 +16,11 @@ pytest.importorskip("onnx")
 from tests.encoders import official_files as official  # noqa: E402
 
 from firstshot.encoders import load_encoder  # noqa: E402
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder  # noqa: E402
 from firstshot.encoders.protocol import Encoder  # noqa: E402
-from firstshot.encoders.runtime_encoder import WORTH_COMPILING, RuntimeEncoder  # noqa: E402
-from firstshot.encoders.runtimes.with_runtime import encoder_graph, with_runtime  # noqa: E402
-from firstshot.encoders.torch_encoder import TorchEncoder  # noqa: E402
+from firstshot.encoders.runtimes.compile import WORTH_COMPILING, encoder_graph  # noqa: E402
+from firstshot.encoders.runtimes.torch import torch_encoder, torch_network  # noqa: E402
+from firstshot.encoders.runtimes.with_runtime import with_runtime  # noqa: E402
 from firstshot.errors import MissingLibraryError, ParameterError, SoundError  # noqa: E402
 from firstshot.ordered_threads import in_order  # noqa: E402
 
@@ -43,9 +44,9 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def load(files: dict[str, Path], name: str, **settings: Any) -> TorchEncoder:
+def load(files: dict[str, Path], name: str, **settings: Any) -> PretrainedEncoder:
     encoder = load_encoder(name, weights=files[name], **settings)
-    assert isinstance(encoder, TorchEncoder)
+    assert isinstance(encoder, PretrainedEncoder)
     return encoder
 
 
@@ -96,12 +97,13 @@ def test_real_machines_are_ranked_alike_in_every_precision(tmp_path: Path) -> No
     from tests.encoders.ced_m2d_recipe import checkpoint
 
     from firstshot import Detector
-    from firstshot.encoders.models.ced import CED_TINY, expected_shapes
+    from firstshot.encoders.models import build, expected_shapes
     from firstshot.encoders.runtimes.openvino import openvino_precisions
+    from firstshot.encoders.specs.ced import CED_TINY
 
-    module = CED_TINY.build()
-    module.load_state_dict(checkpoint(expected_shapes(CED_TINY.geometry)))
-    encoder = TorchEncoder(CED_TINY, module, weights_hash="made up")
+    module = build(CED_TINY)
+    module.load_state_dict(checkpoint(expected_shapes(CED_TINY)))
+    encoder = torch_encoder(CED_TINY, module, weights_hash="made up")
     train, test = (sorted((MACHINE / part).iterdir()) for part in ("train", "test"))
     source, target = ([p for p in train if f"_{d}_" in p.name] for d in ("source", "target"))
     labels = ["anomaly" in path.name for path in test]
@@ -253,7 +255,10 @@ def test_the_graph_stops_at_the_deepest_layer(files: dict[str, Path]) -> None:
     import onnx
 
     encoder = load(files, "ced_tiny")
-    one, two = (onnx.load_from_string(encoder_graph(encoder, layers)) for layers in ((1,), (1, 2)))
+    one, two = (
+        onnx.load_from_string(encoder_graph(torch_network(encoder), layers))
+        for layers in ((1,), (1, 2))
+    )
     for model in (one, two):
         onnx.checker.check_model(model)
         (given,) = model.graph.input
@@ -267,16 +272,16 @@ def test_the_graph_stops_at_the_deepest_layer(files: dict[str, Path]) -> None:
 def test_another_set_of_layers_makes_another_graph(files: dict[str, Path], runtime: str) -> None:
     encoder = load(files, "eat")
     other = with_runtime(encoder, runtime, "fp32", layers=(2,))
-    assert isinstance(other, RuntimeEncoder)
-    first = other._compiled
+    assert isinstance(other, PretrainedEncoder)
+    first = other.network._compiled
     other.embed(noise(1.0), layers=(-1,))
-    assert other._compiled is first
+    assert other.network._compiled is first
     for asked in ((1,), (2, 1)):
         expected = encoder.embed(noise(1.0), layers=asked)
         assert max(errors(other.embed(noise(1.0), layers=asked), expected)) < 1e-6
-        assert other._compiled is not first
-    assert other._compiled is not None
-    assert other._compiled[0] == (1, 2)
+        assert other.network._compiled is not first
+    assert other.network._compiled is not None
+    assert other.network._compiled[0] == (1, 2)
 
 
 def test_many_clips_by_many_threads_are_worth_another_graph_with_a_run_for_each(
@@ -284,20 +289,20 @@ def test_many_clips_by_many_threads_are_worth_another_graph_with_a_run_for_each(
 ) -> None:
     encoder = load(files, "ced_tiny")
     other = with_runtime(encoder, runtime, "fp32", layers=(1, 2), threads=2)
-    assert isinstance(other, RuntimeEncoder)
-    clips, first = noise(1.0, 2.0), other._compiled
+    assert isinstance(other, PretrainedEncoder)
+    clips, first = noise(1.0, 2.0), other.network._compiled
     expected = other.embed(clips, layers=(1, 2))
     with other.share(workers=2, clips=WORTH_COMPILING - 1):
         other.embed(clips)
-    assert other._compiled is first
+    assert other.network._compiled is first
     with other.share(workers=2, clips=WORTH_COMPILING):
         found = other.embed(clips, layers=(2,))
-    assert other._compiled is not first
+    assert other.network._compiled is not first
     np.testing.assert_array_equal(found[0], expected[1])
-    second = other._compiled
+    second = other.network._compiled
     with other.share(workers=1, clips=WORTH_COMPILING):
         other.embed(clips, layers=(1, 2))
-    assert other._compiled is second  # its layers were kept, and a run more does no harm
+    assert other.network._compiled is second  # its layers were kept, and a run more does no harm
 
 
 def test_a_graph_is_run_no_more_often_at_once_than_it_was_compiled_for(
@@ -305,9 +310,9 @@ def test_a_graph_is_run_no_more_often_at_once_than_it_was_compiled_for(
 ) -> None:
     pytest.importorskip("onnxruntime")
     encoder = with_runtime(load(files, "ced_tiny"), "onnx", "fp32", layers=(2,), threads=1)
-    assert isinstance(encoder, RuntimeEncoder)
-    assert encoder._compiled is not None
-    network, inside, most = encoder._compiled[1], [], []
+    assert isinstance(encoder, PretrainedEncoder)
+    assert encoder.network._compiled is not None
+    network, inside, most = encoder.network._compiled[1], [], []
 
     class Watched:
         @staticmethod
@@ -319,7 +324,7 @@ def test_a_graph_is_run_no_more_often_at_once_than_it_was_compiled_for(
             inside.pop()
             return found
 
-    encoder._compiled = (2,), Watched()  # type: ignore[assignment]
+    encoder.network._compiled = (2,), Watched()  # type: ignore[assignment]
     with encoder.share(workers=4, clips=8):
         clips = [x[None] for x in noise(*[1.0] * 8)]
         heard = in_order(lambda clip: encoder.embed(clip, layers=(2,)), clips, workers=4)

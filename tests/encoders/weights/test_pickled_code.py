@@ -117,7 +117,7 @@ def test_tensors_and_plain_containers_name_no_code(new: bool, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", list(official.MINI))
 def test_the_published_formats_name_no_code(name: str, tmp_path: Path) -> None:
-    for form in official.FORMATS[official.MINI[name].module]:
+    for form in official.FORMATS[official.MINI[name].spec.family]:
         assert find_code(official.write(name, tmp_path, form)) == ()
 
 

@@ -9,7 +9,6 @@ import sys
 import threading
 import warnings
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from tests.encoders import official_files as official  # noqa: E402
 
 from firstshot.encoders import load_encoder  # noqa: E402
-from firstshot.encoders.pretrained import keep_file  # noqa: E402
 from firstshot.encoders.weights import files as checkpoint_files  # noqa: E402
 from firstshot.encoders.weights.cache import read_pointer, weights_folder  # noqa: E402
 from firstshot.encoders.weights.catalog import ENCODERS  # noqa: E402
+from firstshot.encoders.weights.find import keep_file  # noqa: E402
 from firstshot.encoders.weights.read import hash_tensors  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     FirstshotWarning,
@@ -38,7 +37,7 @@ from firstshot.errors import (  # noqa: E402
 EVERY_FORMAT = [
     (name, form)
     for name, record in official.MINI.items()
-    for form in official.FORMATS[record.module]
+    for form in official.FORMATS[record.spec.family]
 ]
 pytestmark = pytest.mark.filterwarnings("ignore:m2d_clap:firstshot.errors.FirstshotWarning")
 
@@ -67,7 +66,7 @@ def test_every_published_format_gives_the_original_s_numbers(
 def test_equal_values_have_one_fingerprint_in_every_format(name: str, tmp_path: Path) -> None:
     files = [
         official.write(name, tmp_path, form)
-        for form in official.FORMATS[official.MINI[name].module]
+        for form in official.FORMATS[official.MINI[name].spec.family]
     ]
     assert len({load_encoder(name, weights=file).fingerprint for file in files}) == 1
     again = {load_encoder(name, weights=file).fingerprint for file in files}
@@ -124,7 +123,7 @@ VICTIM = {
 def test_a_missing_extra_or_misshapen_tensor_is_named_and_refused(
     name: str, kind: str, tmp_path: Path
 ) -> None:
-    module = official.MINI[name].module
+    module = official.MINI[name].spec.family
     form, make = next(iter(official.FORMATS[module].items()))
     content = dict(make())
     tensors = content
@@ -157,28 +156,28 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_every_published_network_has_the_parameters_that_the_catalogue_counts(name: str) -> None:
-    from firstshot.encoders.specs import geometry
-    from firstshot.encoders.weights.read import build_spec
+    from firstshot.encoders.models import build
+    from firstshot.encoders.specs import SPECS
 
-    real = replace(official.MINI[name], geometry=geometry.GEOMETRIES[name])
     with torch.device("meta"):
-        module = build_spec(real, {}).build()
+        module = build(SPECS[name])
     counted = sum(values.numel() for values in module.parameters())
-    assert counted == geometry.GEOMETRIES[name].learned_parameters()
+    assert counted == SPECS[name].geometry.learned_parameters()
 
 
 @pytest.mark.parametrize("size", ["tiny", "mini", "small", "base"])
 @pytest.mark.parametrize("source", ["hf", "zenodo"])
 def test_the_published_lists_of_tensors_fit_the_real_networks(size: str, source: str) -> None:
-    from firstshot.encoders.models import ced
+    from firstshot.encoders.models import map_names
+    from firstshot.encoders.specs import SPECS
 
-    spec = getattr(ced, f"CED_{size.upper()}")
+    spec, other = SPECS[f"ced_{size}"], SPECS["ced_base" if size == "tiny" else "ced_tiny"]
     key = f"ced-{size}" if source == "hf" else f"ced_{size}"
     shapes = official._manifest(f"ced_manifest_{source}", key)
     tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    assert len(spec.map_names(tensors)) == 7 + 1 + 1 + 12 * 12 + 1
+    assert len(map_names(spec, tensors)) == 7 + 1 + 1 + 12 * 12 + 1
     with pytest.raises(WeightsError, match="misshapen"):
-        (ced.CED_BASE if size == "tiny" else ced.CED_TINY).map_names(tensors)
+        map_names(other, tensors)
 
 
 def test_beats_takes_its_configuration_from_the_file(tmp_path: Path) -> None:
@@ -435,7 +434,7 @@ def test_a_cache_that_cannot_be_written_costs_time_not_the_encoder(
     (tmp_path / "blocked").write_text("a file where a folder is needed")
     monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "blocked"))
     file = official.write("ced_tiny", tmp_path, "zenodo.pt")
-    with pytest.warns(FirstshotWarning, match="cannot write weights .* read anew each time"):
+    with pytest.warns(FirstshotWarning, match=r"cannot be written .* read anew each time"):
         encoder = load_encoder("ced_tiny", weights=file)
     assert encoder.depth == 2
     with pytest.raises(OutputError, match="set FIRSTSHOT_CACHE to another folder"):
@@ -494,7 +493,11 @@ def test_settings_reach_spec_geometry_and_encoder(tmp_path: Path) -> None:
         fixed_samples=160000,
         dtype="float64",
     )
-    assert (ced.last_layer, ced.micro_batch, str(ced.dtype)) == ("normed", 3, "torch.float64")
+    assert (ced.network.last_layer, ced.micro_batch, str(ced.network.dtype)) == (
+        "normed",
+        3,
+        "torch.float64",
+    )
     assert ced.grid(16000) == (62, 4)
 
 
@@ -573,7 +576,7 @@ listed = CliRunner().invoke(app, ["--json"])
 counted = CliRunner().invoke(app, ["--complexity", "--json"])
 assert "torch" not in sys.modules
 noise = np.random.default_rng(0).standard_normal((12, 16000)).astype(np.float32)
-score = firstshot.Detector().fit(list(noise)).predict(noise[0]).score
+score = firstshot.Detector().fit(noise, sample_rate=16000).predict((noise[0], 16000)).score
 assert "torch" not in sys.modules
 errors = []
 if sys.argv[1] == "blocked":

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from firstshot.errors import FirstshotWarning, ParameterError
+from firstshot.errors import FirstshotWarning, NotFittedError, ParameterError
 from firstshot.scoring.normalizers import (
     NORMALIZERS,
     Normalizer,
@@ -88,6 +90,36 @@ def test_the_score_is_the_least_of_the_domains(name):
 
 
 @every_normalizer
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**31))
+def test_the_order_of_members_and_queries_changes_no_score(name, seed):
+    rng = np.random.default_rng(seed)
+    banks = {"source": rng.standard_normal((9, 3)), "target": rng.standard_normal((5, 3)) + 1}
+    moved = {domain: rng.permutation(members) for domain, members in banks.items()}
+    queries, order = 2 * rng.standard_normal((6, 3)), rng.permutation(6)
+    expected = make_normalizer(name, **PARAMETERS[name]).fit(banks).score(queries)
+    found = make_normalizer(name, **PARAMETERS[name]).fit(moved).score(queries[order])
+    np.testing.assert_allclose(found, expected[order], rtol=1e-9, atol=1e-12)
+
+
+@every_normalizer
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**31), shift=st.sampled_from([-100.0, 0.5, 1000.0]))
+def test_moving_all_clips_alike_changes_no_score(name, seed, shift):
+    rng = np.random.default_rng(seed)
+    banks = {"source": rng.standard_normal((9, 3)), "target": rng.standard_normal((5, 3)) + 1}
+    queries = 2 * rng.standard_normal((6, 3))
+    moved = {domain: members + shift for domain, members in banks.items()}
+    expected = make_normalizer(name, **PARAMETERS[name]).fit(banks).score(queries)
+    found = make_normalizer(name, **PARAMETERS[name]).fit(moved).score(queries + shift)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+
+
+@every_normalizer
 def test_what_is_far_from_all_clips_scores_higher(name):
     scores = make_normalizer(name).fit(BANKS).score(np.concatenate([QUERIES, 100 + QUERIES]))
     assert scores[12:].min() > scores[:12].max()
@@ -145,7 +177,7 @@ def test_parameters_change_the_scores_and_unknown_ones_are_named(name):
 
 @every_normalizer
 def test_before_fit_there_is_nothing_to_score_with(name):
-    with pytest.raises(ParameterError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         make_normalizer(name).score(QUERIES)
 
 
@@ -157,7 +189,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_wrong_with_a_plugin_is_told_as_its_fault(name, monkeypatch, tmp_path):
+def test_what_is_wrong_with_a_plugin_is_reported_as_its_fault(name, monkeypatch, tmp_path):
     install(tmp_path / "other", "firstshot.normalizers", {n: v for n, (v, _) in BROKEN.items()})
     (tmp_path / "other" / "broken_plugin.py").write_text(
         "class Failing:\n"
@@ -168,8 +200,9 @@ def test_what_is_wrong_with_a_plugin_is_told_as_its_fault(name, monkeypatch, tmp
         "        pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path / "other"))
-    value, told = BROKEN[name]
-    with pytest.raises(ParameterError, match=f"normaliser '{name}': its plug-in {value} {told}"):
+    value, fault = BROKEN[name]
+    words = f"normaliser '{name}': its plug-in {value} of the package example {fault}"
+    with pytest.raises(ParameterError, match=words):
         make_normalizer(name)
 
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+from firstshot.errors import DatasetError, FirstshotWarning, NotFittedError, ParameterError
 from firstshot.scoring import make_normalizer
 from firstshot.scoring.normalizers import NORMALIZERS, Normalizer, default_parameters
 from firstshot.scoring.search.vectors import METRICS
@@ -290,7 +290,7 @@ def test_left_out_of_a_target_of_two_a_clip_is_scored_by_the_source_and_this_is_
 @pytest.mark.parametrize("n_target", [1, 2])
 def test_domain_zscore_of_a_tiny_target_borrows_from_the_source_and_says_so(n_target):
     banks, Q = clips(14, n_target=n_target)
-    with pytest.warns(FirstshotWarning, match="the source's takes its place"):
+    with pytest.warns(FirstshotWarning, match="that of the source is used"):
         normalizer = make_normalizer("domain_zscore").fit(banks)
     inside = own(banks["source"], "sqeuclidean").min(axis=1)
     mean = inside.mean() if n_target == 1 else own(banks["target"], "sqeuclidean").min()
@@ -325,7 +325,7 @@ def test_names_parameters_and_promises(name):
     assert isinstance(normalizer, Normalizer)
     for parameter, value in {**default_parameters(name), **SMALL[name]}.items():
         assert getattr(normalizer, parameter) == value
-    with pytest.raises(ParameterError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         normalizer.score([[1.0]])
     banks, _ = clips(16)
     assert normalizer.fit(banks) is normalizer
@@ -421,7 +421,7 @@ def test_a_state_of_other_banks_is_refused(name):
 
 @pytest.mark.parametrize("name", NORMALIZERS)
 def test_a_state_is_of_a_fitted_normalizer(name):
-    with pytest.raises(ParameterError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         make_normalizer(name).state()
 
 

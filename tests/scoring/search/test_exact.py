@@ -9,10 +9,17 @@ from hypothesis import strategies as st
 
 from firstshot.errors import DatasetError, FirstshotError, ParameterError
 from firstshot.scoring import nearest
-from firstshot.scoring.search import exact as neighbors
-from firstshot.scoring.search import product_search as screening
-from firstshot.scoring.search.index import Index
-from firstshot.scoring.search.vectors import METRICS, first_copies, make_points
+from firstshot.scoring.search.bounds import BlockSizes
+from firstshot.scoring.search.exact import distances as distances_of
+from firstshot.scoring.search.exact import search
+from firstshot.scoring.search.index import Index, Pairs
+from firstshot.scoring.search.vectors import (
+    METRICS,
+    concatenate,
+    first_copies,
+    make_points,
+    take_of_parts,
+)
 
 
 def brute(Q, X, k, metric, exclude_self=False):
@@ -53,14 +60,70 @@ def test_nearest_is_exact_however_nearly_clips_repeat(metric, spread, dtype, k):
         np.testing.assert_array_equal(members, expected_members)
 
 
-def test_blocks_of_any_size_give_the_same_bits(monkeypatch):
+def test_blocks_of_any_size_give_the_same_bits():
     Q, X = clusters(2, n=400, q=60, dim=16, spread=1e-3, dtype=np.float32)
+    queries, index = make_points(Q, "sqeuclidean"), Index.of(make_points(X, "sqeuclidean"))
     whole = nearest(Q, X, 5)
-    for queries, members in [(7, 31), (60, 1), (1, 400), (13, 129)]:
-        monkeypatch.setattr(screening, "QUERY_BLOCK", queries)
-        monkeypatch.setattr(screening, "MEMBER_BLOCK", members)
-        for found, expected in zip(nearest(Q, X, 5), whole, strict=True):
-            np.testing.assert_array_equal(found, expected)
+    for sizes in [(7, 31), (60, 1), (1, 400), (13, 129)]:
+        found = search(queries, index, 5, product_blocks=BlockSizes(*sizes))
+        for values, expected in zip(found, whole, strict=True):
+            np.testing.assert_array_equal(values, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    metric=st.sampled_from(METRICS),
+    k=st.integers(1, 4),
+    queries=st.integers(1, 9),
+    members=st.integers(1, 40),
+)
+def test_any_search_is_the_direct_evaluation_of_the_pairs_that_count(
+    seed, metric, k, queries, members
+):
+    rng = np.random.default_rng(seed)
+    Q, X = rng.integers(1, 5, (8, 3)), rng.integers(1, 5, (30, 3))  # many ties and copies
+    scale, skipped = rng.uniform(0.5, 2.0, 30), rng.random((8, 30)) < 0.8
+    query_points, member_points = make_points(Q, metric), make_points(X, metric)
+    found = search(
+        query_points,
+        Index.of(member_points),
+        k,
+        scale,
+        Pairs.listed(8, *np.nonzero(skipped)),
+        product_blocks=BlockSizes(queries, members),
+    )
+    direct = np.array([row for _, row in distances_of(Q, X, metric)]) / scale
+    direct[skipped] = np.inf
+    order = np.argsort(direct, axis=1, kind="stable")[:, :k]
+    expected = np.take_along_axis(direct, order, axis=1)
+    assert found[0].tobytes() == expected.tobytes()
+    np.testing.assert_array_equal(found[1], np.where(np.isinf(expected), -1, order))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), metric=st.sampled_from(METRICS))
+def test_the_order_of_members_and_queries_changes_no_distance(seed, metric):
+    rng = np.random.default_rng(seed)
+    Q, X = rng.standard_normal((7, 4)), rng.standard_normal((40, 4))
+    rows, members = rng.permutation(7), rng.permutation(40)
+    found, numbers = nearest(Q, X, 5, metric)
+    moved, moved_numbers = nearest(Q[rows], X[members], 5, metric)
+    np.testing.assert_allclose(moved, found[rows], rtol=1e-12)
+    np.testing.assert_array_equal(members[moved_numbers], numbers[rows])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), parts=st.lists(st.integers(0, 5), min_size=1, max_size=4))
+def test_rows_of_several_banks_are_those_of_the_joined_bank(seed, parts):
+    rng = np.random.default_rng(seed)
+    banks = [make_points(rng.uniform(1, 2, (n, 3)), "cosine") for n in [*parts, 2]]
+    joined = concatenate(banks)
+    rows = np.flatnonzero(rng.random(len(joined)) < 0.6)
+    if len(rows):
+        taken = take_of_parts(banks, rows)
+        np.testing.assert_array_equal(taken.rows, joined.rows[rows])
+        np.testing.assert_array_equal(taken.lengths, joined.lengths[rows])
 
 
 @pytest.mark.parametrize("dim", [1, 3, 129, 9001])
@@ -136,9 +199,7 @@ def test_scaled_search_finds_the_smallest_ratio_over_every_member():
     Q, X = rng.standard_normal((40, 6)), rng.standard_normal((900, 6))
     scale = 10.0 ** rng.uniform(-9, 9, 900)
     for metric in METRICS:
-        found = neighbors.search(
-            make_points(Q, metric), Index.of(make_points(X, metric)), 3, scale=scale
-        )
+        found = search(make_points(Q, metric), Index.of(make_points(X, metric)), 3, scale=scale)
         order = np.argsort(brute(Q, X, 900, metric)[1], axis=1)
         ratios = np.take_along_axis(brute(Q, X, 900, metric)[0], order, axis=1) / scale
         np.testing.assert_allclose(found[0], np.sort(ratios, axis=1)[:, :3], rtol=1e-9)
@@ -146,7 +207,7 @@ def test_scaled_search_finds_the_smallest_ratio_over_every_member():
 
 def test_distances_gives_every_value():
     Q, X = clusters(5, n=40, q=3, dim=9, spread=1e-4, dtype=np.float32)
-    for i, row in neighbors.distances(Q, X, "euclidean"):
+    for i, row in distances_of(Q, X, "euclidean"):
         exact = np.sqrt(((X.astype(float) - Q[i].astype(float)) ** 2).sum(axis=1))
         np.testing.assert_allclose(row, exact, rtol=1e-12)
 

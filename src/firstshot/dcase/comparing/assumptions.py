@@ -1,7 +1,7 @@
-"""What the GenRep report leaves open, and how it is read here: data for the comparison.
+"""Assumptions of the packaged systems where the GenRep report does not specify a setting.
 
-Input: the name of one of the report's systems. Output: its readings, and what a run's settings
-change against the packaged system of that name.
+Input: the name of one of the report's systems. Output: its assumptions, and the settings of a run
+that differ from the packaged system of that name.
 """
 
 from __future__ import annotations
@@ -18,113 +18,113 @@ _DENSITY = ("system1", "system2", "system4")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A choice that the report is silent about.
+class Assumption:
+    """A setting that the report does not specify.
 
     Attributes
     ----------
     setting : str
         The field of the system file, or of an encoder.
-    reading : str
-        What is done here.
-    silence : str
-        What the report does not say, and what the reading rests on.
+    value : str
+        The value that is used here.
+    reason : str
+        What the report does not say, and the source of the value.
     systems : tuple of str
-        The systems it is a part of.
+        The systems that use it.
     """
 
     setting: str
-    reading: str
-    silence: str
+    value: str
+    reason: str
     systems: tuple[str, ...] = _ALL
 
 
-READINGS = (
-    Reading(
+ASSUMPTIONS = (
+    Assumption(
         "length",
         "fixed:10, zeros appended or the first 10 s kept",
         "clips last 6 to 12 s and no length is given; the authors' code of 2024 does this",
     ),
-    Reading(
+    Assumption(
         "layers",
         "blocks counted from 1, the output after the block; the last one before its norm",
-        "neither the first layer's number nor the place in a block is given",
+        "neither the number of the first layer nor the point in a block is given",
     ),
-    Reading(
+    Assumption(
         "pooling",
         "temporal: mean over time, frequency kept, the class token dropped",
         "not mentioned; the default of the authors' code of 2024",
     ),
-    Reading(
+    Assumption(
         "combine",
-        "score_mean: every layer is scored on its own, then the mean",
-        "how two layers become one score is not said; concat is the other reading",
+        "score_mean: each layer has its own score, then the mean",
+        "not mentioned how two layers become one score; concat is the alternative",
     ),
-    Reading(
+    Assumption(
         "ensemble",
         "plain mean of the encoders' scores",
-        "the average is stated, but not whether scores are brought to one scale before it",
+        "the average is stated, but not whether scores are rescaled before it",
         _FIVE,
     ),
-    Reading(
+    Assumption(
         "metric",
         "sqeuclidean in equations 4 and 5 too",
-        "d is squared Euclidean in equation 1 and undefined in 4 and 5; the paper that local "
-        "density is from takes the cosine distance, the code of 2024 the plain Euclidean one",
+        "d is squared Euclidean in equation 1 and undefined in 4 and 5; the original paper of "
+        "local density uses the cosine distance, the code of 2024 the Euclidean distance",
         _DENSITY,
     ),
-    Reading(
+    Assumption(
         "metric",
         "sqeuclidean",
-        "equation 1; the authors' code of 2024 takes the plain Euclidean distance",
+        "equation 1; the authors' code of 2024 uses the Euclidean distance",
         ("system3",),
     ),
-    Reading(
+    Assumption(
         "normalizer_settings",
         "sums over the K neighbours, exact duplicates counted once",
         "equations 4 and 5 have sums; duplicates are not mentioned",
         _DENSITY,
     ),
-    Reading(
+    Assumption(
         "normalizer_settings",
         "population standard deviation",
-        "population or sample is not said; with 10 target clips they differ by 5 %",
+        "population or sample is not specified; with 10 target clips they differ by 5 %",
         ("system3",),
     ),
-    Reading(
+    Assumption(
         "transform",
-        "none: embeddings as the encoder gives them",
+        "none: the embeddings of the encoder, unchanged",
         "neither unit length nor whitening is mentioned",
     ),
-    Reading(
+    Assumption(
         "weights",
         "the published fine-tuned checkpoint of each name",
         "names and repositories are given, files are not",
     ),
-    Reading(
+    Assumption(
         "threshold",
-        "gamma, 0.9 quantile of a gamma law on left-out normal scores",
-        "no decision is described; this is the challenge's baseline's, and changes no AUC",
+        "gamma: 0.9 quantile of a gamma law, fitted to held-out normal scores",
+        "no decision is described; the challenge's baseline does this, and it changes no AUC",
     ),
 )
-"""Every reading, in the order of a clip's way."""
+"""All assumptions, in the order of a clip's processing steps."""
 
 
-def readings_of(system: str) -> tuple[Reading, ...]:
-    """Return the readings that a published system's reproduction rests on.
+def assumptions_of(system: str) -> tuple[Assumption, ...]:
+    """Return the assumptions in a published system's reproduction.
 
-    >>> [r.reading for r in readings_of("system3") if r.setting == "metric"]
+    >>> [a.value for a in assumptions_of("system3") if a.setting == "metric"]
     ['sqeuclidean']
-    >>> readings_of("baseline_mse")
+    >>> assumptions_of("baseline_mse")
     ()
     """
-    return tuple(reading for reading in READINGS if system in reading.systems)
+    return tuple(a for a in ASSUMPTIONS if system in a.systems)
 
 
-def departures(settings: Mapping[str, Any], system: str) -> tuple[str, ...]:
-    """Say which of a run's settings differ from the packaged system's of that name.
+def changed_settings(settings: Mapping[str, Any], system: str) -> tuple[str, ...]:
+    """Return which of a run's settings differ from the packaged system of that name.
 
-    >>> departures({"length": "native"}, "system4")
+    >>> changed_settings({"length": "native"}, "system4")
     ('length: native (packaged: fixed:10)',)
     """
     if system not in list_systems():
@@ -138,7 +138,7 @@ def departures(settings: Mapping[str, Any], system: str) -> tuple[str, ...]:
 
 
 def _show(value: Any) -> str:
-    """Show a setting in a few letters: encoders by name and layers."""
+    """Show a setting briefly: encoders by name and layers."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return "; ".join(
             f"{item['name']} {list(item.get('layers') or [])}"

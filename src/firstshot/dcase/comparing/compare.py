@@ -1,9 +1,9 @@
-"""The results of runs beside the published tables: differences in points, bootstrap intervals.
+"""The results of runs and the published tables: differences in points, bootstrap intervals.
 
 Input: folders that `firstshot dcase run` wrote, on clips with labels. Output: a `Comparison` per
-run; tables and the page are made from these elsewhere. All values are percent. A run is set
-beside the published system of its own name, machine by machine, and beside all published systems
-over the machines that both have; a mean is taken over those machines only.
+run, for tables and the page. All values are percent. A run is compared with the published system
+of its own name machine by machine, and with all published systems over the machines that both
+have; a mean is taken over those machines only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firstshot.dcase.comparing.assumptions import Reading, departures, readings_of
+from firstshot.dcase.comparing.assumptions import Assumption, assumptions_of, changed_settings
 from firstshot.dcase.comparing.published import (
+    BASELINES,
     DATA_SET,
     SECTION,
     TEST_CLIPS,
@@ -26,7 +27,7 @@ from firstshot.dcase.comparing.published import (
 )
 from firstshot.dcase.data.clip_names import parse_clip_name
 from firstshot.dcase.running.stored_run import StoredRun, StoredSection, read_run
-from firstshot.errors import DatasetError, ParameterError
+from firstshot.errors import DatasetError
 from firstshot.results import Interval
 from firstshot.scoring.bootstrap import LabelledScores, bootstrap_official_interval
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
@@ -41,7 +42,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric here, its bootstrap interval, and as published with its deviation; percent."""
+    """One metric of the run with its bootstrap interval, and the published one; percent."""
 
     here: float | None
     interval: Interval | None = None
@@ -50,14 +51,14 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Here minus published, in points."""
+        """The run's value minus the published one, in points."""
         if self.here is None or self.published is None:
             return None
         return self.here - self.published
 
     @property
     def within(self) -> bool | None:
-        """Whether the published value lies inside the interval."""
+        """Whether the interval contains the published value."""
         if self.interval is None or self.published is None:
             return None
         return self.interval.low <= self.published <= self.interval.high
@@ -65,7 +66,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One section, or all that the published tables hold too (`machine` is then "all")."""
+    """One section, or all sections that the published tables contain (`machine` is "all")."""
 
     machine: str
     section: str
@@ -74,7 +75,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Standing:
-    """An official score over the machines of the comparison; `difference` is this run minus it."""
+    """A published official score over the machines compared; `difference` is this run minus it."""
 
     name: str
     source: str
@@ -84,11 +85,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside the published tables.
+    """A run and the published tables.
 
-    `published` names the published system of `lines`, None where there is none. `lines` holds one
-    line per section and `overall` the harmonic means over the matching ones (over all sections
-    where none matches); `standings` are all published systems, best first.
+    `published` names the published system of `lines`, None if there is none. `lines` has one line
+    per section, `overall` the harmonic means over the matching sections (over all sections if none
+    matches); `standings` are all published systems, best first.
     """
 
     run: str
@@ -98,12 +99,12 @@ class Comparison:
     overall: Line
     standings: tuple[Standing, ...]
     notes: tuple[str, ...]
-    readings: tuple[Reading, ...]
-    departures: tuple[str, ...]
+    assumptions: tuple[Assumption, ...]
+    changed_settings: tuple[str, ...]
 
     @property
     def source(self) -> str:
-        """Where the published values of `lines` are from."""
+        """The source of the published values of `lines`."""
         return published_source(self.published) if self.published else ""
 
 
@@ -113,14 +114,14 @@ def compare_runs(folders: Iterable[Path], against: str | None = None) -> tuple[C
 
 
 def compare_run(run: StoredRun, against: str | None = None) -> Comparison:
-    """Set a run beside the published tables.
+    """Compare a run with the published tables.
 
     Parameters
     ----------
     run : StoredRun
         A finished run on clips with labels.
     against : str, optional
-        A published system; None takes the one that the run's system is named after.
+        A published system; None takes the one with the name of the run's system.
 
     Raises
     ------
@@ -129,10 +130,8 @@ def compare_run(run: StoredRun, against: str | None = None) -> Comparison:
     ParameterError
         Nothing is published of `against`.
     """
-    if against is not None and against not in published_systems():
-        raise ParameterError(
-            f"nothing is published of {against!r}; choose one of {', '.join(published_systems())}"
-        )
+    if against is not None:
+        published_source(against)  # refuses a system without published results
     scored = [section for section in run.sections if section.metrics]
     if not scored:
         raise DatasetError(
@@ -151,8 +150,8 @@ def compare_run(run: StoredRun, against: str | None = None) -> Comparison:
         overall=overall,
         standings=_standings(overall, [section.machine for section in matching]),
         notes=tuple(_notes(run, scored, matching, published)),
-        readings=readings_of(published) if published else (),
-        departures=departures(run.system, published) if published else (),
+        assumptions=assumptions_of(published) if published else (),
+        changed_settings=changed_settings(run.system, published) if published else (),
     )
 
 
@@ -174,7 +173,7 @@ def _line(section: StoredSection, published: str | None) -> Line:
 def _cell(
     metric: str, value: float | None, interval: Interval | None, found: PublishedResult | None
 ) -> Cell:
-    """Return fractions of 1 as percent, beside what was published."""
+    """Return fractions of 1 as percent, with the published values."""
     return Cell(
         here=None if value is None else 100 * value,
         interval=interval and Interval(100 * interval.low, 100 * interval.high, interval.level),
@@ -199,7 +198,7 @@ def _overall(run: StoredRun, sections: Sequence[StoredSection], published: str |
 
 
 def _official_interval(run: StoredRun, sections: Sequence[StoredSection]) -> Interval | None:
-    """Bootstrap the official score over sections whose clips' names tell label and domain."""
+    """Bootstrap the official score over sections whose clips' names have label and domain."""
     labelled = []
     for section in sections:
         table, _ = run.tables(section)
@@ -209,7 +208,7 @@ def _official_interval(run: StoredRun, sections: Sequence[StoredSection]) -> Int
         if not len(labels) == len(domains) == len(table.clips):
             return None
         if "official_score" not in section.intervals:
-            return None  # a metric is missing, or is a mean over trials
+            return None  # a metric is missing, or it is a mean over trials
         labelled.append(LabelledScores(labels, table.values, domains))
     return Interval(*bootstrap_official_interval(labelled), 0.95)
 
@@ -232,7 +231,7 @@ def _notes(
     matching: Sequence[StoredSection],
     published: str | None,
 ) -> Iterable[str]:
-    """Say plainly what the comparison does not hold for."""
+    """Yield the limits of the comparison."""
     if not matching:
         yield (
             f"no machine of this run ({', '.join(s.name for s in scored)}) is in the published "
@@ -252,7 +251,7 @@ def _notes(
                     f"{section.machine}: {section.clips} test clips here, {TEST_CLIPS} in the "
                     f"published tables: not the same data"
                 )
-        if published in ("baseline_mse", "baseline_mahala"):
+        if published in BASELINES:
             yield "published baseline values are means and standard deviations of five trainings"
         if published is None:
             yield f"nothing is published of a system named {run.name!r}"
@@ -262,4 +261,4 @@ def _notes(
     if run.missing:
         yield f"{', '.join(run.missing)}: stopped with an error, no result"
     if run.system.get("normalizer") == "test_zscore":
-        yield "test_zscore looks at the test clips' statistics, which the challenge's rules forbid"
+        yield "test_zscore uses the test clips' statistics, which the challenge's rules forbid"

@@ -1,7 +1,7 @@
 """Comparisons become one offline HTML page in the style of a run's report.
 
-Input: `Comparison` records. Output: a file that needs no network and holds no script; its content
-security policy forbids the browser to fetch or run anything.
+Input: `Comparison` records. Output: a file that needs no network and contains no script; its
+content security policy forbids the browser to fetch or run anything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TITLE = "Beside the published results"
 
 
 def is_comparison_page(path: Path) -> bool:
-    """Tell from its title whether a file is a comparison's page."""
+    """Return whether a file is a comparison's page, by its title."""
     with path.open("rb") as file:
         return f"<title>{TITLE}</title>".encode() in file.read(4096)
 
@@ -34,7 +34,7 @@ def render_comparison(comparisons: Sequence[Comparison], title: str = TITLE) -> 
     Raises
     ------
     ParameterError
-        When there is nothing to show.
+        There is nothing to show.
     """
     if not comparisons:
         raise ParameterError("a comparison needs the folder of one run or more; got none")

@@ -32,7 +32,7 @@ CSV_COLUMNS = (
 
 
 def heading(comparison: Comparison) -> str:
-    """Say in one line what is set beside what."""
+    """Return one line that names the run and the published system."""
     if comparison.published is None:
         return f"{comparison.system} ({comparison.run}), percent"
     return (
@@ -44,8 +44,8 @@ def heading(comparison: Comparison) -> str:
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
     """Return rows of machine, what the row holds, and the four metrics.
 
-    A section has up to four rows: here, its interval, published, difference; what is not known for
-    any metric has no row.
+    A section has up to four rows: here, its interval, published, difference. A row without any
+    value is left out.
     """
     return [row for line in (*comparison.lines, comparison.overall) for row in _line_rows(line)]
 
@@ -64,7 +64,7 @@ def _line_rows(line: Line) -> list[list[str]]:
 
 
 def standing_rows(comparison: Comparison) -> list[list[str]]:
-    """Return every published system, its official score, and how far this run is above it."""
+    """Return every published system, its official score, and this run's score minus it."""
     return [
         [s.name, s.source, percent(s.official_score), points(s.difference)]
         for s in comparison.standings
@@ -72,7 +72,7 @@ def standing_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def percent(value: float | None) -> str:
-    """Show percent with two decimals, a missing value as nothing.
+    """Show percent with two decimals, a missing value as an empty text.
 
     >>> percent(64.5), percent(None)
     ('64.50', '')
@@ -116,7 +116,7 @@ def comparison_csv(comparisons: Sequence[Comparison]) -> str:
 
 
 def is_comparison_csv(path: Path) -> bool:
-    """Tell from its header whether a file is a comparison as CSV."""
+    """Return whether a file is a comparison as CSV, by its header."""
     header = ",".join(CSV_COLUMNS).encode()
     with path.open("rb") as file:
         return file.read(len(header)) == header

@@ -1,7 +1,7 @@
-"""Where each year's data lies: records of the archive service, archive names, machines.
+"""Records, archive names and machines of each year's data.
 
-Input: year, part and machine; output: the archives to fetch. Source: the challenge baseline's
-download lists, 2020 to 2026. Facts only, as data; a new year is a new row here.
+Input: year, part and machine. Output: the archives to fetch. Source: the challenge baseline's
+download lists, 2020 to 2026. A new year is a new row here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 PARTS = ("dev", "train", "eval")
 """Development set, additional training set, evaluation test set."""
@@ -19,10 +20,10 @@ _FOLDERS = {"dev": "dev_data/raw", "train": "eval_data/raw", "eval": "eval_data/
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive: the record that lists it, its name there, and where its clips go.
+    """One archive: its record, its name in the record, and the folder for its clips.
 
-    `other_names` are names that the challenge's own pages use for the same archive; the first of
-    `names` that the record lists is the one to fetch. `folder` is relative to the year's root.
+    `other_names` are names of the same archive on the challenge's pages; the first of `names` that
+    the record lists is fetched. `folder` is relative to the year's root.
     """
 
     year: int
@@ -45,7 +46,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class _Year:
-    """What one year published: a record per part, the machines, and how archives are named."""
+    """One year: a record per part, the machines, and the names of the archives."""
 
     records: Mapping[str, int]
     dev_machines: tuple[str, ...]
@@ -93,7 +94,7 @@ _YEARS: dict[int, _Year] = {
         _README_NAME,
     ),
     2024: _Year(
-        # The additional training set was published anew: 11259435 replaces 11183284.
+        # The additional training set has a new record: 11259435 replaces 11183284.
         _records(10902294, 11259435, 11363076),
         _SEVEN,
         (
@@ -158,7 +159,7 @@ def machines_of(year: int, part: str) -> tuple[str, ...]:
     if year not in _YEARS:
         raise ParameterError(f"year {year}: no data known; choose one of {_join(YEARS)}")
     if part not in PARTS:
-        raise ParameterError(f"part {part!r}: no such part; choose one of {_join(PARTS)}")
+        raise ParameterError(f"part {part!r}: no such part; {choose_one_of(part, PARTS)}")
     return _YEARS[year].machines(part)
 
 
@@ -172,12 +173,12 @@ def select_archives(
     year : int
         2020 to 2026.
     parts, machines : sequence of str or None
-        Only these; None for all. A machine need not be in every part that is chosen.
+        Only these; None for all. A machine can be absent from some of the chosen parts.
 
     Raises
     ------
     ParameterError
-        No such year or part, or a machine that none of the chosen parts has.
+        No such year or part, or a machine that is in none of the chosen parts.
 
     Examples
     --------
@@ -198,25 +199,25 @@ def select_archives(
 
 
 def _archive(year: int, part: str, machine: str) -> Archive:
-    told = _YEARS[year]
-    revised = told.revised.get((part, machine))
+    facts = _YEARS[year]
+    revised = facts.revised.get((part, machine))
     other: tuple[str, ...] = ()
-    # A revised archive has no other name: the plain one may be its faulty forerunner.
-    if part == "dev" and told.other_dev_name and revised is None:
-        other = (told.other_dev_name.format(machine),)
-    name = revised or told.names[part].format(machine)
-    return Archive(year, part, machine, told.records[part], name, other)
+    # A revised archive has no other name: the plain name can be the faulty first version.
+    if part == "dev" and facts.other_dev_name and revised is None:
+        other = (facts.other_dev_name.format(machine),)
+    name = revised or facts.names[part].format(machine)
+    return Archive(year, part, machine, facts.records[part], name, other)
 
 
 def _unknown_machine(year: int, machine: str, available: Mapping[str, Collection[str]]) -> str:
-    """Word the error, with what the year has where it was looked for."""
+    """Return the message, with the machines of the chosen parts."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for part, names in available.items():
         groups.setdefault(tuple(names), []).append(part)
     there = "; ".join(f"{' and '.join(parts)}: {_join(names)}" for names, parts in groups.items())
     elsewhere = [part for part in PARTS if machine in _YEARS[year].machines(part)]
     hint = f" (it is in part {' and '.join(elsewhere)})" if elsewhere else ""
-    return f"machine {machine!r}: not in what was chosen of {year}{hint}; there are {there}"
+    return f"machine {machine!r}: not in the chosen parts of {year}{hint}; there are {there}"
 
 
 def _join(values: Collection[object]) -> str:

@@ -1,7 +1,8 @@
-"""A data set on disk becomes a report: what is there, what is missing, what is odd.
+"""A data set on disk becomes a report: what is there, what is missing, what is unusual.
 
-Input: a root as `read_layout` takes it; output: a count per section and a list of findings. Only
-headers are read, and as much of the bytes as it takes to tell clips apart that look the same.
+Input: a root as `read_layout` takes it. Output: a count per section and a list of findings. Only
+headers are read, and enough bytes to compare clips that look the same: NaN and infinite samples
+are found by `dcase run` only.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firstshot.dcase.data.clip_header import read_clip_header
 from firstshot.dcase.data.clip_names import read_attributes
-from firstshot.dcase.data.layout import ClipRecord, Layout, MachineSection, scan_layout
+from firstshot.dcase.data.layout import Layout, MachineSection, scan_layout
+from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.domains import DOMAINS
-from firstshot.errors import DatasetError
+from firstshot.errors import DatasetError, SoundError
 from firstshot.messages import show_text
+from firstshot.progress import Progress
+from firstshot.sound.audio_file import open_audio_file
+from firstshot.sound.checks import SHORTEST_SECONDS
 
 _SAMPLE_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the data set: `level` is "fault" (a run would fail) or "odd" (it would not).
+    """One fact about the data set: `level` is "fault" (a run would fail) or "odd" (it would not).
 
-    `where` names the file, folder or section; `what` says what is the matter.
+    `where` names the file, folder or section; `what` describes the problem.
     """
 
     level: str
@@ -36,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class SectionCounts:
-    """What one section holds; `test` counts (domain, label) pairs, None where not told."""
+    """Counts of one section; `test` counts (domain, label) pairs, None if unknown."""
 
     machine: str
     section: str
@@ -50,7 +54,7 @@ class SectionCounts:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The outcome of a check; `ok` means that a run on this data set finds all that it needs."""
+    """Result of a check; `ok` means that a run on this data set finds everything it needs."""
 
     root: Path
     sections: tuple[SectionCounts, ...]
@@ -58,25 +62,19 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found that a run would fail on."""
+        """Whether no finding would make a run fail."""
         return bool(self.sections) and all(finding.level != "fault" for finding in self.findings)
 
     def table(self) -> list[tuple[str, ...]]:
-        """Header and a row of text per section, for any kind of table."""
+        """Return a header and a row of text per section."""
         return [_HEADER, *(_row(counts) for counts in self.sections)]
 
     def lines(self) -> list[str]:
-        """Write the whole report as plain text: aligned table, findings, verdict."""
-        rows = self.table()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        text += [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
-        tally = Counter(finding.level for finding in self.findings)
+        """Return the findings and the verdict as plain text, a line each."""
+        text = [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
+        counts = Counter(finding.level for finding in self.findings)
         verdict = "complete" if self.ok else "cannot be run as it is"
-        text.append(f"{self.root}: {verdict}; {tally['fault']} faults, {tally['odd']} oddities")
+        text.append(f"{self.root}: {verdict}; {counts['fault']} faults, {counts['odd']} oddities")
         return [show_text(line) for line in text]
 
 
@@ -98,16 +96,16 @@ _HEADER = (
 def check(
     root: Path,
     machines: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CheckReport:
-    """Look through a data set; faults of single files become findings, never exceptions.
+    """Check a data set; a fault of one file becomes a finding, never an exception.
 
     Parameters
     ----------
     root : Path
         As for `read_layout`.
     machines : sequence of str or None
-        Look at these machines only.
+        Check these machines only.
     progress : callable or None
         Called after each clip with the clips done and their total.
 
@@ -123,11 +121,11 @@ def check(
     """
     layout = scan_layout(root, machines)
     findings = [
-        Finding("fault" if stranger.refused else "odd", str(stranger.path), stranger.why)
-        for stranger in layout.strangers
+        Finding("fault" if file.refused else "odd", str(file.path), file.why)
+        for file in layout.unused
     ]
     findings += _find_attribute_oddities(layout)
-    total, done = sum(len(_clips(section)) for section in layout.sections), 0
+    total, done = sum(len(section.clips) for section in layout.sections), 0
 
     def step() -> None:
         nonlocal done
@@ -135,7 +133,7 @@ def check(
         if progress is not None:
             progress(done, total)
 
-    counts = [_look_at(section, findings, step) for section in layout.sections]
+    counts = [_check_section(section, findings, step) for section in layout.sections]
     findings += [
         Finding("fault", str(folder), "no clips in this machine's folders")
         for folder in layout.empty
@@ -143,13 +141,13 @@ def check(
     return CheckReport(root, tuple(counts), tuple(findings))
 
 
-def _look_at(
+def _check_section(
     section: MachineSection, findings: list[Finding], step: Callable[[], None]
 ) -> SectionCounts:
     """Count a section and add to the findings; `step` is called after each clip."""
     headers: list[tuple[int, int, float]] = []
     readable: list[ClipRecord] = []
-    for clip in _clips(section):
+    for clip in section.clips:
         header = read_clip_header(clip.path)
         if isinstance(header, str):
             findings.append(Finding("fault", str(clip.path), header))
@@ -164,8 +162,22 @@ def _look_at(
     return counts
 
 
-def _clips(section: MachineSection) -> tuple[ClipRecord, ...]:
-    return (*section.train, *section.test, *section.supplemental)
+def read_clip_header(path: Path) -> tuple[int, int, float] | str:
+    """Return sample rate, channels and seconds of a file, or why a run cannot use it.
+
+    >>> read_clip_header(Path("no.wav"))
+    'does not exist; name an audio file (WAV, FLAC, OGG or MP3), or a folder of them'
+    """
+    try:
+        with open_audio_file(path) as file:
+            rate, channels, frames = file.rate, file.channels, file.frames
+    except SoundError as error:
+        return str(error).removeprefix(f"{path}: ")
+    if frames == 0:
+        return "a sound file without a sample"
+    if frames < SHORTEST_SECONDS * rate:
+        return f"shorter than {SHORTEST_SECONDS} s"
+    return rate, channels, frames / rate
 
 
 def _count(section: MachineSection, headers: list[tuple[int, int, float]]) -> SectionCounts:
@@ -183,7 +195,7 @@ def _count(section: MachineSection, headers: list[tuple[int, int, float]]) -> Se
 
 
 def _row(counts: SectionCounts) -> tuple[str, ...]:
-    """Cells of the report's table; clips without a domain count as source, as 2020 has none."""
+    """Return the cells of one row; clips without a domain count as source, as 2020 has none."""
 
     def tested(domain: str | None, label: int | None) -> int:
         return counts.test.get((domain, label), 0)
@@ -208,7 +220,7 @@ def _row(counts: SectionCounts) -> tuple[str, ...]:
 
 
 def _find_gaps(section: MachineSection) -> Iterable[Finding]:
-    """Tell what a section lacks: clips, domains, labels, the kind of supplemental clips."""
+    """Yield what a section lacks: clips, domains, labels, the kind of supplemental clips."""
     where = f"{section.machine} section {section.section}"
     domains = {clip.domain for clip in section.train}
     if not section.train:
@@ -220,7 +232,7 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
     elif domains != {None} and "source" not in domains:
         yield Finding("fault", where, "no source training clips")
     if len(domains) > 1 and None in domains:
-        yield Finding("odd", where, "some training clips tell no domain")
+        yield Finding("odd", where, "some training clips have no domain in their names")
     labels = {clip.label for clip in section.test}
     if not section.test:
         yield Finding("fault", where, "no test clips")
@@ -232,7 +244,7 @@ def _find_gaps(section: MachineSection) -> Iterable[Finding]:
         yield Finding("odd", where, "test clips are all normal or all anomalous: no AUC")
     unknown = sum(clip.kind is None for clip in section.supplemental)
     if unknown:
-        yield Finding("odd", where, f"{unknown} supplemental clips tell neither noise nor machine")
+        yield Finding("odd", where, f"{unknown} supplemental clips name neither noise nor machine")
 
 
 def _find_mixed_headers(counts: SectionCounts) -> Iterable[Finding]:
@@ -247,7 +259,7 @@ def _find_mixed_headers(counts: SectionCounts) -> Iterable[Finding]:
 
 
 def _find_duplicates(clips: Sequence[ClipRecord]) -> Iterable[Finding]:
-    """Clips of a section that are the same byte for byte, named once per later copy."""
+    """Yield the clips of a section that are byte-equal to an earlier one."""
     alike: dict[tuple[int, bytes], list[ClipRecord]] = defaultdict(list)
     for clip in clips:
         with clip.path.open("rb") as file:
@@ -263,7 +275,7 @@ def _find_duplicates(clips: Sequence[ClipRecord]) -> Iterable[Finding]:
 
 
 def _find_attribute_oddities(layout: Layout) -> Iterable[Finding]:
-    """Attribute tables that are missing, leave clips out, or name clips that are not there."""
+    """Yield attribute tables that are missing, lack clips, or name clips that do not exist."""
     by_folder: dict[Path, set[str]] = defaultdict(set)
     for section in layout.sections:
         for clip in (*section.train, *section.test):
@@ -277,7 +289,7 @@ def _find_attribute_oddities(layout: Layout) -> Iterable[Finding]:
         try:
             rows = [row for table in tables for row in read_attributes(table)]
         except DatasetError:
-            continue  # the layout reader has named it
+            continue  # the layout reader reports it
         absent, extra = stems - set(rows), set(rows) - stems
         for names, what in ((absent, "clips are not in"), (extra, "names without a clip are in")):
             if names:

@@ -1,9 +1,9 @@
-"""A file name or a row of attributes_<SS>.csv becomes what the challenge says of a clip.
+"""A clip's name, or its row of attributes_<SS>.csv, becomes section, domain, label and attributes.
 
-Input: names of DCASE Task 2, 2020 to 2026; output: section, domain, split, label, attributes. The
-clip's number says nothing: it starts at 0 or 1, and may run on over classes, so neither domain nor
-label is taken from it. Attributes are one opaque string: keys repeat, hold underscores, or touch
-their values.
+Input: names of DCASE Task 2, 2020 to 2026. The number of a clip carries no information: it starts
+at 0 or 1 and can continue over several classes, so neither domain nor label is taken from it. The
+attributes are one string that is not parsed: keys repeat, contain underscores, or touch their
+values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path, PureWindowsPath
 
 from firstshot.disk.listing import check_file
 from firstshot.domains import DOMAINS
-from firstshot.errors import DatasetError
+from firstshot.errors import DatasetError, ParameterError
 
 GRAMMAR = (
     "section_<SS>_<source|target>_<train|test>_<normal|anomaly>_<NNNN>[_<attributes>], "
@@ -35,11 +35,12 @@ _SINCE_2021 = re.compile(
 _OF_2020 = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d+)_(?P<number>\d+)")
 _SECTION = re.compile(r"(?:section|id)_(\d+)(?:_|$)")
 _PARAMETER = re.compile(r"d(\d+)p")
+_MACHINE = re.compile(r"[^\s/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
 class ClipName:
-    """What a clip's name tells; None where it is silent. `label` is 1 for an anomaly."""
+    """What a clip's name says; None for what it does not say. `label` is 1 for an anomaly."""
 
     section: str
     domain: str | None
@@ -71,9 +72,9 @@ def parse_clip_name(stem: str) -> ClipName | None:
 
 
 def why_not_scored(name: str) -> str | None:
-    r"""Say why score files cannot hold a clip's name, or None where they can.
+    r"""Return why a score file cannot contain a clip's name, or None if it can.
 
-    They have a row per line and are read by other programs, which know no escapes.
+    A score file has one row per line, and other programs that read it know no escapes.
 
     >>> why_not_scored("section_00_0000.wav"), why_not_scored("a\rb.wav")
     (None, "a name with '\\r' in it, which score files cannot hold; rename it")
@@ -82,9 +83,21 @@ def why_not_scored(name: str) -> str | None:
     return odd and f"a name with {odd!r} in it, which score files cannot hold; rename it"
 
 
+def check_machine(name: str) -> None:
+    """Raise ParameterError if the names of result files cannot contain a machine's name.
+
+    >>> check_machine("ToyCar")
+    """
+    if not _MACHINE.fullmatch(name):
+        raise ParameterError(
+            f"machine {name!r} must be a name without spaces, slashes and "
+            "control characters, in UTF-8"
+        )
+
+
 @dataclass(frozen=True)
 class SupplementalName:
-    """What a supplemental clip's name tells; `kind` is "noise", "clean", or None (not told)."""
+    """What a supplemental clip's name says; `kind` is "noise", "clean", or None (not said)."""
 
     section: str | None
     domain: str | None
@@ -92,7 +105,7 @@ class SupplementalName:
 
 
 def parse_supplemental_name(stem: str) -> SupplementalName:
-    """Read a supplemental clip's name: any name will do, its words decide.
+    """Read a supplemental clip's name: every name is accepted, its words decide.
 
     >>> parse_supplemental_name("section_00_noise_supplemental_normal_0000")
     SupplementalName(section='00', domain=None, kind='noise')
@@ -110,9 +123,9 @@ def parse_supplemental_name(stem: str) -> SupplementalName:
 def read_attributes(path: Path) -> dict[str, str]:
     """Read attributes_<SS>.csv: clip name without folder and suffix -> attributes.
 
-    Names may carry a path and .wav or neither; lines may end in CRLF; a byte-order mark may lead.
-    Columns d1p, d1v, d2p, ... become "p_v_p_v"; where they are absent or empty (hidden attributes)
-    the string is empty.
+    A name can have a path and .wav, or neither; lines can end in CRLF; a byte-order mark can come
+    first. Columns d1p, d1v, d2p, ... become "p_v_p_v"; if they are absent or empty (hidden
+    attributes), the string is empty.
 
     Raises
     ------

@@ -1,8 +1,9 @@
 """An archive of one machine becomes clips in the official layout: <machine>/train/*.wav, ...
 
 Input: a zip whose entries lie under <machine>/, under dev_data/raw/<machine>/ and the like, or
-start at train/ or test/; output: the files in the machine's folder. What is unpacked lies in a
-temporary folder beside it until it is whole, so a kill leaves nothing that looks like a data set.
+start at train/ or test/. Output: the files in the machine's folder. The files lie in a temporary
+folder beside it until all are unpacked, so that a kill leaves nothing that looks like a data set.
+An archive with more in it than recordings of one machine is refused (`Limits`).
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from firstshot.dcase.data.archive_limits import check_directory, check_sizes
-from firstshot.dcase.data.layout import AUDIO_SUFFIXES
-from firstshot.disk.archives import DAMAGED
+from firstshot.dcase.data.machine_folder import AUDIO_SUFFIXES
+from firstshot.disk.archives import DAMAGED, size_of_directory
 from firstshot.disk.resumable import refuse_link
 from firstshot.errors import DatasetError, OutputError, warn
 from firstshot.messages import shown
+from firstshot.progress import Progress
 
 SPLIT_FOLDERS = ("train", "test", "source_test", "target_test", "supplemental")
 _OUTER_FOLDERS = re.compile(r"data|raw|dev_data|eval_data|dcase20\d\dt2")
@@ -30,24 +32,86 @@ _CLUTTER = re.compile(r"__MACOSX/.*|(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini|\.
 _CHUNK = 1 << 20
 _LONGEST_NAME = 255
 _MOST_FOLDERS = 16
+_BYTES_PER_ENTRY = 256
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack without a bound on memory
 
 Members = dict[str, zipfile.ZipInfo]
 """Entries of an archive by their place in the machine's folder, as `train/clip.wav`."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The most that an archive can contain.
+
+    A published machine has some thousand clips; sixty recordings shrank by deflate to 1/1.5 of
+    their size at most. `unpacked` is in bytes; beyond its first `free` bytes an archive unpacks to
+    `ratio` times its own size.
+    """
+
+    entries: int = 100_000
+    unpacked: int = 1 << 37
+    free: int = 1 << 27
+    ratio: int = 20
+
+    def check_directory(self, path: Path) -> None:
+        """Refuse a list of entries that is too long, before zipfile reads it into memory.
+
+        Raises
+        ------
+        DatasetError
+            More entries than `entries`, or a list that is longer than so many entries need.
+        OSError
+            The file cannot be read.
+        """
+        entries, length = size_of_directory(path)
+        if entries > self.entries or length > self.entries * _BYTES_PER_ENTRY:
+            raise _too_much(path, f"lists {entries} files in {length} bytes")
+
+    def check_sizes(self, path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+        """Refuse more entries or more bytes than recordings have, and unbounded compression.
+
+        The sizes are the declared ones: zipfile reads no more of an entry than that.
+        """
+        packed = path.stat().st_size
+        unpacked = sum(entry.file_size for entry in entries)
+        if len(entries) > self.entries:
+            raise _too_much(path, f"lists {len(entries)} files")
+        if unpacked > self.unpacked or unpacked > self.free + self.ratio * packed:
+            size = f"has {packed / 1e6:.3g} MB and unpacks to {unpacked / 1e9:.3g} GB"
+            raise _too_much(path, size)
+        for entry in entries:
+            if entry.compress_type not in _METHODS:
+                raise DatasetError(
+                    f"{path}: {shown(entry.filename)} is packed by method {entry.compress_type}, "
+                    "expected stored or deflated; not as published, remove it"
+                )
+
+
+def _too_much(path: Path, what: str) -> DatasetError:
+    return DatasetError(
+        f"{path}: {what}, more than recordings of a machine; it may be made to fill the disk, "
+        "nothing was unpacked, remove it"
+    )
+
+
 def unpack(
-    path: Path, folder: Path, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    folder: Path,
+    progress: Progress | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, int]:
-    """Unpack one machine's archive into its folder; files that are there already are replaced.
+    """Unpack one machine's archive into its folder; files of the same name are replaced.
 
     Parameters
     ----------
     path : Path
         The zip archive.
     folder : Path
-        The machine's folder; its name is the machine's. Made if it is not there.
+        The machine's folder, named as the machine; it is made if it does not exist.
     progress : callable or None
         Called with the bytes written and their total.
+    limits : Limits or None
+        The most that the archive can contain; None for the default.
 
     Returns
     -------
@@ -57,30 +121,32 @@ def unpack(
     Raises
     ------
     DatasetError
-        Not a readable zip, an entry that would land elsewhere, another machine's clips, or none, or
-        more of anything than recordings of a machine have.
+        Not a readable zip, an entry outside the folder, another machine's clips, no clips, or more
+        than `limits`.
     OutputError
         The disk is full or the folder cannot be written to.
     """
+    limits = limits or Limits()
     temporary = folder.parent / f".unpacking-{path.stem}"
     try:
-        check_directory(path)
+        limits.check_directory(path)
         with zipfile.ZipFile(path) as archive:
-            members = read_members(archive, path, folder.name)
-            check_sizes(path, archive.infolist())
+            members = _read_members(archive, path, folder.name)
+            limits.check_sizes(path, archive.infolist())
             folder.parent.mkdir(parents=True, exist_ok=True)
             refuse_link(temporary)
-            shutil.rmtree(temporary, ignore_errors=True)  # what a killed run has left
+            shutil.rmtree(temporary, ignore_errors=True)  # left by a killed run
             _check_space(path, members, folder.parent)
             _extract(archive, members, temporary / folder.name, progress)
         inside = len(folder.name) + 1
-        moved = _move_in(temporary, folder.parent, path.stem)
-        return {place[inside:]: size for place, size in moved}
+        return {
+            place[inside:]: size for place, size in _move_in(temporary, folder.parent, path.stem)
+        }
     except DAMAGED as error:
-        raise _unreadable(path, error) from error
+        raise _damaged(path, error) from error
     except OSError as error:
         if error.errno == errno.EINVAL and error.filename is None:  # an offset before the beginning
-            raise _unreadable(path, error) from error
+            raise _damaged(path, error) from error
         raise OutputError(
             f"{error.filename or folder}: cannot be read or written ({error.strerror}); make room "
             "or mend its permissions, then run the same command again"
@@ -89,12 +155,12 @@ def unpack(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _unreadable(path: Path, error: Exception) -> DatasetError:
+def _damaged(path: Path, error: Exception) -> DatasetError:
     return DatasetError(f"{path}: not a zip that can be unpacked ({shown(error)}); remove it")
 
 
-def read_members(archive: zipfile.ZipFile, path: Path, machine: str) -> Members:
-    """Find the place of each file in the machine's folder, and refuse what has none there."""
+def _read_members(archive: zipfile.ZipFile, path: Path, machine: str) -> Members:
+    """Find the place of each file in the machine's folder; refuse a file without a place."""
     members: Members = {}
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
@@ -121,13 +187,14 @@ def read_members(archive: zipfile.ZipFile, path: Path, machine: str) -> Members:
 
 
 def _split_safely(name: str, entry: zipfile.ZipInfo, path: Path) -> list[str]:
-    """Folders and name of an entry; refuses all that could be written outside the folder."""
+    """Return folders and name of an entry; refuse a path that leads outside the folder."""
     parts = name.split("/")
     link = stat.S_ISLNK(entry.external_attr >> 16)
     if link or name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in parts:
         kind = "a link" if link else "a path that leads out of its folder"
-        told = f"the entry {shown(name)!r} is {kind}"
-        raise DatasetError(f"{path}: {told}; nothing was unpacked, remove it")
+        raise DatasetError(
+            f"{path}: the entry {shown(name)!r} is {kind}; nothing was unpacked, remove it"
+        )
     parts = [part for part in parts if part not in ("", ".")]
     if (
         len(parts) > _MOST_FOLDERS
@@ -142,7 +209,7 @@ def _split_safely(name: str, entry: zipfile.ZipInfo, path: Path) -> list[str]:
 
 
 def _strip(folders: list[str], path: Path, machine: str) -> list[str]:
-    """Drop what lies above the machine's own folders: `dev_data/raw/fan/train` -> `train`."""
+    """Remove the folders above the machine's own: `dev_data/raw/fan/train` -> `train`."""
     inside = False
     while folders and folders[0] not in SPLIT_FOLDERS:
         named = folders[0].casefold() == machine.casefold()
@@ -172,7 +239,7 @@ def _extract(
     archive: zipfile.ZipFile,
     members: Members,
     folder: Path,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     total, done = sum(entry.file_size for entry in members.values()), 0
     folder.mkdir(parents=True)
@@ -189,7 +256,7 @@ def _extract(
 def _move_in(
     source: Path, folder: Path, archive: str, above: str = ""
 ) -> Iterator[tuple[str, int]]:
-    """Move what was unpacked into place, whole folders at once where they are new."""
+    """Move the unpacked files into place; a new folder is moved as a whole."""
     for path in sorted(source.iterdir()):
         goal = folder / path.name
         if path.is_dir() and goal.is_dir():
@@ -197,10 +264,10 @@ def _move_in(
             continue
         directly = above.count("/") == 1  # in the machine's own folder, where the tables lie
         if directly and goal.is_file() and not filecmp.cmp(path, goal, shallow=False):
-            # Two archives of a machine with a table of the same name: readers take them all.
+            # Two archives of a machine have a table of the same name: readers take both.
             goal = folder / f"{path.stem}_{archive}{path.suffix}"
-            told = f"{folder / path.name}: another one is in {archive}.zip; kept as {goal.name}"
-            warn(told)
+            what = f"{folder / path.name}: another one is in {archive}.zip; kept as {goal.name}"
+            warn(what)
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         sizes = [
             (file.relative_to(path).as_posix(), file.stat().st_size)

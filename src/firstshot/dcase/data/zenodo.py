@@ -1,9 +1,9 @@
 """A record's number becomes the list of its files: name, size, checksum, address.
 
-Input: a service that answers GET <records>/<number> as zenodo.org does; output: what the record
-itself says. Requests wait where the server asks to, try again where trying may help, and give up
-in bounded time. pooch, the library made for such downloads, starts every file anew and knows
-neither ranges nor Retry-After.
+Input: a service that answers GET <records>/<number> as zenodo.org does. Output: what the record
+itself says. A request waits when the server asks for it, is repeated when that can help, and fails
+after a bounded time. The library for such downloads, pooch, starts every file from the beginning
+and supports neither ranges nor Retry-After.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from urllib.parse import quote, urljoin
 
 from firstshot import web
 from firstshot.disk.documents import parse_json
-from firstshot.errors import DatasetError
+from firstshot.errors import DownloadError
+from firstshot.log import logger
 from firstshot.messages import shown
 from firstshot.web import shown_address
 
@@ -30,16 +31,15 @@ _LONGEST_LISTING = 1 << 24
 _LARGEST_FILE = 1 << 40
 
 T = TypeVar("T")
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach the service and how patient to be; times in seconds.
+    """The address of the service, and the limits of retries; times in seconds.
 
-    `timeout` is the longest silence, `tries` the failures in a row that are borne, `first_pause`
-    the wait after the first of them (it doubles), `longest_wait` the longest that a server may ask
-    for before the command gives up.
+    `timeout` is the longest time without a byte, `tries` the number of failures in a row that ends
+    a download, `first_pause` the wait after the first failure (it doubles each time),
+    `longest_wait` the longest wait that a server can ask for.
     """
 
     records_url: str = RECORDS_URL
@@ -49,11 +49,11 @@ class Connection:
     longest_wait: float = 300.0
 
     def __post_init__(self) -> None:
-        # Checked before it is kept, so that no repr can show a password.
+        # Checked before it is stored, so that no repr can show a password.
         web.check_address(self.records_url, "archive service", RECORDS_URL)
 
     def record_url(self, record: int) -> str:
-        """Address of a record; the service may be given with or without `/api/records`.
+        """Return the address of a record; the service's own may lack `/api/records`.
 
         >>> Connection("http://127.0.0.1:8000").record_url(7)
         'http://127.0.0.1:8000/api/records/7'
@@ -68,7 +68,7 @@ class Connection:
 class RecordFile:
     """One file as its record lists it: size in bytes, checksum as `md5:<hexadecimal>`.
 
-    Its address may be signed, and is not in the repr.
+    Its address can be signed, so the repr does not show it.
     """
 
     name: str
@@ -77,8 +77,11 @@ class RecordFile:
     url: str = field(repr=False)
 
 
-class Setback(Exception):  # noqa: N818
-    """A request failed in a way that may pass; `wait` is what the server asks for, in seconds."""
+class TransientError(Exception):
+    """A request failed, and a retry can succeed; `wait` is the server's request in seconds.
+
+    `advanced` means that a large part of the file arrived before the failure.
+    """
 
     def __init__(self, reason: str, wait: float | None = None, advanced: bool = False) -> None:
         super().__init__(reason)
@@ -86,52 +89,52 @@ class Setback(Exception):  # noqa: N818
         self.advanced = advanced
 
 
-class RangeRefused(Setback):
-    """The server has no bytes from where they were asked for."""
+class RangeError(TransientError):
+    """The server does not have the requested range of bytes."""
 
 
-def persevere(action: Callable[[], T], url: str, connection: Connection, tell: Tell) -> T:
-    """Run an action until it comes through; waits between `Setback`s, and gives up in the end.
+def retry(action: Callable[[], T], url: str, connection: Connection) -> T:
+    """Run an action until it succeeds; wait after each `TransientError`, a limited number of times.
 
-    A setback that has `advanced` starts the count of failures in a row anew.
+    An error that has `advanced` restarts the count of failures in a row.
 
     Raises
     ------
-    DatasetError
-        Too many failures in a row, or the server asks for a longer wait than is borne.
+    DownloadError
+        Too many failures in a row, or the server asks for a wait that is too long.
     """
     failures, place = 0, shown_address(url)
     while True:
         try:
             return action()
-        except Setback as setback:
-            failures = 1 if setback.advanced else failures + 1
+        except TransientError as error:
+            failures = 1 if error.advanced else failures + 1
             if failures >= connection.tries:
-                raise DatasetError(
-                    f"{place}: {setback}, {failures} times in a row; check the network or the "
-                    "proxy and run the same command again, it goes on from here"
-                ) from setback
+                raise DownloadError(
+                    f"{place}: {error}, {failures} times in a row; check the network or the "
+                    "proxy and run the same command again, it continues from here"
+                ) from error
             backoff = min(connection.first_pause * 2 ** (failures - 1), connection.longest_wait)
-            wait = backoff if setback.wait is None else max(setback.wait, 0.0)
+            wait = backoff if error.wait is None else max(error.wait, 0.0)
             if wait > connection.longest_wait:
-                raise DatasetError(
-                    f"{place}: {setback} and asks to wait {wait:.0f} s; "
-                    "run the same command again after that, it goes on from here"
-                ) from setback
-            tell(f"{place}: {setback}; trying again in {wait:.0f} s")
+                raise DownloadError(
+                    f"{place}: {error} and asks to wait {wait:.0f} s; "
+                    "run the same command again after that, it continues from here"
+                ) from error
+            logger.warning(f"{place}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
 @contextmanager
 def request(url: str, connection: Connection, first_byte: int = 0) -> Iterator[HTTPResponse]:
-    """Ask once for an address, from a byte on, and read the answer within the block.
+    """Send one request for an address, from a byte on; the answer is read within the block.
 
     Raises
     ------
-    Setback
-        No answer, or one that may be another the next time (`RangeRefused`: no such bytes).
-    DatasetError
-        An answer that will not change: not there, not allowed, not to be believed.
+    TransientError
+        No answer, or one that can be different the next time (`RangeError`: no such bytes).
+    DownloadError
+        An answer that will not change: not found, not allowed, not valid.
     """
     headers = {"Range": f"bytes={first_byte}-"} if first_byte else {}
     try:
@@ -140,51 +143,51 @@ def request(url: str, connection: Connection, first_byte: int = 0) -> Iterator[H
                 raise _judge_status(shown_address(url), answer.status, answer.headers)
             yield answer
     except web.Unreachable as error:
-        raise Setback(f"cannot be reached ({error})") from error
+        raise TransientError(f"cannot be reached ({error})") from error
     except web.BadAnswer as error:
-        raise DatasetError(
+        raise DownloadError(
             f"{shown_address(url)}: {error}; check --api and the proxy, then run the same command "
             "again"
         ) from error
 
 
-def _judge_status(url: str, status: int, headers: Message) -> Setback | DatasetError:
+def _judge_status(url: str, status: int, headers: Message) -> TransientError | DownloadError:
     if status == 416:
-        return RangeRefused("the server has no such bytes (HTTP 416)")
+        return RangeError("the server has no such bytes (HTTP 416)")
     if status in web.PASSING:
-        return Setback(f"the server is busy (HTTP {status})", _read_wait(headers))
+        return TransientError(f"the server is busy (HTTP {status})", _read_wait(headers))
     if status in (404, 410):
-        return DatasetError(
+        return DownloadError(
             f"{url}: not there (HTTP {status}); look whether the record was moved or withdrawn, "
             "and whether --api names the right service"
         )
-    return DatasetError(
+    return DownloadError(
         f"{url}: refused by the server (HTTP {status}); open the record in a browser to see why"
     )
 
 
 def _read_wait(headers: Message) -> float | None:
-    """Seconds that the server asks to wait: Retry-After, or zenodo's time of the next window."""
-    told = str(headers.get("Retry-After") or "")
+    """Return the wait in seconds: Retry-After, or zenodo's time of the next window."""
+    after = str(headers.get("Retry-After") or "")
     until = web.read_number(str(headers.get("X-RateLimit-Reset") or ""))
     try:
-        if told:
-            seconds = web.read_number(told)
+        if after:
+            seconds = web.read_number(after)
             if seconds is not None:
                 return float(seconds)
-            return parsedate_to_datetime(told).timestamp() - time.time()
+            return parsedate_to_datetime(after).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
     return None if until is None else until - time.time()
 
 
-def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dict[str, Any]]:
-    """Ask the service for a record and return its entries of files by name, as they are.
+def list_files(record: int, connection: Connection) -> dict[str, dict[str, Any]]:
+    """Request a record and return its entries of files by name, unchanged.
 
     Raises
     ------
-    DatasetError
-        The service cannot be reached, has no such record, or answers something else.
+    DownloadError
+        The service cannot be reached, has no such record, or the answer is not a record.
     """
     url = connection.record_url(record)
 
@@ -192,28 +195,28 @@ def list_files(record: int, connection: Connection, tell: Tell) -> dict[str, dic
         with request(url, connection) as answer:
             return web.read_whole(answer, _LONGEST_LISTING)
 
-    what = "check --api and the proxy"
+    advice = "check --api and the proxy"
     try:
-        told = parse_json(persevere(read, url, connection, tell), _LONGEST_LISTING)
+        answer = parse_json(retry(read, url, connection), _LONGEST_LISTING)
     except ValueError as error:
-        raise DatasetError(f"{url}: the answer is not a record (no JSON); {what}") from error
-    if not isinstance(told, dict) or str(told.get("id")) != str(record):
-        given = told.get("id") if isinstance(told, dict) else None
-        raise DatasetError(f"{url}: the answer is record {shown(given)}, not {record}; {what}")
-    entries = told.get("files")
+        raise DownloadError(f"{url}: the answer is not a record (no JSON); {advice}") from error
+    if not isinstance(answer, dict) or str(answer.get("id")) != str(record):
+        given = answer.get("id") if isinstance(answer, dict) else None
+        raise DownloadError(f"{url}: the answer is record {shown(given)}, not {record}; {advice}")
+    entries = answer.get("files")
     if not isinstance(entries, list) or not entries:
-        raise DatasetError(
+        raise DownloadError(
             f"{url}: the record lists no files; open it in a browser to see if it is restricted"
         )
     return {str(entry.get("key")): entry for entry in entries if isinstance(entry, dict)}
 
 
 def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: str) -> RecordFile:
-    """Choose the first of `names` that the record at `url` lists, with all that a download needs.
+    """Choose the first of `names` that the record at `url` lists, and check its entry.
 
     Raises
     ------
-    DatasetError
+    DownloadError
         The record lists none of them, or no size, known checksum or address for it.
 
     Examples
@@ -224,21 +227,21 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
     """
     name = next((name for name in names if name in entries), None)
     if name is None:
-        raise DatasetError(
+        raise DownloadError(
             f"{url}: lists no {' or '.join(names)}, only {shown(', '.join(sorted(entries)))}; "
-            "the record has changed, tell firstshot's developers"
+            "the record has changed, report it to firstshot's developers"
         )
     entry = entries[name]
     size, checksum = entry.get("size"), str(entry.get("checksum")).lower()
     kind, _, digest = checksum.partition(":")
-    told = entry.get("links")
-    links = told if isinstance(told, dict) else {}
-    # Where a listing has both, `self` is the entry's own page and `content` the bytes.
+    links = entry.get("links")
+    links = links if isinstance(links, dict) else {}
+    # If a listing has both, `self` is the page of the entry and `content` the bytes.
     link = links.get("content") or links.get("self") or f"{url}/files/{quote(name)}/content"
     link, fault = _resolve(url, str(link))
     whole = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _LARGEST_FILE
     if not isinstance(size, int) or not whole or kind not in _CHECKSUMS or not digest or fault:
-        raise DatasetError(
+        raise DownloadError(
             f"{url}: {name} has size {shown(size)}, checksum {shown(checksum)!r} and address "
             f"{shown_address(link)!r}{fault}; expected bytes, md5:... and http; check --api"
         )
@@ -246,7 +249,7 @@ def choose_file(entries: dict[str, dict[str, Any]], names: Sequence[str], url: s
 
 
 def _resolve(url: str, link: str) -> tuple[str, str]:
-    """Address of a link in a listing, and what is wrong with it or nothing."""
+    """Return the address of a link in a listing, and its fault or an empty string."""
     try:
         link = urljoin(url, link)
         web.check_step(url, link)

@@ -1,15 +1,15 @@
 """A submission's CSV files and the ground truth become the challenge's official score.
 
-Equal to the official evaluators of 2021 to 2024 wherever they give a result. Rows are matched by
-clip name; the official scripts sort both sides and match by position, and so accept unknown names,
-a name that comes twice, numbers without zero padding, decisions such as 1.0 and further columns.
-Here each of these is a DatasetError that names file, row and fault, unless `lenient_positions` asks
-for the official matching. What the official scripts crash on or skip (nan, inf, a header, missing
-rows or files) is an error either way.
+The result equals that of the official evaluators of 2021 to 2024 if they give one. Rows are matched
+by clip name. The official scripts sort both sides and match by position, so they accept unknown
+names, a name that comes twice, numbers without zero padding, decisions such as 1.0 and further
+columns. Here each of these is a DatasetError that names file, row and fault, unless
+`lenient_positions` selects the official matching. A fault that makes the official scripts crash or
+skip a system (nan, inf, a header, missing rows or files) is always an error.
 
 2021 has AUC and pAUC for each domain by itself (`auc_source`, `pauc_source`, ...), and its official
 score is the harmonic mean of all four; from 2022 on there is one `pauc` over both domains.
-The official "ci95" is no interval of the official score and is not reproduced; `resamples` gives
+The official "ci95" is not an interval of the official score and is left out; `resamples` gives
 bootstrap intervals over clips instead.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,40 +57,25 @@ class Evaluation:
 
     All values are fractions of 1. `sections` maps `<machine>_section_<SS>` to `auc_all`,
     `auc_source`, `auc_target`, `pauc`, `precision_source`, ..., `official_score`; the four means
-    hold `auc`, `pauc`, `precision`, `recall` and `f1`. `bootstrap` is None unless it was asked for.
+    hold `auc`, `pauc`, `precision`, `recall` and `f1`. `bootstrap` is None without `resamples`.
     """
 
     official_score: float
-    sections: dict[str, dict[str, float]]
     arithmetic_mean: dict[str, float]
     harmonic_mean: dict[str, float]
     source_harmonic_mean: dict[str, float]
     target_harmonic_mean: dict[str, float]
+    sections: dict[str, dict[str, float]]
     bootstrap: Bootstrap | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as dictionaries and numbers that the json module writes."""
-        result: dict[str, Any] = {
-            "official_score": self.official_score,
-            "arithmetic_mean": dict(self.arithmetic_mean),
-            "harmonic_mean": dict(self.harmonic_mean),
-            "source_harmonic_mean": dict(self.source_harmonic_mean),
-            "target_harmonic_mean": dict(self.target_harmonic_mean),
-            "sections": {name: dict(metrics) for name, metrics in self.sections.items()},
-        }
-        if self.bootstrap is not None:
-            result["bootstrap"] = {
-                "about": "percentile bootstrap intervals over clips, [low, high]",
-                "level": self.bootstrap.level,
-                "resamples": self.bootstrap.resamples,
-                "seed": self.bootstrap.seed,
-                "official_score": list(self.bootstrap.official_score),
-                "sections": {
-                    name: {metric: list(interval) for metric, interval in intervals.items()}
-                    for name, intervals in self.bootstrap.sections.items()
-                },
-            }
-        return result
+        """Return everything as dictionaries and numbers that the json module writes."""
+        fields = asdict(self)
+        bootstrap = fields.pop("bootstrap")
+        if bootstrap is not None:
+            about = "percentile bootstrap intervals over clips, [low, high]"
+            fields["bootstrap"] = {"about": about, **bootstrap}
+        return fields
 
 
 @dataclass(frozen=True)
@@ -141,7 +126,7 @@ def evaluate_scores(
 def _evaluate_section(
     section: SectionTruth, files: dict[_Key, Path], lenient: bool
 ) -> tuple[dict[str, float], LabelledScores]:
-    """Metrics of one section, or (2021) of one domain of it, and what they were computed from."""
+    """Return the metrics of one section, or (2021) of one domain of it, and their input."""
     key = (section.machine, section.section, section.only_domain)
     scores = _values(read_scores(files[SCORES, *key], lenient), section, lenient)
     decisions = _values(read_decisions(files[DECISIONS, *key], lenient), section, lenient)
@@ -157,7 +142,7 @@ def _evaluate_section(
 
 
 def _find_files(folder: Path, truth: list[SectionTruth], lenient: bool) -> dict[_Key, Path]:
-    """Find every section's score file and decision file, and complain of any that is left over."""
+    """Find every section's score file and decision file; refuse a file of no section."""
     if not folder.is_dir():
         raise DatasetError(f"scores folder {folder} does not exist")
     wanted = {
@@ -197,7 +182,7 @@ def _find_files(folder: Path, truth: list[SectionTruth], lenient: bool) -> dict[
 
 
 def _values(table: ClipTable, section: SectionTruth, lenient: bool) -> NDArray[np.float64]:
-    """Values in the order of `_in_order`."""
+    """Return the values in the order of `_in_order`."""
     clips = [section.plain_names.get(clip, clip) for clip in table.clips]
     if lenient:
         if len(clips) != len(section.clips):
@@ -229,7 +214,7 @@ def _values(table: ClipTable, section: SectionTruth, lenient: bool) -> NDArray[n
 
 
 def _in_order(section: SectionTruth, lenient: bool) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels and domains in the truth file's order, or sorted by clip name for the lenient way."""
+    """Return labels and domains in the truth file's order; `lenient`: sorted by clip name."""
     places = list(range(len(section.clips)))
     if lenient:
         places.sort(key=lambda place: section.clips[place])
@@ -237,7 +222,7 @@ def _in_order(section: SectionTruth, lenient: bool) -> tuple[NDArray[np.int64], 
 
 
 def _official_values(name: str, metrics: Mapping[str, float]) -> list[float]:
-    """Collect what the official score averages: AUC and pAUC, over both domains or (2021) each."""
+    """Return the values that the official score averages: AUC and pAUC, of 2021 per domain."""
     values = []
     for metric in ("auc_source", "auc_target"):
         if metric not in metrics:
@@ -247,7 +232,7 @@ def _official_values(name: str, metrics: Mapping[str, float]) -> list[float]:
 
 
 def _summary(sections: dict[str, dict[str, float]]) -> Evaluation:
-    """Means over all sections, of both domains and of each."""
+    """Compute means over all sections, of both domains and of each."""
 
     def values(metric: str, domains: tuple[str, ...]) -> list[float]:
         names = ["pauc"] if metric == "pauc" else []

@@ -3,8 +3,8 @@
 ``ground_truth_data/ground_truth_<machine>_section_<SS>_test.csv`` holds clip name and label (1
 anomalous), ``ground_truth_domain/`` under the same name clip name and domain (1 target),
 ``ground_truth_attributes/`` clip name and labelled name, without header. 2021 has
-``ground_truth_data`` alone, a file for each domain (``..._section_<SS>_<domain>_test.csv``). A
-submission may name its clips by either name.
+``ground_truth_data`` only, a file for each domain (``..._section_<SS>_<domain>_test.csv``). A
+submission can use either name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LABELLED = re.compile(r"section_\d+_(?P<domain>source|target)_(?:test_)?(?P<lab
 class SectionTruth:
     """Labels (0, 1) and domains of a section's test clips, in the truth file's order.
 
-    `only_domain` is set where the section's domains have a file each (2021). `plain_names` maps a
+    `only_domain` is set if each domain of the section has its own file (2021). `plain_names` maps a
     labelled clip name, as ``section_00_source_test_normal_0063_noAttribute.wav``, to the plain one.
     """
 
@@ -122,7 +122,7 @@ def _read_domains(path: Path, clips: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _read_plain_names(path: Path) -> dict[str, str]:
-    """Map labelled to plain names; a labelled name of two clips cannot tell them apart."""
+    """Map labelled to plain names, without a labelled name that two clips share."""
     if not path.is_file():
         return {}
     rows = read_rows(path)
@@ -142,7 +142,7 @@ def _read_plain_names(path: Path) -> dict[str, str]:
 
 
 def _warn_of_disagreement(section: SectionTruth) -> None:
-    """Say where labelled names contradict the truth, as those of 2022's toys do."""
+    """Warn of labelled names that contradict the truth, as those of 2022's toys do."""
     truth = dict(zip(section.clips, zip(section.labels, section.domains, strict=True), strict=True))
     wrong = 0
     for labelled, plain in section.plain_names.items():

@@ -1,13 +1,13 @@
 """Scores and decisions of a section's clips become the challenge's CSV files, and are read back.
 
-``anomaly_score_<machine>_section_<SS>_test.csv`` holds a clip name and a score per row,
-``decision_result_<machine>_section_<SS>_test.csv`` a clip name and 0 (normal) or 1 (anomalous); no
-header. Scores are written with as many digits as a float64 needs to come back bit for bit. A clip
-whose name has a control character, a line break or bytes that are not UTF-8 is refused.
+``anomaly_score_<machine>_section_<SS>_test.csv`` has a clip name and a score per row,
+``decision_result_<machine>_section_<SS>_test.csv`` a clip name and 0 (normal) or 1 (anomalous);
+neither has a header. Scores have as many digits as a float64 needs to be read back bit for bit. A
+clip whose name has a control character, a line break or bytes that are not UTF-8 is refused.
 
-Reading is strict: the first fault is raised with the file, the row (counted from 1) and what is
-wrong. `lenient` admits what the official evaluator admits: further columns, decisions such as 1.0,
-and a clip name that comes twice.
+Reading is strict: the first fault is an error with the file, the row (counted from 1) and the
+fault. `lenient` accepts what the official evaluator accepts: further columns, decisions such as
+1.0, and a clip name that comes twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.dcase.data.clip_names import why_not_scored
+from firstshot.dcase.data.clip_names import check_machine, why_not_scored
 from firstshot.disk.files import write_result
 from firstshot.disk.listing import check_file
 from firstshot.disk.names import csv_text
@@ -31,7 +31,6 @@ from firstshot.errors import DatasetError, ParameterError
 SCORES = "anomaly_score"
 DECISIONS = "decision_result"
 _SECTION = re.compile(r"[0-9]{2}")
-_MACHINE = re.compile(r"[^\s/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,7 @@ def file_name(kind: str, machine: str, section: str) -> str:
         raise ParameterError(f"kind {kind!r} is not known; use {SCORES!r} or {DECISIONS!r}")
     if not _SECTION.fullmatch(section):
         raise ParameterError(f"section {section!r} must be two digits, as '00'")
-    if not _MACHINE.fullmatch(machine):
-        raise ParameterError(
-            f"machine {machine!r} must be a name without spaces, slashes and "
-            "control characters, in UTF-8"
-        )
+    check_machine(machine)
     return f"{kind}_{machine}_section_{section}_test.csv"
 
 
@@ -194,7 +189,7 @@ def _read(path: Path, lenient: bool, decisions: bool) -> ClipTable:
 
 
 def _parse(text: str, where: str, number: int, lenient: bool, decisions: bool) -> float:
-    """Turn a cell into its value, or say what is wrong with it."""
+    """Return the value of a cell, or raise an error with its fault."""
     what = "decision" if decisions else "score"
     try:
         if "_" in text:  # Python reads 1_0 as 10; no CSV means that

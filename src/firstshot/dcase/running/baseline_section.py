@@ -1,28 +1,27 @@
-"""One section under an autoencoder baseline: all trials are judged, and told as one result.
+"""One section under an autoencoder baseline: its trials become one result.
 
 Input: a section and a baseline system. Output: a `SectionResult` whose metrics are means over the
-trials with their deviations, as the challenge's tables give them; scores, decisions, threshold and
-pictures are the first trial's. The nearest normal clips of the examples are the embedded encoder's,
-since a reconstruction error has none.
+trials with their deviations, as in the challenge's tables; scores, decisions, threshold and plots
+are those of the first trial. The nearest normal clips of the examples come from the embedded
+encoder, because a reconstruction error has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.running.baseline import (
-    BaselineSettings,
     score_section_with_autoencoder,
-    trial_statistics,
 )
-from firstshot.dcase.running.section import judge_section, score_section, show_examples
+from firstshot.dcase.running.section import Outcome, judge_section, score_section, show_examples
 from firstshot.dcase.running.system import BaselineSystem
 from firstshot.detector import Detector
-from firstshot.detector.embedding import Progress
-from firstshot.results import SectionResult
+from firstshot.progress import Bars
 from firstshot.store import EmbeddingStore, default_store_folder
 
 
@@ -30,18 +29,17 @@ def run_baseline_section(
     section: MachineSection,
     system: BaselineSystem,
     store: EmbeddingStore | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Bars | None = None,
     examples: int = 3,
     workers: int | None = None,
-) -> tuple[SectionResult, dict[int, SectionResult]]:
-    """Train and judge every trial; return the joint result, and each trial's by its seed.
+) -> Outcome:
+    """Train every trial and decide by it; return the joint result, and each trial's by its seed.
 
-    With a store, every trial's last epoch is kept in its folder `autoencoder` (that of the default
-    store lies beside it, in the cache): a run that was killed goes on there.
+    With a store, the last epoch of every trial is stored in its folder `autoencoder` (that of the
+    default store lies beside it, in the cache): a killed run continues there.
     """
-    settings = BaselineSettings(system.autoencoder, system.seeds, system.training, system.channel)
     scored = score_section_with_autoencoder(
-        section, settings, checkpoints=_checkpoints(store), progress=progress, workers=workers
+        section, system, checkpoints=_checkpoints(store), progress=progress, workers=workers
     )
     trials = {
         trial.seed: judge_section(
@@ -53,29 +51,45 @@ def run_baseline_section(
         )
         for trial in scored.trials
     }
-    statistics = trial_statistics([trial.metrics for trial in trials.values()])
+    means, deviations = average_trials([trial.metrics for trial in trials.values()])
     first = next(iter(trials.values()))
-    listener = Detector(channel=system.channel, threshold="gamma")
-    heard = score_section(section, listener, store, workers=workers)
+    embedded = Detector(channel=system.channel, threshold="gamma")
+    scores = score_section(section, embedded, store, workers=workers)
     seeds = ", ".join(str(seed) for seed in trials)
     joint = replace(
         first,
-        metrics={name: found.mean for name, found in statistics.items()},
-        deviations={name: found.deviation for name, found in statistics.items()},
+        metrics=means,
+        deviations=deviations,
         intervals={},
-        examples=show_examples(section, system.channel, heard, first, examples),
+        examples=show_examples(section, system.channel, scores, first, examples),
         notes=(
             f"metrics are means over {len(trials)} trials with the seeds {seeds}; scores, "
-            f"decisions, threshold and pictures are the first one's; {first.notes[0]}",
+            f"decisions, threshold and plots are the first one's; {first.notes[0]}",
             *first.notes[1:],
         ),
     )
-    return joint, trials
+    return Outcome(joint, trials)
+
+
+def average_trials(
+    metrics: Sequence[Mapping[str, float]],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return mean and sample deviation (n - 1) of every metric that all trials have.
+
+    >>> average_trials([{"pauc": 0.5}, {"pauc": 0.75}])[0]
+    {'pauc': 0.625}
+    """
+    names = [name for name in metrics[0] if all(name in trial for trial in metrics)]
+    values = {name: [trial[name] for trial in metrics] for name in names}
+    return (
+        {name: float(np.mean(v)) for name, v in values.items()},
+        {name: float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for name, v in values.items()},
+    )
 
 
 def _checkpoints(store: EmbeddingStore | None) -> Path | None:
     if store is None:
         return None
-    # Nothing is written beside a folder that the user named; the cache is firstshot's own.
+    # Nothing is written beside a folder that the user named; the cache belongs to firstshot.
     cached = store.folder == default_store_folder()
     return (store.folder.parent if cached else store.folder) / "autoencoder"

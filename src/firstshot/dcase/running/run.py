@@ -1,9 +1,8 @@
 """A data set in the challenge's layout and a system become scores, decisions, tables and a page.
 
-Every encoder is loaded once and let go before the next, so a system's encoders are never in memory
-together. Embeddings go through the store: a run that was killed goes on where it was, and gives the
-same numbers. A clip that cannot be read stops its own machine only. Earlier results of the same run
-are replaced by complete ones.
+Embeddings go through the store: a killed run that is started again continues where it stopped, and
+gives the same numbers. A clip that cannot be read stops its own machine only. Earlier results of
+the same run are replaced when the new ones are complete.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from firstshot.dcase.evaluation.score_files import (
     write_scores,
 )
 from firstshot.dcase.running.run_folder import RESULTS, TRIALS, Claim, claimed
-from firstshot.dcase.running.sections import Outcome, outcomes
+from firstshot.dcase.running.section import Outcome
+from firstshot.dcase.running.sections import run_sections
 from firstshot.dcase.running.system import AnySystem
-from firstshot.detector.embedding import Progress
 from firstshot.disk.files import sha256_of, without_links
 from firstshot.disk.names import write_name
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.ordered_threads import count_workers
+from firstshot.progress import Progress
 from firstshot.report.page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
@@ -37,13 +37,13 @@ from firstshot.store import EmbeddingStore
 
 @dataclass(frozen=True)
 class Run:
-    """What a run found: a result per section, and what stopped the others."""
+    """Result of a run: a result per section, and the error of each section that stopped."""
 
     results: tuple[SectionResult, ...]
     failures: dict[str, str] = field(default_factory=dict)
 
     def warnings(self) -> dict[str, list[str]]:
-        """Return what is odd though it did not stop a section, and the sections it is true of."""
+        """Return what is unusual but did not stop a section, with the names of the sections."""
         found: dict[str, list[str]] = {}
         for result in self.results:
             for note in result.notes[1:]:  # the first one is the threshold's promise
@@ -71,19 +71,19 @@ def run_system(
     machines : sequence of str, optional
         Names of the machines to run; None means all.
     store : EmbeddingStore, optional
-        Where embeddings are kept.
+        Where embeddings are stored.
     overwrite : bool
-        Replace the results of another run in `out`, or this run's earlier ones where they hold a
-        section that cannot be run any more.
+        Replace the results of another run in `out`, or this run's earlier results of a section
+        that can no longer be run.
     progress : callable, optional
         Given a title, returns what is called with (clips done, clips in all).
     workers : int, optional
-        Clips listened to at once; None means one a core, 8 at most. No result depends on it.
+        Clips embedded at a time; None means one per core, 8 at most. No result depends on it.
 
     Raises
     ------
     DatasetError
-        The root is not laid out as expected, or not one machine could be run, or one that has
+        The root does not have the expected layout, or no machine could be run, or one with
         earlier results could not. The earlier results stay.
     OutputError
         `out` belongs to another run, another process writes to it, or it cannot be written.
@@ -96,7 +96,8 @@ def run_system(
     }
     workers = count_workers(workers)
     with claimed(out, identity, overwrite) as claim:
-        found, failures = _run_all(claim, outcomes(sections, system, store, progress, workers))
+        outcomes = run_sections(sections, system, store, progress, workers)
+        found, failures = _collect(claim, outcomes)
         _check_better(claim, sections, found, failures, overwrite)
         results = tuple(outcome.result for outcome in found)
 
@@ -109,16 +110,16 @@ def run_system(
     return Run(results, failures)
 
 
-def _run_all(
-    claim: Claim, told: Iterable[tuple[str, Outcome | FirstshotError]]
+def _collect(
+    claim: Claim, outcomes: Iterable[tuple[str, Outcome | FirstshotError]]
 ) -> tuple[list[Outcome], dict[str, str]]:
-    """Return what was found and what stopped which section.
+    """Return the outcomes, and the error of each section that stopped.
 
-    Sections are written as they come where no earlier results stand, so that a run that is stopped
-    leaves those that it finished.
+    Without earlier results in the folder a section is written as soon as it is done, so that a
+    stopped run leaves the sections that it finished.
     """
     found, failures = [], {}
-    for name, outcome in told:
+    for name, outcome in outcomes:
         if isinstance(outcome, FirstshotError):
             failures[name] = str(outcome)
             continue
@@ -135,15 +136,15 @@ def _check_better(
     failures: dict[str, str],
     overwrite: bool,
 ) -> None:
-    """Refuse to replace earlier results by fewer, unless asked, or by none."""
+    """Refuse to replace earlier results by fewer without `overwrite`, or by none."""
     stay = f"; the earlier results in {claim.folder} stay as they are" if claim.stands else ""
     if not found:
-        raise DatasetError(_tell(failures) + stay)
+        raise DatasetError(_first_of(failures) + stay)
     lost = [s.name for s in sections if claim.has_section(s.machine, s.section)]
     if not overwrite and any(name in failures for name in lost):
         raise DatasetError(
-            f"{_tell(failures)}{stay}; mend the clips, or add --overwrite to keep only what could "
-            "be run now"
+            f"{_first_of(failures)}{stay}; mend the clips, or add --overwrite to keep only "
+            "what could be run now"
         )
 
 
@@ -159,8 +160,8 @@ def write_section(folder: Path, result: SectionResult) -> None:
     write_decisions(folder, result.machine, result.section, result.clips, result.decisions)
 
 
-def _tell(failures: dict[str, str]) -> str:
-    """Name the first fault in one line, and how many sections have another."""
+def _first_of(failures: dict[str, str]) -> str:
+    """Name the first error in one line, and the number of the others."""
     name, fault = next(iter(failures.items()))
     others = len(failures) - 1
     return f"{name}: {fault}" + (f" (and {others} more could not be run)" if others else "")
@@ -183,7 +184,7 @@ def _write_reports(
     ]
     files = {name: sha256_of(out / name) for name in names}
     write_results_json(out / RESULTS, results, settings, failures, files)
-    # The intervals are over clips; where there are trials, their deviations are told instead.
+    # The intervals are over clips; a system with trials shows their deviations instead.
     labelled = [
         LabelledScores(result.labels, result.scores, result.domains)
         for result in results

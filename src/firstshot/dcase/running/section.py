@@ -1,24 +1,26 @@
-"""One section of a machine under one system: its normal clips are learned, its test clips scored.
+"""One section of a machine under one system: fit on its normal clips, score its test clips.
 
 Input: the clips of a section and the system's encoders, one after the other. Output: per encoder
-the scores of test clips and the held-out scores of training clips; joined by their plain mean, a
-threshold, decisions, metrics and, for the most anomalous clips, why.
+the scores of the test clips and the held-out scores of the training clips; their mean over the
+encoders, a threshold, decisions, metrics, and examples of the most anomalous clips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.dcase.data.layout import ClipRecord, MachineSection
+from firstshot.dcase.data.layout import MachineSection
+from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
-from firstshot.detector.embedding import Clip, EmbeddedClip, Progress, embed_clips
+from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
 from firstshot.detector.explanation import compare_spectra, difference_db
 from firstshot.errors import keep_warnings
+from firstshot.progress import Progress
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.metrics import section_metrics
@@ -30,8 +32,16 @@ EXAMPLE_RATE = 16000
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """A section's result, and the result of each trial by its seed if the system is trained."""
+
+    result: SectionResult
+    trials: dict[int, SectionResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SectionScores:
-    """What one encoder's detector says of a section."""
+    """Scores of one encoder's detector on a section, with what its examples need."""
 
     results: tuple[Result, ...]
     training_scores: NDArray[np.float64]
@@ -53,29 +63,34 @@ def score_section(
     workers: int | None = None,
 ) -> SectionScores:
     """Fit a detector on a section's training clips and score its test clips."""
-    source = [clip for clip in section.train if clip.domain != "target"]
-    target = [clip for clip in section.train if clip.domain == "target"]
-    clips = [Clip(record.path.name, record.path) for record in (*source, *target, *section.test)]
+    clips = list_clips(section)
     with keep_warnings() as caught:
-        hearing = detector.hear()
+        settings = detector.embedding_settings()
         embedded = list(
-            embed_clips(clips, hearing, store=store, progress=progress, workers=workers)
+            embed_clips(clips, settings, store=store, progress=progress, workers=workers)
         )
         normal, test = embedded[: len(section.train)], embedded[len(section.train) :]
-        detector.fit_embedded(normal[: len(source)], normal[len(source) :])
+        sources = len(section.source)
+        detector.fit_embedded(normal[:sources], normal[sources:])
         results = detector.predict_embedded(test)
     return SectionScores(
         results=tuple(results),
         training_scores=detector.training_scores_,
         spectra=tuple(c.spectrum[_deciding(c, r)][0] for c, r in zip(test, results, strict=True)),
         levels=tuple(c.levels[_deciding(c, r)] for c, r in zip(test, results, strict=True)),
-        normal_spectra=detector.spectra_,
-        normal_levels=detector.levels_,
-        normal_names=tuple((row.clip, row.domain) for row in detector.rows_),
+        normal_spectra=detector.fitted_.normal_clips.spectra,
+        normal_levels=detector.fitted_.normal_clips.levels,
+        normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
         notes=tuple(dict.fromkeys(caught)),
-        encoder=detector.hear().encoder.name,
-        fingerprint=detector.hear().encoder.fingerprint,
+        encoder=detector.embedding_settings().encoder.name,
+        fingerprint=detector.embedding_settings().encoder.fingerprint,
     )
+
+
+def list_clips(section: MachineSection) -> list[Clip]:
+    """Return a section's clips: normal clips of the source, of the target, then test clips."""
+    records = (*section.source, *section.target, *section.test)
+    return [Clip(record.path.name, record.path) for record in records]
 
 
 def _deciding(clip: EmbeddedClip, result: Result) -> slice:
@@ -86,7 +101,7 @@ def _deciding(clip: EmbeddedClip, result: Result) -> slice:
 def join_section(
     section: MachineSection, system: System, by_encoder: Sequence[SectionScores], examples: int = 3
 ) -> SectionResult:
-    """Join the encoders' scores of a section by their mean, and judge them."""
+    """Average the encoders' scores of a section, and decide on the clips."""
     scores = np.mean([[r.score for r in s.results] for s in by_encoder], axis=0)
     training = np.mean([s.training_scores for s in by_encoder], axis=0)
     notes = [note for s in by_encoder for note in s.notes]
@@ -94,15 +109,15 @@ def join_section(
         notes.insert(0, "no target training clips; every clip is judged by the source ones")
     labels = {clip.label for clip in section.test}
     if None in labels:
-        untold = sum(clip.label is None for clip in section.test)
-        notes.append(f"{untold} of {len(section.test)} test clips tell no label: no metrics")
+        unknown = sum(clip.label is None for clip in section.test)
+        notes.append(f"{unknown} of {len(section.test)} test clips have no label: no metrics")
     with keep_warnings() as caught:
         threshold = fit_threshold(training, system.threshold, system.false_alarm_rate)
     notes += caught
     result = judge_section(section, scores, training, threshold, notes)
     return replace(
         result,
-        fingerprints={heard.encoder: heard.fingerprint for heard in by_encoder},
+        fingerprints={scores.encoder: scores.fingerprint for scores in by_encoder},
         examples=show_examples(section, system.channel, by_encoder[0], result, examples),
     )
 
@@ -114,7 +129,7 @@ def judge_section(
     threshold: Threshold,
     notes: Sequence[str],
 ) -> SectionResult:
-    """Judge the test clips' scores (clips,) with a threshold, and measure them where labels are."""
+    """Decide on the test clips' scores (clips,) by a threshold; measure them if labels exist."""
     decisions = (scores > threshold.value).astype(np.int64)
     domains = tuple(clip.domain for clip in section.test)
     known = tuple(d for d in domains if d) if all(domains) else None
@@ -147,7 +162,7 @@ def judge_section(
 def show_examples(
     section: MachineSection,
     channel: Channel,
-    heard: SectionScores,
+    scored: SectionScores,
     judged: SectionResult,
     count: int,
 ) -> tuple[Example, ...]:
@@ -155,17 +170,17 @@ def show_examples(
     normal = {(clip.path.name, clip.domain or "source"): clip for clip in section.train}
     found = []
     for i in np.argsort(-judged.scores, kind="stable")[:count]:
-        clip, result = section.test[i], heard.results[i]
+        clip, result = section.test[i], scored.results[i]
         nearest = result.nearest[0]
-        row = heard.normal_names.index((nearest.clip, nearest.domain))
+        row = scored.normal_names.index((nearest.clip, nearest.domain))
         bands, words = compare_spectra(
-            heard.spectra[i],
-            heard.normal_spectra[row],
-            heard.normal_spectra,
-            difference_db(heard.levels[i], heard.normal_levels[row]),
+            scored.spectra[i],
+            scored.normal_spectra[row],
+            scored.normal_spectra,
+            difference_db(scored.levels[i], scored.normal_levels[row]),
         )
         neighbor = normal.get((nearest.clip, nearest.domain))
-        if neighbor is None:  # a window, whose name says where it begins
+        if neighbor is None:  # a window: its name ends with its start
             neighbor = normal[(nearest.clip.rpartition("@")[0], nearest.domain)]
         found.append(
             Example(
@@ -174,11 +189,11 @@ def show_examples(
                 label=clip.label,
                 score=float(judged.scores[i]),
                 p_value=float(judged.p_values[i]),
-                waveform=_hear(clip, channel),
+                waveform=_read_waveform(clip, channel),
                 sample_rate=EXAMPLE_RATE,
                 nearest=nearest.clip,
                 nearest_domain=nearest.domain,
-                nearest_waveform=_hear(neighbor, channel),
+                nearest_waveform=_read_waveform(neighbor, channel),
                 bands=bands,
                 words=words,
             )
@@ -186,5 +201,5 @@ def show_examples(
     return tuple(found)
 
 
-def _hear(clip: ClipRecord, channel: Channel) -> NDArray[np.float32]:
+def _read_waveform(clip: ClipRecord, channel: Channel) -> NDArray[np.float32]:
     return load_waveform(clip.path, EXAMPLE_RATE, channel=channel)

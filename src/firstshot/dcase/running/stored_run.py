@@ -1,7 +1,7 @@
 """The folder of a finished run becomes a record again: its system, sections and results.
 
 Input: a folder that `firstshot dcase run` wrote, with `run.json` and `results.json`. Output: a
-`StoredRun`, with the score and decision tables read strictly when they are asked for.
+`StoredRun`; the score and decision tables are read strictly on request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from firstshot.results import Interval
 
 @dataclass(frozen=True)
 class StoredSection:
-    """One section's results: `metrics` are fractions of 1 and empty where there are no labels."""
+    """One section's results: `metrics` are fractions of 1, empty without labels."""
 
     machine: str
     section: str
@@ -48,15 +48,15 @@ class StoredSection:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run: `asked` names every section that it was to run, `sections` those it did.
+    """A finished run: `requested` names all sections it started with, `sections` have results.
 
-    `files` holds the SHA-256 of the score and decision files, by name, where the run tells them.
+    `files` has the SHA-256 of the score and decision files by name, if the run stores them.
     """
 
     folder: Path
     system: dict[str, Any]
     data: str
-    asked: tuple[str, ...]
+    requested: tuple[str, ...]
     sections: tuple[StoredSection, ...]
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class StoredRun:
     def missing(self) -> tuple[str, ...]:
         """Sections that stopped with an error and have no result."""
         done = {section.name for section in self.sections}
-        return tuple(name for name in self.asked if name not in done)
+        return tuple(name for name in self.requested if name not in done)
 
     def tables(self, section: StoredSection) -> tuple[ClipTable, ClipTable]:
         """Read a section's scores and decisions; a fault raises DatasetError naming the row."""
@@ -107,9 +107,9 @@ def read_run(folder: Path) -> StoredRun:
         )
         system = _system(results.table("settings"))
         data = str(system.pop("data", identity.values.get("data", "")))
-        asked = tuple(map(str, identity.items("machines") if "machines" in identity else ()))
-        told = results.table("files") if "files" in results else Table({})
-        files = {name: told.line(name) for name in told.values}
+        requested = tuple(map(str, identity.items("machines") if "machines" in identity else ()))
+        digests = results.table("files") if "files" in results else Table({})
+        files = {name: digests.line(name) for name in digests.values}
     except ValueError as error:
         raise DatasetError(
             f"{folder / RESULTS}: not as a run writes it ({error}); start the same "
@@ -117,8 +117,8 @@ def read_run(folder: Path) -> StoredRun:
         ) from error
     if not sections:
         raise DatasetError(f"{folder / RESULTS}: no machine has a result; start the run again")
-    asked = asked or tuple(s.name for s in sections)
-    return StoredRun(folder, system, data, asked, sections, files)
+    requested = requested or tuple(s.name for s in sections)
+    return StoredRun(folder, system, data, requested, sections, files)
 
 
 def _read_json(path: Path) -> Table:
@@ -130,11 +130,13 @@ def _read_json(path: Path) -> Table:
     try:
         return Table.of(read_json(path))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); start the run again") from error
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); start the run again with --overwrite"
+        ) from error
 
 
 def _check_digest(results: Table) -> None:
-    """Raise ValueError where the file is not what was written; older ones do not tell."""
+    """Raise ValueError if the file was altered; older files have no digest."""
     others = {name: value for name, value in results.values.items() if name != "sha256"}
     if "sha256" in results and results.values["sha256"] != digest_of_json(others):
         raise ValueError("it was altered after the run: its digest differs")

@@ -1,4 +1,4 @@
-"""A system of the challenge as data: a small TOML file that a user can copy and change.
+"""A system of the challenge as a small TOML file that a user can copy and change.
 
 Input: the name of a packaged system (`systems/*.toml`) or the path of a file. Output: a checked
 `System`, and from it a detector per encoder. An ensemble's score is the plain mean of its
@@ -8,17 +8,28 @@ encoders' scores.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
+from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
-from firstshot.detector.settings import settled
+from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of, shown_value
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
 from firstshot.sound.audio import LengthPolicy
@@ -29,33 +40,22 @@ class _Strict(BaseModel):
 
 
 MOST_BYTES = 1 << 18
-"""Of a system file, which has a few lines."""
+"""The largest size of a system file, which has a few lines."""
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=80)]
 ChannelNumber: TypeAlias = Annotated[StrictInt, Field(ge=0, le=1024)]
 LayerNumber: TypeAlias = Annotated[StrictInt, Field(ge=-1000, le=1000)]
 
 
 class EncoderChoice(_Strict):
-    """An encoder, its layers (None: its own choice) and its constructor's settings."""
+    """An encoder, its layers (None: its default) and its constructor's settings."""
 
     name: str = Field(min_length=1, max_length=200)
     layers: tuple[LayerNumber, ...] | None = Field(default=None, min_length=1)
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class _Judging(_Strict):
-    """What both kinds of systems share: a threshold makes decisions of scores."""
-
-    def with_threshold(self, method: str) -> Self:
-        """Return the system with its threshold set by another method."""
-        known = get_args(type(self).model_fields["threshold"].annotation)
-        if method not in known:
-            raise ParameterError(f"threshold {method!r}: choose one of {', '.join(known)}")
-        return self.model_copy(update={"threshold": method})
-
-
-class System(_Judging):
-    """Everything that decides a nearest-neighbour system; see `Detector` for each field."""
+class System(_Strict):
+    """All settings of a nearest-neighbour system; see `Detector` for each field."""
 
     name: Name
     description: str = ""
@@ -71,12 +71,13 @@ class System(_Judging):
     channel: ChannelNumber | Literal["mean"] = "mean"
     threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
+    bank_precision: Literal["float32", "float16"] = "float32"
 
     def check(self) -> None:
-        """Refuse a normaliser, metric, transform or length policy that there is not."""
+        """Refuse an unknown normaliser, metric, transform or length policy."""
         for name in ("name", "metric"):
             if name in self.normalizer_settings:
-                raise ParameterError(f"normalizer_settings has {name!r}, which is no parameter")
+                raise ParameterError(f"normalizer_settings has {name!r}, which is not a parameter")
         make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
@@ -90,63 +91,114 @@ class System(_Judging):
             **self.model_dump(exclude={"name", "description", "encoders"}),
         )
 
-    def run_by(self, runtime: str | None, precision: str | None) -> tuple[System, list[str]]:
-        """Return the system with its encoders run otherwise, and what `auto` picked and why.
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, dump: Callable[[System], dict[str, Any]]) -> dict[str, Any]:
+        """Leave out the default of a new field, so that earlier runs have the same identity."""
+        fields = dump(self)
+        if fields.get("bank_precision") == "float32":
+            del fields["bank_precision"]
+        return fields
 
-        The choice is settled here, once for the whole run, and so part of the run's identity.
+    def changed(self, settings: Mapping[str, Any]) -> System:
+        """Return the system with other settings, checked as those of a system file.
+
+        Parameters
+        ----------
+        settings : mapping
+            Arguments of `Detector`; each replaces the system's own value. `encoder`,
+            `layers` and `encoder_settings` are for every encoder of the system, and another
+            normaliser begins with its own default parameters.
+
+        Raises
+        ------
+        ParameterError
+            A value that a system file may not have either; the message names the field.
         """
-        given = {"runtime": runtime, "precision": precision}
-        asked = {name: value for name, value in given.items() if value is not None}
-        if not asked:
-            return self, []
+        changes = dict(settings)
+        plain = self.model_dump(mode="json")
+        if "encoder" in changes:
+            plain["encoders"] = [{"name": changes.pop("encoder"), "settings": {}}]
+        of_encoders = changes.pop("encoder_settings", {})
+        if "weights" in of_encoders and len(plain["encoders"]) > 1:
+            raise ParameterError(
+                f"weights {of_encoders['weights']!r} with {self.name}: it has several encoders; "
+                "write each one's weights into a copy of its system file, or name one encoder"
+            )
+        for choice in plain["encoders"]:
+            choice["settings"] |= of_encoders
+            choice["layers"] = changes.get("layers", choice.get("layers"))
+        changes.pop("layers", None)
+        if "normalizer" in changes:
+            plain["normalizer_settings"] = {}
+        plain["normalizer_settings"] |= changes.pop("normalizer_settings", {})
+        system = make_system({**plain, **changes})
+        assert isinstance(system, System)
+        system.check()
+        return system
+
+    def pick_runtimes(self) -> tuple[System, list[str]]:
+        """Return the system with the runtimes that `auto` chooses here, and the reasons.
+
+        The choice is made once for the whole run, so it is part of the run's identity.
+        """
         choices, picked = [], []
         for choice in self.encoders:
-            told = {**choice.settings, **asked}
-            detector = self.detector(choice.model_copy(update={"settings": told}))
-            encoder: Any = detector.hear().encoder
-            if hasattr(encoder, "compile"):  # what cannot be run is refused here
-                encoder.compile(detector.hear().layers)
-            found = {**told, **(settled(encoder, told) or {})}
+            if not choice.settings.keys() & {"runtime", "precision"}:
+                choices.append(choice)
+                continue
+            detector = self.detector(choice)
+            encoder: Any = detector.embedding_settings().encoder
+            if hasattr(encoder, "compile"):  # refuses a runtime that cannot run it
+                encoder.compile(detector.embedding_settings().layers)
+            found = {
+                **choice.settings,
+                **(resolved_encoder_settings(encoder, choice.settings) or {}),
+            }
             choices.append(choice.model_copy(update={"settings": found}))
             if getattr(encoder, "reason", ""):
                 picked.append(f"{choice.name}: {encoder.reason}")
         return self.model_copy(update={"encoders": tuple(choices)}), picked
 
-    def with_normalizer(self, normalizer: str) -> System:
-        """Return the system with another normaliser and that normaliser's default parameters."""
-        make_normalizer(normalizer)
-        return self.model_copy(update={"normalizer": normalizer, "normalizer_settings": {}})
 
+class BaselineSystem(_Strict):
+    """All settings of an autoencoder baseline.
 
-class BaselineSystem(_Judging):
-    """Everything that decides an autoencoder baseline.
-
-    `score` is `mse`, `mahala` (as released), `mahala_per_frame` (the task paper's equation 6) or
-    `mahala_per_frame_root`; `threshold` also takes `released`; one trial is trained per seed.
+    `autoencoder` names the score: `mse`, `mahala` (as released), `mahala_per_frame` (the task
+    paper's equation 6) or `mahala_per_frame_root`. `threshold` also takes `released`. Each seed
+    has one trial.
     """
 
     name: Name
     description: str = ""
-    autoencoder: Literal["mse", "mahala", "mahala_per_frame", "mahala_per_frame_root"]
+    autoencoder: ScoreName
     seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = Field(SEEDS, min_length=1)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     channel: ChannelNumber | Literal["mean"] = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
 
-    def run_by(self, runtime: str | None, precision: str | None) -> NoReturn:
-        """Refuse: torch trains a baseline and scores with it."""
-        raise ParameterError(
-            f"runtime {runtime or precision!r} with {self.name}: torch alone trains and runs an "
-            "autoencoder baseline; leave it out"
-        )
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("give different numbers, one per trial")
+        return seeds
 
-    def with_normalizer(self, normalizer: str) -> BaselineSystem:
-        """Refuse: a baseline has no normaliser."""
-        raise ParameterError(
-            f"normaliser {normalizer!r} with {self.name}: an autoencoder baseline has none; leave "
-            "it out"
-        )
+    def changed(self, settings: Mapping[str, Any]) -> BaselineSystem:
+        """Return the baseline with another channel, threshold or rate; all else is refused."""
+        for name, value in settings.items():
+            if name not in type(self).model_fields:
+                raise ParameterError(
+                    f"{name} {shown_value(value)} with {self.name}: an autoencoder baseline has "
+                    "none; leave it out"
+                )
+        system = make_system({**self.model_dump(mode="json"), **settings})
+        assert isinstance(system, BaselineSystem)
+        return system
+
+    def pick_runtimes(self) -> tuple[BaselineSystem, list[str]]:
+        """Return the system itself: torch runs it."""
+        return self, []
 
 
 AnySystem: TypeAlias = System | BaselineSystem
@@ -197,7 +249,7 @@ def make_system(fields: dict[str, Any]) -> AnySystem:
         BaselineSystem if "autoencoder" in fields else System
     )
     try:
-        # As JSON, whose lists are the tuples of these models; nothing else is converted.
+        # As JSON: its lists become the tuples of these models, and no other type is converted.
         return kind.model_validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
@@ -211,9 +263,9 @@ def _read_fields(name_or_path: str) -> dict[str, Any]:
     path = Path(name_or_path)
     if not name_or_path.endswith(".toml"):
         if name_or_path not in list_systems():
+            known = choose_one_of(name_or_path, list_systems())
             raise ParameterError(
-                f"system {name_or_path!r} is not known; choose one of {_packaged_names()}, or name "
-                "a .toml file"
+                f"system {name_or_path!r} is not known; {known}, or name a .toml file"
             )
         folder = resources.files("firstshot.dcase") / "systems"
         return parse_toml((folder / f"{name_or_path}.toml").read_bytes())

@@ -1,12 +1,12 @@
 """A system, its complexity and its results become the meta file that goes with a submission.
 
 Input: a stored run's system, the submission's label and authors. Output: YAML text. No public copy
-of the official template for this task is at hand; the field names are those of a participant's file
-of 2025 and of the common part of the DCASE templates. What is not certain, and what only the
-authors can fill in, is marked by a comment.
+of the official template for this task is available; the field names are those of a participant's
+file of 2025 and of the common part of the DCASE templates. A comment marks what is not certain, and
+what only the authors can fill in.
 
-Strings are written in double quotes with JSON's escapes, which YAML reads alike, so that no YAML
-library is needed to write.
+Strings have double quotes and JSON's escapes, which YAML reads in the same way, so that no YAML
+library is necessary.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 from firstshot.complexity import AUTOENCODER, TEN_SECONDS, Complexity, complexity
 from firstshot.dcase.running.stored_run import StoredRun
 from firstshot.encoders import load_encoder
-from firstshot.encoders.specs.geometry import GEOMETRIES
+from firstshot.encoders.specs import SPECS
 from firstshot.errors import ParameterError
 
 LONGEST_ABBREVIATION = 10
 _HEADER = (
     "Meta information of a submission to DCASE Challenge Task 2.",
-    "The official template of this task was not at hand: compare the fields with the one on the",
-    "challenge's page. [unsure] the name or place of a field may differ; [fill in] yours to write.",
+    "The official template of this task was not available: compare the fields with the one on the",
+    "challenge's page. [unsure] the name or place of a field can differ; [fill in] is for you.",
 )
 
 _WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")  # not strings in YAML
@@ -35,25 +35,14 @@ _WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")  # not st
 
 @dataclass(frozen=True)
 class Note:
-    """A value with the comment that is written after it."""
+    """A value and the comment behind it."""
 
     value: Any
     comment: str
 
 
-@dataclass(frozen=True)
-class Label:
-    """What tells a submitted system from all others, as ``Lastname_Institute_task2_1``."""
-
-    team: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.team}_task2_{self.number}"
-
-
 def check_team(team: str) -> str:
-    """Return the team's name if a label and a folder can hold it.
+    """Return the team's name if a label and a folder can contain it.
 
     >>> check_team("Curie_IdR")
     'Curie_IdR'
@@ -66,15 +55,15 @@ def check_team(team: str) -> str:
 
 
 def system_complexity(system: Mapping[str, Any]) -> Complexity:
-    """Return what a clip of 10 s costs a system as a run stores it: all encoders, or the baseline.
+    """Return the cost of a 10 s clip for a run's system: all encoders, or the baseline.
 
     >>> round(system_complexity({"encoders": [{"name": "ced_tiny"}]}).macs / 1e9, 2)
     1.33
     """
     name = str(system.get("name", ""))
     encoders = system.get("encoders") or ()
-    told = (name, *(key for key, value in system.items() if value))
-    if not encoders and any("baseline" in text or AUTOENCODER in text for text in told):
+    names = (name, *(key for key, value in system.items() if value))
+    if not encoders and any("baseline" in text or AUTOENCODER in text for text in names):
         return complexity(AUTOENCODER)
     if not encoders:
         raise ParameterError(f"system {name!r} names no encoder, so its complexity is not known")
@@ -91,22 +80,25 @@ def system_complexity(system: Mapping[str, Any]) -> Complexity:
 
 def _encoder_complexity(choice: Mapping[str, Any]) -> Complexity:
     name = str(choice["name"])
-    if name in GEOMETRIES:
+    if name in SPECS:
         return complexity(name)
-    # The embedded encoder and plug-ins count themselves; neither says what attention adds.
+    # The embedded encoder and plug-ins count themselves, without attention products.
     encoder = load_encoder(name, **dict(choice.get("settings") or {}))
     macs, parameters = encoder.macs(round(10 * encoder.sample_rate)), encoder.parameters
     return Complexity(name, TEN_SECONDS, macs, macs, parameters, parameters)
 
 
 def meta_text(
-    label: Label, run: StoredRun, authors: Sequence[str], development: StoredRun | None
+    label: str, run: StoredRun, authors: Sequence[str], development: StoredRun | None
 ) -> str:
-    """Return the meta file of one system; `development` is a run with labels, if there is one."""
+    """Return the meta file of one system, ``label`` as Lastname_Institute_task2_1.
+
+    `development` is a run of the system with labels, if there is one.
+    """
     cost = system_complexity(run.system)
     content = {
         "submission": {
-            "label": str(label),
+            "label": label,
             "name": run.name,
             "abbreviation": Note(run.name[:LONGEST_ABBREVIATION], "10 characters at most"),
             "authors": [_author(name, first=not i) for i, name in enumerate(authors)]
@@ -118,7 +110,7 @@ def meta_text(
                 "total_parameters": cost.parameters,
                 "MACS": Note(cost.macs, "multiply-accumulates for a clip of 10 s, as thop counts"),
                 "MACS_with_attention": Note(
-                    cost.macs_with_attention, "[unsure] not asked for; attention products counted"
+                    cost.macs_with_attention, "[unsure] not required; attention products counted"
                 ),
             },
             "external_datasets": Note(
@@ -152,12 +144,12 @@ def _description(system: Mapping[str, Any]) -> dict[str, Any]:
         "embeddings": Note(names, "[unsure] frozen encoders"),
         "layers": [list(c.get("layers") or ()) for c in system.get("encoders") or ()],
         "ensemble_method": Note("average of scores" if len(names) > 1 else None, "[unsure]"),
-        "settings": Note(settings, "[unsure] not asked for"),
+        "settings": Note(settings, "[unsure] not required"),
     }
 
 
 def _datasets(system: Mapping[str, Any]) -> list[str]:
-    trained = [str(c["name"]) for c in system.get("encoders") or () if c["name"] in GEOMETRIES]
+    trained = [str(c["name"]) for c in system.get("encoders") or () if c["name"] in SPECS]
     return [f"training data of {name}" for name in trained]
 
 
@@ -212,7 +204,7 @@ def _item(item: Any, indent: int) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    """Write one value; lists in one line, and what YAML does not print as YAML's own escape."""
+    """Write one value; a list in one line, an unprintable character as YAML's escape."""
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_scalar(item) for item in value) + "]"
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)

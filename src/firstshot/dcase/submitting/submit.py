@@ -1,9 +1,9 @@
 """Runs become one submission: a zip with every system's scores, decisions and meta file.
 
 Input: up to four folders that `firstshot dcase run` wrote, all of the same data. Output: a zip of
-``teams/<team>/<label>/`` for each, the layout that the official evaluator reads, holding the
+``teams/<team>/<label>/`` for each, the layout that the official evaluator reads, with the
 challenge's CSV files and ``<label>.meta.yaml``. The zip is read back and compared with the runs
-before it appears under its name.
+before it gets its name.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ from firstshot.dcase.evaluation.score_files import (
     DECISIONS,
     SCORES,
     ClipTable,
-    file_name,
     read_decisions,
     read_scores,
 )
 from firstshot.dcase.running.stored_run import StoredRun, read_run
-from firstshot.dcase.submitting.meta_yaml import Label, check_team, meta_text
+from firstshot.dcase.submitting.meta_yaml import check_team, meta_text
 from firstshot.disk.files import check_replaceable, write_result
 from firstshot.disk.listing import check_file
 from firstshot.errors import DatasetError, ParameterError, warn
 
 MOST_SYSTEMS = 4
 MOST_BYTES = 1 << 28
-"""Of a submission, unpacked: its tables have some MB."""
+"""The largest unpacked size of a submission; its tables have some MB."""
 _CSV = re.compile(rf"(?P<kind>{SCORES}|{DECISIONS})_(?P<section>.+_section_\d{{2}})_test\.csv")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same runs give the same bytes
 
@@ -93,11 +92,11 @@ def write_submission(
         _check_run(run)
     content = _pack(runs, known, team, authors)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "submission.zip"
-        path.write_bytes(content)
-        found = check_submission(path)
+        packed = Path(scratch) / "submission.zip"
+        packed.write_bytes(content)
+        found = check_submission(packed)
     _compare(found, runs)
-    write_result(out, content)
+    write_result(out, content, overwrite)
     return found
 
 
@@ -111,7 +110,7 @@ def _check_arguments(count: int, out: Path, team: str, overwrite: bool) -> None:
 
 
 def _is_submission(path: Path) -> bool:
-    """Tell whether a file is laid out like a submission; nothing is checked."""
+    """Return whether a file has the layout of a submission; nothing is checked."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -166,7 +165,7 @@ def _pack(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (run, known) in enumerate(zip(runs, development, strict=True), start=1):
-            label = Label(team, number)
+            label = f"{team}_task2_{number}"
             files = {f"{label}.meta.yaml": meta_text(label, run, authors, known).encode()}
             for section in run.sections:
                 for table in run.tables(section):
@@ -180,7 +179,7 @@ def _pack(
 
 
 def _compare(found: Sequence[SubmittedSystem], runs: Sequence[StoredRun]) -> None:
-    """Hold what was read back against the runs: every section, every row, every value."""
+    """Compare what was read back with the runs: every section, every row, every value."""
     for system, run in zip(found, runs, strict=True):
         for section in run.sections:
             packed = system.scores.get(section.name), system.decisions.get(section.name)
@@ -195,34 +194,35 @@ def _compare(found: Sequence[SubmittedSystem], runs: Sequence[StoredRun]) -> Non
                     raise DatasetError(f"{own.path}: changed while it was packed; submit again")
 
 
-def check_submission(path: Path) -> tuple[SubmittedSystem, ...]:
+def check_submission(path: Path, most_bytes: int = MOST_BYTES) -> tuple[SubmittedSystem, ...]:
     """Read a submission strictly and return its systems, sorted by label.
+
+    A zip that unpacks to more than `most_bytes` is refused.
 
     Raises
     ------
     DatasetError
-        What is wrong first: no zip, a file that does not belong there, a score or decision that
-        cannot be read, a section without one of its two files, systems of different clips.
+        The first fault: not a zip, an unexpected file, a score or decision that cannot be read, a
+        section without one of its two files, systems of different clips.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folders = _unpack(path, Path(scratch))
+        folders = _unpack(path, Path(scratch), most_bytes)
         systems = tuple(_read_system(path, folder) for folder in folders)
-    first = systems[0]
     for system in systems[1:]:
-        _check_same(path, first, system)
+        _check_same(path, systems[0], system)
     return systems
 
 
-def _unpack(path: Path, scratch: Path) -> list[Path]:
-    """Unpack a submission's systems, one folder each, refusing every name that has no place."""
+def _unpack(path: Path, scratch: Path, most_bytes: int) -> list[Path]:
+    """Unpack a submission's systems, one folder each; refuse an unexpected name."""
     teams, folders = set(), dict[str, Path]()
     try:
         check_file(path)
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-            if size > MOST_BYTES:
+            if size > most_bytes:
                 raise DatasetError(
-                    f"{path}: unpacks to {size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} at "
+                    f"{path}: unpacks to {size / 1e6:.0f} MB, expected {most_bytes / 1e6:.0f} at "
                     "most; submit again"
                 )
             for entry in archive.infolist():
@@ -252,7 +252,7 @@ def _unpack(path: Path, scratch: Path) -> list[Path]:
 def _read_system(path: Path, folder: Path) -> SubmittedSystem:
     label = folder.name
     meta = folder / f"{label}.meta.yaml"
-    # Whatever else it says, in whatever encoding, is the team's own.
+    # The rest of the file, and its encoding, is up to the team.
     text = meta.read_text(encoding="utf-8", errors="replace") if meta.is_file() else ""
     if f'label: "{label}"' not in text:
         raise DatasetError(f"{path}: {label} lacks a meta file {meta.name} that names its label")
@@ -278,8 +278,7 @@ def _read_system(path: Path, folder: Path) -> SubmittedSystem:
 def _check_pair(path: Path, system: SubmittedSystem, section: str) -> None:
     scores, decisions = system.scores.get(section), system.decisions.get(section)
     if scores is None or decisions is None:
-        machine, _, number = section.rpartition("_section_")
-        absent = file_name(SCORES if scores is None else DECISIONS, machine, number)
+        absent = f"{SCORES if scores is None else DECISIONS}_{section}_test.csv"
         raise DatasetError(f"{path}: {system.label} lacks {absent}; every section needs both")
     if set(scores.clips) != set(decisions.clips):
         raise DatasetError(

@@ -1,4 +1,4 @@
-"""What a sweep tries: encoders x layers x normalisers x metrics, and how clips are heard for it.
+"""What a sweep tries: encoders x layers x normalisers x metrics, and how clips are embedded.
 
 Input: names as a user writes them. Output: a checked `Grid`, its combinations, and the layers of
 one encoder that they need.
@@ -24,7 +24,7 @@ from firstshot.sound.audio import Channel
 
 ALL_LAYERS = "all"
 NORMALIZERS = ("none", "domain_zscore", "local_density", "domain_local_density")
-"""The default: every normaliser that looks at normal clips only."""
+"""The default: every normaliser that uses normal clips only."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried.
+    """The settings to try.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class Grid:
     normalizers, metrics : tuple of str
         With their default parameters.
     pooling, length, channel : str
-        How clips are heard; see `firstshot.Detector`.
+        How clips are embedded; see `firstshot.Detector`.
     transform : str, optional
-        None takes each encoder's own choice.
+        None takes each encoder's default.
     """
 
     encoders: tuple[str, ...]
@@ -68,7 +68,7 @@ class Grid:
     transform: str | None = None
 
     def check(self) -> None:
-        """Refuse what no clip needs to be read for; raises ParameterError."""
+        """Refuse invalid settings before a clip is read; raises ParameterError."""
         for name, values in (("encoder", self.encoders), ("layers", self.layers)):
             if not values:
                 raise ParameterError(f"a sweep needs at least one {name}; name it")
@@ -83,7 +83,7 @@ class Grid:
         for encoder in self.encoders:
             name, _ = weights_of(encoder)
             if name in ENCODERS:
-                self.combinations(name, ENCODERS[name].geometry.depth)
+                self.combinations(name, ENCODERS[name].spec.depth)
             elif name == LogMel.name:
                 self.combinations(name, LogMel.depth)
         for normalizer, metric in product(self.normalizers, self.metrics):
@@ -127,7 +127,7 @@ def weights_of(encoder: str) -> tuple[str, dict[str, str]]:
 
 
 def show_layers(layers: Sequence[int]) -> str:
-    """Write a set of layers as it is asked for.
+    """Write a set of layers as a user writes it.
 
     >>> show_layers((7, 10))
     '7+10'

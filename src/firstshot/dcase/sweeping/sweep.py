@@ -1,41 +1,42 @@
-"""A grid of settings is tried on labelled data and ranked: to understand, never to choose.
+"""Settings are tried on labelled data and ranked: to understand them, not to choose them.
 
 Input: a data set in the challenge's layout with labels, and a `Grid`. Output: `Sweep`, and in the
-output folder `sweep.csv`, best first. Ranking looks at the labels of the test clips, so the best
-row is flattered by the choice itself; the challenge forbids to set a submission by it.
+output folder `sweep.csv`, best first. The ranking uses the labels of the test clips, so the score
+of the best row is too high; the challenge forbids to choose a submission's settings by it.
 
-Every encoder is loaded once and hears every clip once; what a killed sweep had finished is found
-again in `scored/`, and a wider grid in the same folder computes only what is new.
+Each encoder is loaded once and embeds each clip once. Finished scores of a killed sweep are read
+from `scored/`, and a wider grid in the same folder computes only what is new.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.data.layout import MachineSection, read_layout
+from firstshot.dcase.running.run_folder import FolderKind, claimed, identity_text
 from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
-from firstshot.dcase.sweeping.section import Outcome, hear_section, score_combinations, section_key
+from firstshot.dcase.sweeping.section import Outcome, embed_section, score_combinations, section_key
 from firstshot.dcase.sweeping.table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
-from firstshot.detector.embedding import Progress
-from firstshot.detector.hearing import Hearing, make_hearing
+from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
 from firstshot.disk.caches import pack_json, unpack_json, warn_of_damage
-from firstshot.disk.documents import Table, read_json
-from firstshot.disk.files import check_not_read_only, without_links, write_result
-from firstshot.disk.locks import hold_folder
+from firstshot.disk.documents import Table
+from firstshot.disk.files import without_links, write_result
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.ordered_threads import count_workers
+from firstshot.progress import Bars, Progress
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 
-IDENTITY = "sweep.json"
 SCORED = "scored"
-
-Titled = Callable[[str], Progress]
-"""Given a title, returns what is called with (done, in all)."""
+SWEEP = FolderKind(
+    "sweep",
+    "sweep.json",
+    frozenset({"data", "sections", "grid"}),
+    (TABLE, f"{SCORED}/*.json"),
+)
 
 
 def run_sweep(
@@ -46,7 +47,7 @@ def run_sweep(
     machines: Sequence[str] | None = None,
     store: EmbeddingStore | None = None,
     overwrite: bool = False,
-    progress: Titled | None = None,
+    progress: Bars | None = None,
     workers: int | None = None,
 ) -> Sweep:
     """Try every combination of a grid on every section under `root` and rank them.
@@ -56,25 +57,25 @@ def run_sweep(
     root, machines
         The data set, and the machines of it (None: all).
     grid : Grid
-        What is tried.
+        The settings to try.
     out : Path
-        A folder for the table and for what is finished.
+        A folder for the table and the finished scores.
     store : EmbeddingStore, optional
-        Where embeddings are kept.
+        Where embeddings are stored.
     overwrite : bool
-        Replace the table of another sweep; scores in the folder that still hold are used again.
+        Replace the table of another sweep; scores in the folder that are still valid are used.
     progress : callable, optional
         Given a title, returns what is called with (done, in all).
     workers : int, optional
-        Clips listened to at once; None means one a core, 8 at most. No number depends on it.
+        Clips embedded at a time; None means one per core, 8 at most. No number depends on it.
 
     Raises
     ------
     DatasetError
-        No labels, or not one section could be scored, or one that the earlier table ranks could
-        not. The earlier table stays.
+        No labels, or no section could be scored, or a section of the earlier table could not. The
+        earlier table stays.
     ParameterError, OutputError
-        A setting that cannot be used; `out` is another's, or another process writes to it.
+        A setting that cannot be used; `out` belongs to another sweep, or another process uses it.
     """
     grid.check()
     sections, notes = _labelled(root, read_layout(root, machines))
@@ -84,8 +85,7 @@ def run_sweep(
         "sections": [section.name for section in sections],
         "grid": grid.to_json(),
     }
-    with hold_folder(out):
-        _claim(out, identity, overwrite)
+    with claimed(out, identity, overwrite, SWEEP):
         found, failures = _try_all(sections, grid, out / SCORED, store, progress, workers, notes)
         kept = [section.name for section in sections if section.name not in failures]
         if not kept:
@@ -93,7 +93,7 @@ def run_sweep(
         rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
         sweep = Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
         _check_better(out, sweep, overwrite)
-        write_result(out / IDENTITY, _as_text(identity))
+        write_result(out / SWEEP.identity, identity_text(identity))
         write_sweep_csv(out, sweep)
     return sweep
 
@@ -103,18 +103,18 @@ def _try_all(
     grid: Grid,
     folder: Path,
     store: EmbeddingStore | None,
-    progress: Titled | None,
+    progress: Bars | None,
     workers: int | None,
     notes: list[str],
 ) -> tuple[dict[tuple[str, str], dict[Combination, Outcome]], dict[str, str]]:
-    """Return the outcomes by encoder and section, and what stopped which section."""
+    """Return the outcomes by encoder and section, and the error of each section that stopped."""
     found: dict[tuple[str, str], dict[Combination, Outcome]] = {}
     failures: dict[str, str] = {}
     for encoder in dict.fromkeys(grid.encoders):
-        hearing = _hearing(encoder, grid)
+        settings = _embedding_settings(encoder, grid)
         for section in sections:
             if section.name not in failures:
-                task = _Task(section, hearing, grid, folder, store, progress, workers)
+                task = _Task(section, settings, grid, folder, store, progress, workers)
                 try:
                     found[encoder, section.name] = task.run(notes)
                 except OutputError:
@@ -124,14 +124,14 @@ def _try_all(
     return found, failures
 
 
-def _hearing(encoder: str, grid: Grid) -> Hearing:
-    """Load an encoder, and refuse layers that it lacks."""
-    name, settings = weights_of(encoder)
-    hearing = make_hearing(
-        name, settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
+def _embedding_settings(encoder: str, grid: Grid) -> EmbeddingSettings:
+    """Load an encoder, and refuse layers that it does not have."""
+    name, encoder_settings = weights_of(encoder)
+    settings = make_embedding_settings(
+        name, encoder_settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
     )
-    grid.combinations(name, hearing.encoder.depth)
-    return hearing
+    grid.combinations(name, settings.encoder.depth)
+    return settings
 
 
 def _labelled(
@@ -148,37 +148,14 @@ def _labelled(
             notes.append(f"{section.name}: lacks labels, domains or a class of clips; left out")
     if not kept:
         raise DatasetError(
-            f"{root}: a sweep ranks by labels and domains, and no section's test clips tell both; "
+            f"{root}: a sweep ranks by labels and domains, and no section's test clips have both; "
             "name a development set"
         )
     return kept, notes
 
 
-def _claim(out: Path, identity: dict[str, Any], overwrite: bool) -> None:
-    """Make `out` this sweep's folder, or raise OutputError.
-
-    A table of another sweep stays, with its identity, until the new one is complete.
-    """
-    try:
-        others = [p.name for p in out.iterdir() if not p.name.startswith(".")]
-    except OSError as error:
-        raise OutputError(f"{out}: is no folder for results ({error.strerror})") from error
-    found = _read_identity(out / IDENTITY)
-    if others and not (isinstance(found, dict) and found.keys() >= identity.keys()):
-        raise OutputError(f"{out}: holds {min(others)}, not a sweep; choose another folder")
-    if others and not overwrite and found != json.loads(json.dumps(identity)):
-        raise OutputError(
-            f"{out}: holds a sweep of other data or of another grid; choose another folder, or add "
-            "--overwrite"
-        )
-    for path in (out, out / IDENTITY, out / TABLE):
-        check_not_read_only(path)
-    if not (out / TABLE).exists():
-        write_result(out / IDENTITY, _as_text(identity))
-
-
 def _check_better(out: Path, sweep: Sweep, overwrite: bool) -> None:
-    """Refuse, unless asked, to replace a table that ranks sections which could not be read now."""
+    """Refuse, without `overwrite`, to replace a table with sections that cannot be read now."""
     lost = [name for name in ranked_sections(out) if name in sweep.failures]
     if lost and not overwrite:
         raise DatasetError(
@@ -187,19 +164,8 @@ def _check_better(out: Path, sweep: Sweep, overwrite: bool) -> None:
         )
 
 
-def _as_text(identity: dict[str, Any]) -> str:
-    return json.dumps(identity, indent=2) + "\n"
-
-
-def _read_identity(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except (OSError, ValueError):
-        return None
-
-
 def _read_outcomes(path: Path, key: str) -> dict[str, Outcome]:
-    """Return what is scored already, by combination; a damaged file is set aside."""
+    """Return the finished outcomes by combination; a damaged file is set aside."""
     try:
         table = Table.of(unpack_json(key, path.read_bytes()), "content")
         return {name: _as_outcome(table, name) for name in table.values}
@@ -208,7 +174,7 @@ def _read_outcomes(path: Path, key: str) -> dict[str, Outcome]:
     except OSError as error:
         raise OutputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
     except ValueError as error:
-        warn_of_damage(path, error, "its combinations are scored anew")
+        warn_of_damage(path, error, "its combinations are scored again")
         return {}
 
 
@@ -221,31 +187,31 @@ def _as_outcome(table: Table, name: str) -> Outcome:
 
 @dataclass(frozen=True)
 class _Task:
-    """One section under one encoder: what is known already, and the rest."""
+    """One section under one encoder: finished outcomes are read, the others computed."""
 
     section: MachineSection
-    hearing: Hearing
+    settings: EmbeddingSettings
     grid: Grid
     folder: Path
     store: EmbeddingStore | None
-    progress: Titled | None
+    progress: Bars | None
     workers: int | None
 
     def run(self, notes: list[str]) -> dict[Combination, Outcome]:
-        encoder = self.hearing.encoder
+        encoder = self.settings.encoder
         transform = str(self.grid.transform or getattr(encoder, "default_transform", "none"))
-        key = section_key(self.section, self.hearing, transform)
+        key = section_key(self.section, self.settings, transform)
         path = self.folder / f"{self.section.name}-{encoder.name}-{key[:12]}.json"
         wanted = self.grid.combinations(encoder.name, encoder.depth)
         known = _read_outcomes(path, key)
         missing = [c for c in wanted if str(c) not in known]
         if missing:
             layers = tuple(sorted({layer for c in missing for layer in c.layers}))
-            hearing = replace(self.hearing, layers=layers)
+            settings = replace(self.settings, layers=layers)
             step = self._step("clips")
-            heard = hear_section(self.section, hearing, self.store, step, self.workers)
+            embedded = embed_section(self.section, settings, self.store, step, self.workers)
             step = self._step("layers")
-            found = score_combinations(self.section, heard, missing, transform, notes.append)
+            found = score_combinations(self.section, embedded, missing, transform, notes.append)
             for done, outcomes in enumerate(found, start=1):
                 known |= {str(c): outcome for c, outcome in outcomes.items()}
                 write_result(path, pack_json(key, known))
@@ -254,7 +220,7 @@ class _Task:
         return {c: known[str(c)] for c in wanted}
 
     def _step(self, what: str) -> Progress | None:
-        title = f"{self.section.name} {self.hearing.encoder.name} {what}"
+        title = f"{self.section.name} {self.settings.encoder.name} {what}"
         return self.progress(title) if self.progress else None
 
 

@@ -1,6 +1,6 @@
 """A sweep becomes a CSV with its warning on top, and rows for the terminal; percent.
 
-Input: a `Sweep`. Output: text. Whoever opens the table reads first that it was ranked by labels.
+Input: a `Sweep`. Output: text. The first lines of the table say that labels decide the ranking.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All combinations, best first, and what was left out and why."""
+    """All combinations, best first, and what was left out with the reason."""
 
     rows: tuple[Row, ...]
     sections: tuple[str, ...]
@@ -45,7 +45,7 @@ class Sweep:
 
 
 def warning_lines(sweep: Sweep) -> tuple[str, ...]:
-    """Say what a ranking by labels is worth.
+    """Return the limits of a ranking by labels.
 
     >>> warning_lines(Sweep((), ("fan_section_00",)))[0]
     'Ranked by the labels of the test clips of fan_section_00: to understand, not to choose.'
@@ -54,7 +54,7 @@ def warning_lines(sweep: Sweep) -> tuple[str, ...]:
     return (
         f"Ranked by the labels of the test clips of {', '.join(sweep.sections)}: to understand, "
         "not to choose.",
-        f"The best of {tried} combinations is the best by chance too, so its score is too high; "
+        f"The best of {tried} combinations is partly the best by chance, so its score is too high; "
         "other data will not reach it.",
         "The challenge forbids to set a submission by test labels, and a machine in the field has "
         "none.",
@@ -84,7 +84,7 @@ def write_sweep_csv(folder: Path, sweep: Sweep) -> Path:
 
 
 def ranked_sections(folder: Path) -> list[str]:
-    """Return the sections that the table in a sweep's folder ranks; none where there is none."""
+    """Return the sections that the table in a sweep's folder ranks; none without a table."""
     try:
         lines = (folder / TABLE).read_text(encoding="utf-8").splitlines()
         header = next(csv.reader(line for line in lines if not line.startswith("#")), [])
@@ -96,7 +96,7 @@ def ranked_sections(folder: Path) -> list[str]:
 def sweep_rows(sweep: Sweep, top: int) -> list[list[str]]:
     """Return the best `top` rows under `TERMINAL_COLUMNS`.
 
-    A weights file is left out of an encoder's name where the name alone tells it from the others.
+    An encoder's weights file is left out if its name is unique.
     """
     tried = {row.encoder for row in sweep.rows}
     names = [weights_of(encoder)[0] for encoder in tried]

@@ -1,7 +1,7 @@
 """BEATs: a Kaldi log-mel spectrogram becomes tokens of post-norm blocks with gated positions.
 
-Input: spectrograms (clips, frames, 128) of `BeatsSpec.front_end`. Output: per layer, tokens (clips,
-time, 8, dim). Source: BEATs (Chen et al. 2022), the published inference code, described.
+Input: spectrograms (clips, frames, 128) of `specs.beats`. Output: per layer, tokens (clips, time,
+8, dim). Source: BEATs (Chen et al. 2022), the published inference code, described.
 
 Attention adds to q k^T / 8 a bias per head that depends on the distance of two tokens, scaled by a
 gate of the query (WavLM, Chen et al. 2021). One table of biases serves all layers. Residual sums
@@ -11,177 +11,23 @@ weigh the input by alpha = (2 depth)^(1/4) (DeepNet, Wang et al. 2022).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from firstshot.encoders.models.beats_attention import (
-    GatedAttention,
-    PositionConvolution,
-    distance_buckets,
-)
-from firstshot.encoders.models.checkpoint_names import check_tensors, unwrap
-from firstshot.encoders.models.transformer import run_blocks, shapes_of
-from firstshot.encoders.specs import geometry
-from firstshot.encoders.specs.geometry import PATCH, BeatsGeometry
-from firstshot.errors import ParameterError, WeightsError
-from firstshot.sound.spectrogram import KaldiMel, kaldi_log_mel, row_bands
+from firstshot.encoders.models.beats_attention import GatedAttention, PositionConvolution
+from firstshot.encoders.models.checkpoint_names import unwrap
+from firstshot.encoders.models.transformer import run_blocks
+from firstshot.encoders.specs.base import PATCH
+from firstshot.encoders.specs.beats import BeatsGeometry, BeatsSpec, distance_buckets
+from firstshot.errors import WeightsError
 
-BEATS_MEL = KaldiMel("povey", scale=32768.0)
-MEAN, DEVIATION = 15.41663, 6.55582
-"""Mean and deviation of AudioSet's log-mel of 16-bit samples; twice the deviation is divided by."""
 IGNORED = ("predictor.",)
 """Starts of the checkpoint names that no embedding needs: the tagging head."""
 TABLE = "relative_attention_bias.weight"
-REQUIRED = {
-    "layer_norm_first": False,
-    "deep_norm": True,
-    "gru_rel_pos": True,
-    "relative_position_embedding": True,
-    "activation_fn": "gelu",
-    "conv_bias": False,
-    "input_patch_size": PATCH,
-}
-"""What the configuration of a checkpoint must say for this module to be its network."""
-
-
-@dataclass(frozen=True)
-class BeatsSpec:
-    """The constants and the numpy part of BEATs.
-
-    Attributes
-    ----------
-    max_distance : int
-        From this many tokens on, all distances share one bias. The published files say 800.
-    fixed_samples : int
-        Make every waveform that long first, by zeros behind it or by keeping its start; 0 for as
-        it is. GenRep's code did so with 160000.
-
-    Examples
-    --------
-    >>> silence = np.zeros(96000, dtype=np.float32)
-    >>> BEATS_FT1.front_end(silence).shape, BEATS_FT1.grid(96000)
-    ((598, 128), (37, 8))
-    """
-
-    name: str
-    geometry: BeatsGeometry
-    mel: KaldiMel = BEATS_MEL
-    max_distance: int = 800
-    fixed_samples: int = 0
-    default_layers: tuple[int, ...] = (7, 10)
-
-    def __post_init__(self) -> None:
-        if self.fixed_samples and self.fixed_samples < self.geometry.minimum_samples:
-            raise ParameterError(
-                f"fixed_samples {self.fixed_samples}: {self.name} needs at least "
-                f"{self.geometry.minimum_samples}, or 0 to hear clips as they are"
-            )
-
-    @property
-    def depth(self) -> int:
-        """Number of layers."""
-        return self.geometry.depth
-
-    @property
-    def dim(self) -> int:
-        """Numbers per token."""
-        return self.geometry.dim
-
-    @property
-    def minimum_samples(self) -> int:
-        """Samples of the shortest clip that fills one patch, or one frame where it is padded."""
-        return self.mel.frame if self.fixed_samples else self.geometry.minimum_samples
-
-    def front_end(
-        self, waveform: NDArray[np.float32], sample_rate: int = 16000
-    ) -> NDArray[np.float32]:
-        """Return the normalised log-mel (frames, 128) of a clip (samples,) at 16 kHz."""
-        if sample_rate != self.mel.sample_rate:
-            raise ParameterError(
-                f"sample_rate {sample_rate}: {self.name} hears at {self.mel.sample_rate} Hz; "
-                "resample the clip first"
-            )
-        if self.fixed_samples:
-            waveform = waveform[: self.fixed_samples]
-            waveform = np.pad(waveform, (0, self.fixed_samples - len(waveform)))
-        log_mel = kaldi_log_mel(waveform, self.mel)
-        log_mel -= np.float32(MEAN)
-        log_mel *= np.float32(0.5 / DEVIATION)
-        return log_mel
-
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return the token grid (time, freq) of a clip of that many samples."""
-        return self.geometry.grid(self.fixed_samples or samples)
-
-    def macs(self, samples: int) -> int:
-        """Return the MACs of one clip, as Table 4 of the report counts them."""
-        return self.geometry.macs(self.fixed_samples or samples)
-
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return lowest and highest frequency in Hz of each row of the grid."""
-        return row_bands(self.mel, self.geometry.rows)
-
-    def build(self) -> Beats:
-        """Return the network, its weights not yet loaded."""
-        return Beats(self.geometry, self.max_distance)
-
-    def map_names(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return a published checkpoint's tensors under this module's names; see `map_names`."""
-        return map_names(state, self.geometry, self.name)
-
-
-BEATS_FT1 = BeatsSpec("beats_ft1", geometry.BEATS)
-
-
-def spec_from_cfg(cfg: Mapping[str, Any], name: str = "beats_ft1") -> BeatsSpec:
-    """Return the spec of a checkpoint from its own configuration, the entry `cfg` of the file.
-
-    Raises
-    ------
-    WeightsError
-        The file is of a variant with another network, or a value is missing.
-
-    Examples
-    --------
-    >>> spec_from_cfg({"layer_norm_first": True})
-    Traceback (most recent call last):
-    ...
-    firstshot.errors.WeightsError: beats_ft1: the checkpoint has layer_norm_first True, expected \
-False; other BEATs variants are not supported, give BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt
-    """
-    for key, expected in REQUIRED.items():
-        if cfg.get(key, "missing") != expected:
-            raise WeightsError(
-                f"{name}: the checkpoint has {key} {cfg.get(key, 'missing')}, expected {expected}; "
-                "other BEATs variants are not supported, give "
-                "BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt"
-            )
-    try:
-        read = BeatsGeometry(
-            dim=int(cfg["encoder_embed_dim"]),
-            heads=int(cfg["encoder_attention_heads"]),
-            depth=int(cfg["encoder_layers"]),
-            hidden=int(cfg["encoder_ffn_embed_dim"]),
-            patch_dim=int(cfg["embed_dim"]),
-            kernel=int(cfg["conv_pos"]),
-            groups=int(cfg["conv_pos_groups"]),
-            buckets=int(cfg["num_buckets"]),
-            classes=int(cfg.get("predictor_class", geometry.CLASSES)),
-        )
-        if min(vars(read).values()) < 1 or read.dim % read.groups or read.dim % read.heads:
-            raise ValueError(f"{read} is no geometry")
-        return BeatsSpec(name, read, max_distance=int(cfg["max_distance"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{name}: the checkpoint's cfg cannot be used ({error!r}); give the published file"
-        ) from error
 
 
 class BeatsBlock(nn.Module):
@@ -233,12 +79,13 @@ class BeatsStack(nn.Module):
 class Beats(nn.Module):
     """The network without its tagging head; parameters are named as in the checkpoints."""
 
-    def __init__(self, geometry: BeatsGeometry, max_distance: int = 800) -> None:
+    def __init__(self, spec: BeatsSpec) -> None:
         super().__init__()
+        geometry = spec.geometry
         self.patch_embedding = nn.Conv2d(1, geometry.patch_dim, PATCH, stride=PATCH, bias=False)
         self.layer_norm = nn.LayerNorm(geometry.patch_dim)
         self.post_extract_proj = nn.Linear(geometry.patch_dim, geometry.dim)
-        self.encoder = BeatsStack(geometry, max_distance)
+        self.encoder = BeatsStack(geometry, spec.max_distance)
 
     def tokens_by_layer(self, spectrogram: Tensor, layers: tuple[int, ...]) -> list[Tensor]:
         """Map (clips, frames, 128) to tokens (clips, time, 8, dim) of each of ascending layers."""
@@ -256,19 +103,8 @@ class Beats(nn.Module):
         return projected
 
 
-def expected_shapes(geometry: BeatsGeometry) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every tensor the network needs.
-
-    >>> expected_shapes(geometry.BEATS)["encoder.relative_attention_bias.weight"]
-    (320, 12)
-    """
-    return shapes_of(lambda: Beats(geometry))
-
-
-def map_names(
-    state: Mapping[str, Any], geometry: BeatsGeometry, encoder: str = "beats_ft1"
-) -> dict[str, Tensor]:
-    """Return a published checkpoint's tensors under this module's names.
+def rename(state: Mapping[str, Any], spec: BeatsSpec) -> dict[str, Tensor]:
+    """Return a published checkpoint's tensors under this module's names, not yet checked.
 
     Knows the names of the `.pt` files (perhaps wrapped in `model`) and what it returns itself. The
     tagging head is left out; the table of biases, stored once a layer, is kept once.
@@ -276,7 +112,7 @@ def map_names(
     Raises
     ------
     WeightsError
-        A tensor is missing, too many or misshapen, or the layers' tables of biases differ.
+        The layers' tables of biases differ, or are not one a layer.
     """
     renamed, tables = {}, {}
     for name, tensor in unwrap(state).items():
@@ -288,13 +124,12 @@ def map_names(
         first = renamed.setdefault(f"encoder.{TABLE}", table)
         if first.shape != table.shape or not torch.equal(first, table):
             raise WeightsError(
-                f"the tensors are not those of {encoder}: {name} differs from the first layer's, "
-                f"expected one table for all layers; give the file published for {encoder}"
+                f"the tensors are not those of {spec.name}: {name} differs from the first layer's, "
+                f"expected one table for all layers; give the file published for {spec.name}"
             )
-    if tables and len(tables) != geometry.depth:
+    if tables and len(tables) != spec.depth:
         raise WeightsError(
-            f"the tensors are not those of {encoder}: {len(tables)} tables {TABLE}, expected "
-            f"{geometry.depth}, one a layer; give the file published for {encoder}"
+            f"the tensors are not those of {spec.name}: {len(tables)} tables {TABLE}, expected "
+            f"{spec.depth}, one a layer; give the file published for {spec.name}"
         )
-    check_tensors(renamed, expected_shapes(geometry), encoder)
     return renamed

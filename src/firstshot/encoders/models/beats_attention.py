@@ -7,11 +7,7 @@ et al. 2020).
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -65,23 +61,3 @@ class GatedAttention(nn.Module):
         gate = gates[..., :1] * (gates[..., 1:] * self.grep_a - 1.0) + 2.0
         mixed: Tensor = self.out_proj(attend(q, k, v, gate * distance_bias))
         return mixed
-
-
-@lru_cache(maxsize=16)
-def distance_buckets(tokens: int, buckets: int, max_distance: int) -> NDArray[np.int64]:
-    """Return the bucket of every distance key - query, from 1 - tokens to tokens - 1.
-
-    Half of the buckets are for keys behind the query; of each half, one half counts distances
-    exactly, the rest in logarithmic steps up to `max_distance`, in float32 as in the original.
-
-    >>> distance_buckets(4, buckets=8, max_distance=16).tolist()
-    [2, 2, 1, 0, 5, 6, 6]
-    """
-    half, exact = buckets // 2, buckets // 4
-    distance = np.abs(np.arange(1 - tokens, tokens))
-    far = np.maximum(distance, 1).astype(np.float32) / np.float32(exact)
-    steps = np.log(far) / np.float32(np.log(max_distance / exact)) * np.float32(half - exact)
-    coarse = np.minimum(half - 1, exact + np.trunc(steps).astype(np.int64))
-    bucket: NDArray[np.int64] = np.where(distance < exact, distance, coarse)
-    bucket[tokens:] += half
-    return bucket

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from firstshot.encoders.models.checkpoint_names import check_tensors, unwrap
-from firstshot.encoders.models.transformer import shapes_of
+from firstshot.encoders.models.checkpoint_names import unwrap
 from firstshot.encoders.specs.efficientat import EfficientAtGeometry, Stage
 
 NORM_EPS = 1e-3
@@ -142,25 +141,10 @@ class EfficientAt(nn.Module):
         return outputs
 
 
-def expected_shapes(geometry: EfficientAtGeometry) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every tensor the network needs."""
-    return shapes_of(lambda: EfficientAt(geometry))
-
-
-def map_names(
-    state: Mapping[str, Tensor], geometry: EfficientAtGeometry, encoder: str = "EfficientAT"
-) -> dict[str, Tensor]:
-    """Return a published checkpoint's tensors, without the tagging head and counters.
-
-    Raises
-    ------
-    WeightsError
-        A tensor is missing, too many or misshapen; the message lists them.
-    """
-    kept = {
+def rename(state: Mapping[str, Tensor], geometry: EfficientAtGeometry) -> dict[str, Tensor]:
+    """Return a checkpoint's tensors, not yet checked, without tagging head and counters."""
+    return {
         name: tensor
         for name, tensor in unwrap(state).items()
         if not name.startswith(IGNORED_STARTS) and not name.endswith(IGNORED_ENDS)
     }
-    check_tensors(kept, expected_shapes(geometry), encoder)
-    return kept

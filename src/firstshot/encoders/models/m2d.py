@@ -1,6 +1,6 @@
 """M2D-CLAP: a log-mel spectrogram becomes tokens of 12 pre-norm blocks.
 
-Input: spectrograms (clips, frames, 80) of `M2dSpec.front_end`, natural logarithms. Output: per
+Input: spectrograms (clips, frames, 80) of `specs.m2d`, natural logarithms. Output: per
 layer, tokens (clips, time, 5, dim), the CLS token dropped. Source: M2D-CLAP (Niizumi et al. 2024),
 described: a plain ViT-B behind a log-mel front-end.
 
@@ -11,20 +11,15 @@ the last one shorter; each piece has its own CLS token and positions that start 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from firstshot.encoders.models.checkpoint_names import check_tensors, unwrap
-from firstshot.encoders.models.transformer import Patches, PreNormBlock, run_blocks, shapes_of
-from firstshot.encoders.specs import geometry
-from firstshot.encoders.specs.geometry import M2dGeometry
-from firstshot.errors import ParameterError, WeightsError
-from firstshot.sound.mel import M2D_MEL, MelSpec, fixed_length, m2d_logmel, row_bands
+from firstshot.encoders.models.checkpoint_names import unwrap
+from firstshot.encoders.models.transformer import Patches, PreNormBlock, run_blocks
+from firstshot.encoders.specs.m2d import M2dSpec
+from firstshot.errors import WeightsError
 
 NORM_EPS = 1e-6
 DEFAULT_MEAN, DEFAULT_STD = -7.1, 4.2
@@ -40,88 +35,7 @@ IGNORED = (
     "mask_token",
     "target_",
 )
-"""Starts of the names beside the backbone's that no embedding needs."""
-
-
-@dataclass(frozen=True)
-class M2dSpec:
-    """The constants and the numpy part of an M2D encoder.
-
-    Attributes
-    ----------
-    fixed_samples : int
-        Make every waveform that long first, by zeros behind it or by keeping its start; 0 for as
-        it is. GenRep's code did so with 160000.
-
-    Examples
-    --------
-    >>> M2D_CLAP.front_end(np.zeros(16000, dtype=np.float32)).shape, M2D_CLAP.grid(16000)
-    ((101, 80), (7, 5))
-    """
-
-    name: str
-    geometry: M2dGeometry
-    mel: MelSpec = M2D_MEL
-    fixed_samples: int = 0
-    default_layers: tuple[int, ...] = (7, 10)
-
-    def __post_init__(self) -> None:
-        if self.fixed_samples and self.fixed_samples < self.geometry.minimum_samples:
-            raise ParameterError(
-                f"fixed_samples {self.fixed_samples}: {self.name} needs at least "
-                f"{self.geometry.minimum_samples}, or 0 to hear clips as they are"
-            )
-
-    @property
-    def depth(self) -> int:
-        """Number of layers."""
-        return self.geometry.depth
-
-    @property
-    def dim(self) -> int:
-        """Numbers per token."""
-        return self.geometry.dim
-
-    @property
-    def minimum_samples(self) -> int:
-        """Samples of the shortest clip that can be mirrored, one sample where it is padded."""
-        return 1 if self.fixed_samples else self.geometry.minimum_samples
-
-    def front_end(
-        self, waveform: NDArray[np.float32], sample_rate: int = 16000
-    ) -> NDArray[np.float32]:
-        """Return the log-mel (frames, 80) of a clip (samples,) at 16 kHz, not yet normalised."""
-        if sample_rate != self.mel.sample_rate:
-            raise ParameterError(
-                f"sample_rate {sample_rate}: {self.name} hears at {self.mel.sample_rate} Hz; "
-                "resample the clip first"
-            )
-        if self.fixed_samples:
-            waveform = fixed_length(waveform, self.fixed_samples)
-        return m2d_logmel(waveform)
-
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return the token grid (time, freq) of a clip of that many samples."""
-        return self.geometry.grid(self.fixed_samples or samples)
-
-    def macs(self, samples: int) -> int:
-        """Return the MACs of one clip, as Table 4 of the report counts them."""
-        return self.geometry.macs(self.fixed_samples or samples)
-
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return lowest and highest frequency in Hz of each row of the grid."""
-        return row_bands(self.mel, self.geometry.rows)
-
-    def build(self) -> M2d:
-        """Return the network, its weights not yet loaded."""
-        return M2d(self.geometry)
-
-    def map_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a published checkpoint's tensors under this module's names; see `map_names`."""
-        return map_names(state, self.geometry, self.name)
-
-
-M2D_CLAP = M2dSpec("m2d_clap", geometry.M2D_CLAP)
+"""Starts of the names besides the backbone's that no embedding needs."""
 
 
 class M2d(nn.Module):
@@ -130,9 +44,9 @@ class M2d(nn.Module):
     norm_stats: Tensor
     pos_embed: Tensor
 
-    def __init__(self, geometry: M2dGeometry) -> None:
+    def __init__(self, spec: M2dSpec) -> None:
         super().__init__()
-        dim = geometry.dim
+        geometry, dim = spec.geometry, spec.dim
         self.geometry = geometry
         # Fixed tables of the checkpoint, not learned: they are stored but are no parameters.
         self.register_buffer("norm_stats", torch.tensor([DEFAULT_MEAN, DEFAULT_STD]))
@@ -183,19 +97,8 @@ class M2d(nn.Module):
         return patches.reshape(clips, rows, count // rows, dim).transpose(1, 2)
 
 
-def expected_shapes(geometry: M2dGeometry) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every tensor the network needs.
-
-    >>> expected_shapes(geometry.M2D_CLAP)["pos_embed"]
-    (1, 311, 768)
-    """
-    return shapes_of(lambda: M2d(geometry))
-
-
-def map_names(
-    state: Mapping[str, Tensor], geometry: M2dGeometry, encoder: str = "m2d_clap"
-) -> dict[str, Tensor]:
-    """Return a published checkpoint's tensors under this module's names.
+def rename(state: Mapping[str, Tensor], spec: M2dSpec) -> dict[str, Tensor]:
+    """Return a published checkpoint's tensors under this module's names, not yet checked.
 
     Knows the three prefixes of the published files, and what it returns itself. What stands outside
     a prefix is left out (front-end, heads, text encoder), inside it only the names of `IGNORED`.
@@ -204,20 +107,19 @@ def map_names(
     Raises
     ------
     WeightsError
-        A tensor is missing, too many or misshapen; the message lists them.
+        No tensor has the name of the CLS token.
     """
     tensors = unwrap(state)
     prefix = next((start for start in PREFIXES if f"{start}cls_token" in tensors), None)
     if prefix is None:
         expected = " or ".join(f"{start}cls_token" for start in PREFIXES)
         raise WeightsError(
-            f"the tensors are not those of {encoder}: expected {expected} among them; "
-            f"give the file published for {encoder}"
+            f"the tensors are not those of {spec.name}: expected {expected} among them; "
+            f"give the file published for {spec.name}"
         )
     renamed = {"norm_stats": torch.tensor([DEFAULT_MEAN, DEFAULT_STD])}
     for name, tensor in tensors.items():
         plain = name.removeprefix(prefix)
         if name.startswith(prefix) and not plain.startswith(IGNORED):
             renamed[plain] = tensor
-    check_tensors(renamed, expected_shapes(geometry), encoder)
     return renamed

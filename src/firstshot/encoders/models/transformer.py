@@ -1,6 +1,6 @@
 """The pieces that every pre-trained encoder is built of: patches, attention, MLP, block, stack.
 
-Input: tokens (clips, tokens, dim). Output: tokens of the same shape after each layer asked for.
+Input: tokens (clips, tokens, dim). Output: tokens of the same shape after each requested layer.
 Source: the Transformer (Vaswani et al. 2017) as the published encoders have it. CED and M2D
 normalise before attention and MLP, EAT and SSLAM after; BEATs puts an attention of its own between
 the same norms. The names of the parameters are those of the published checkpoints.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +19,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
 
     `bias` (clips, heads, tokens, tokens) is added to q k^T / sqrt(head dim) before the softmax.
 
+    >>> import torch
     >>> one = torch.ones(1, 2, 3, 4)
     >>> attend(one, one, one).shape
     torch.Size([1, 3, 8])
@@ -31,6 +31,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Turn (clips, tokens, heads*head dim) into (clips, heads, tokens, head dim).
 
+    >>> import torch
     >>> split_heads(torch.zeros(1, 3, 8), heads=2).shape
     torch.Size([1, 2, 3, 4])
     """
@@ -124,6 +125,7 @@ def run_blocks(
 ) -> list[Tensor]:
     """Return the tokens after each of `layers` (1-based, ascending); run no block beyond the last.
 
+    >>> import torch
     >>> double = lambda x: 2 * x
     >>> [int(out) for out in run_blocks([double, double, double], torch.tensor(1), (1, 2))]
     [2, 4]
@@ -136,14 +138,3 @@ def run_blocks(
         if number in layers:
             outputs.append(x)
     return outputs
-
-
-def shapes_of(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every tensor of a module, built without memory for its values.
-
-    >>> shapes_of(lambda: nn.Linear(2, 3))
-    {'weight': (3, 2), 'bias': (3,)}
-    """
-    with torch.device("meta"):
-        module = build()
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

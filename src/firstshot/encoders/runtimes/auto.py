@@ -1,9 +1,9 @@
 """What `auto` means: the runtime and precision that run an encoder fastest on this processor.
 
-Input: an encoder and what was asked for. Output: a `Choice`, with its reason in words. Candidates
-are the runtimes that are installed, in the precisions that the processor has instructions for; a
-probe of a second runs the encoder's first layer on ten seconds of noise by each in turn. A reduced
-precision must be faster by a fifth at least to be worth its error.
+Input: an encoder, a runtime and a precision, where `auto` leaves one open. Output: a `Choice` and
+its reason. Candidates are the installed runtimes, in the precisions that the processor has
+instructions for. A probe of a second runs the encoder's first layer on ten seconds of noise with
+each of them in turn. A reduced precision must be faster by a fifth at least to be worth its error.
 
 A choice decides an embedding's last digits, so it is made once: it is kept in the cache's
 `runtime_choices.json`, under the processor, the threads, the versions and the encoder's geometry.
@@ -16,18 +16,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.disk.caches import warn_of_damage
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.check import (
     BOUNDS,
+    describe_geometry,
     layers_to_compare,
     probe_spectrogram,
     runtime_error,
 )
+from firstshot.encoders.runtimes.compile import compile_graph
 from firstshot.encoders.runtimes.measured import AGAIN, keep_measured, measured_file, read_measured
 from firstshot.encoders.runtimes.processor import (
     PACKAGES,
@@ -36,9 +38,6 @@ from firstshot.encoders.runtimes.processor import (
     runtime_versions,
 )
 from firstshot.errors import ParameterError
-
-if TYPE_CHECKING:
-    from firstshot.encoders.torch_encoder import TorchEncoder
 
 PROBE_SECONDS = 1.0
 LEAST_ROUNDS, RUNS_IN_A_ROW = 2, 3
@@ -58,13 +57,13 @@ class Choice:
 
 
 def choose(
-    encoder: TorchEncoder,
+    encoder: PretrainedEncoder,
     runtime: str = "auto",
     precision: str = "auto",
     threads: int = 1,
     layers: Sequence[int] | None = None,
 ) -> Choice:
-    """Return what to run the encoder by; `runtime` or `precision` may be settled already.
+    """Return the runtime and the precision for an encoder; one of them may be given.
 
     What computes one clip's `layers` (None: the default ones) otherwise than torch is not picked,
     see `firstshot.encoders.runtimes.check`; the only candidate is returned unchecked.
@@ -83,10 +82,10 @@ def choose(
             return choice
         candidates.remove(picked)
     (only,) = candidates
-    return Choice(*only, f"{' '.join(only)}: the only one here that can do what was asked")
+    return Choice(*only, f"{' '.join(only)}: the only one that is possible here")
 
 
-def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> Choice:
+def _fastest(encoder: PretrainedEncoder, candidates: list[Candidate], threads: int) -> Choice:
     key = _key(encoder, candidates, threads)
     kept = read_measured(CHOICES).get(key)
     for candidate in candidates:
@@ -100,7 +99,7 @@ def _fastest(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -
 
 
 def _is_exact(
-    encoder: TorchEncoder, candidate: Candidate, threads: int, layers: Sequence[int]
+    encoder: PretrainedEncoder, candidate: Candidate, threads: int, layers: Sequence[int]
 ) -> bool:
     wanted = tuple(sorted(set(layers)))
 
@@ -117,7 +116,7 @@ def list_candidates(runtime: str, precision: str) -> list[Candidate]:
     )
     found = []
     for name in runtimes:
-        able = _able(name, asked=precision)
+        able = _able(name, precision)
         found += [(name, p) for p in able if precision in ("auto", p)]
     if not found:
         installed = ", ".join(name for name in PACKAGES if runtime_versions(name))
@@ -128,17 +127,17 @@ def list_candidates(runtime: str, precision: str) -> list[Candidate]:
     return found
 
 
-def _able(runtime: str, asked: str) -> tuple[str, ...]:
+def _able(runtime: str, wanted: str) -> tuple[str, ...]:
     if runtime == "openvino":
         from firstshot.encoders.runtimes.openvino import openvino_precisions
 
         return tuple(p for p in openvino_precisions() if p in native_precisions())
-    # torch on a processor gains nothing from less than fp32, but does what it is told to.
-    return ("fp32",) if runtime == "onnx" or asked == "auto" else (asked,)
+    # torch on a processor is no faster below fp32, so it runs there only at the user's wish.
+    return ("fp32",) if runtime == "onnx" or wanted == "auto" else (wanted,)
 
 
 def probe(
-    encoder: TorchEncoder, candidates: list[Candidate], threads: int
+    encoder: PretrainedEncoder, candidates: list[Candidate], threads: int
 ) -> dict[Candidate, float]:
     """Return the seconds that the first layer takes by each candidate, the best of several runs."""
     spectrogram = probe_spectrogram(encoder)
@@ -159,15 +158,15 @@ def probe(
 
 
 def _runner(
-    encoder: TorchEncoder, candidate: Candidate, threads: int, layers: tuple[int, ...]
+    encoder: PretrainedEncoder, candidate: Candidate, threads: int, layers: tuple[int, ...]
 ) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    from firstshot.encoders.runtimes.with_runtime import compile_network, torch_copy
+    from firstshot.encoders.runtimes.torch import torch_network, with_precision
 
     runtime, precision = candidate
     if runtime == "torch":
-        by_torch = encoder if precision == "fp32" else torch_copy(encoder, precision, None)
-        return partial(by_torch.tokens, layers=layers)
-    return compile_network(encoder, layers, runtime, precision, threads).run
+        by_torch = encoder if precision == "fp32" else with_precision(encoder, precision, None)
+        return partial(by_torch.network.tokens, layers=layers)
+    return compile_graph(torch_network(encoder), layers, runtime, precision, threads).run
 
 
 def pick(taken: Mapping[Candidate, float]) -> Choice:
@@ -181,19 +180,18 @@ def pick(taken: Mapping[Candidate, float]) -> Choice:
     best = min(taken, key=lambda c: taken[c])
     chosen = best if taken[best] * WORTH_ITS_ERROR <= full[best_full] else best_full
     others = [c for c in taken if c != chosen]
-    beside = (
+    reference = (
         ("torch", "fp32") if ("torch", "fp32") in others else min(others, key=taken.__getitem__)
     )
-    ratio = taken[beside] / taken[chosen]
-    reason = f"{' '.join(chosen)}: {ratio:.1f} times as fast as {' '.join(beside)}"
+    ratio = taken[reference] / taken[chosen]
+    reason = f"{' '.join(chosen)}: {ratio:.1f} times as fast as {' '.join(reference)}"
     if best != chosen:
         gain = taken[chosen] / taken[best]
         reason += f" ({best[1]} by {best[0]} is {gain:.1f} times as fast as that)"
     return Choice(*chosen, reason)
 
 
-def _key(encoder: TorchEncoder, candidates: list[Candidate], threads: int) -> str:
-    spec: Any = encoder.spec
+def _key(encoder: PretrainedEncoder, candidates: list[Candidate], threads: int) -> str:
     known = [f"{r} {p} {runtime_versions(r)}" for r, p in candidates]
-    geometry = [type(spec.geometry).__name__, asdict(spec.geometry)]
-    return json.dumps([describe_processor(), threads, known, geometry], sort_keys=True)
+    key = [describe_processor(), threads, known, describe_geometry(encoder)]
+    return json.dumps(key, sort_keys=True)

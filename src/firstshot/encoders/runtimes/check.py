@@ -14,18 +14,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.pooling import pool
+from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.measured import keep_measured, read_measured
 from firstshot.encoders.runtimes.processor import describe_processor, runtime_versions
 from firstshot.errors import ParameterError
-
-if TYPE_CHECKING:
-    from firstshot.encoders.torch_encoder import TorchEncoder
 
 BOUNDS = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-2}
 """The largest relative L2 error of a clip's embedding; what exceeds it is not run."""
@@ -39,25 +36,24 @@ Run = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 """Maps spectrograms (clips, frames, mels) to layers (clips, time, freq, dim), shallowest first."""
 
 
-def probe_spectrogram(encoder: TorchEncoder) -> NDArray[np.float32]:
+def probe_spectrogram(encoder: PretrainedEncoder) -> NDArray[np.float32]:
     """Return the front-end's output (1, frames, mels) for ten seconds of noise.
 
     Of an encoder that takes a clip piece by piece, the first piece.
     """
     noise = np.random.default_rng(0).standard_normal(SECONDS * encoder.sample_rate)
     spectrogram = encoder.spec.front_end((0.1 * noise).astype(np.float32), encoder.sample_rate)
-    spec: Any = encoder.spec
-    longest = getattr(spec.geometry, "piece_frames", len(spectrogram))
+    longest = getattr(encoder.spec.geometry, "piece_frames", len(spectrogram))
     return np.ascontiguousarray(spectrogram[None, :longest])
 
 
-def layers_to_compare(encoder: TorchEncoder) -> tuple[int, ...]:
+def layers_to_compare(encoder: PretrainedEncoder) -> tuple[int, ...]:
     """Return the default layers; of a network that is not so deep, its last one."""
     return tuple(n for n in encoder.default_layers if n <= encoder.depth) or (encoder.depth,)
 
 
 def runtime_error(
-    encoder: TorchEncoder, layers: Sequence[int], runtime: str, precision: str, run: Run
+    encoder: PretrainedEncoder, layers: Sequence[int], runtime: str, precision: str, run: Run
 ) -> float:
     """Return the largest relative L2 error of one clip's pooled layers, against torch in fp32.
 
@@ -69,14 +65,14 @@ def runtime_error(
     if isinstance(known, float) and known >= 0:  # NaN would pass every bound
         return known
     spectrogram = probe_spectrogram(encoder)
-    found, expected = run(spectrogram), encoder.tokens(spectrogram, wanted)
+    found, expected = run(spectrogram), encoder.network.tokens(spectrogram, wanted)
     error = max(_relative_error(x, y) for x, y in zip(found, expected, strict=True))
     keep_measured(ERRORS, key, error)
     return error
 
 
 def check_runtime(
-    encoder: TorchEncoder, layers: Sequence[int], runtime: str, precision: str, run: Run
+    encoder: PretrainedEncoder, layers: Sequence[int], runtime: str, precision: str, run: Run
 ) -> None:
     """Raise ParameterError, with the numbers, where a runtime does not compute what torch does."""
     error = runtime_error(encoder, layers, runtime, precision, run)
@@ -95,9 +91,14 @@ def _relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -
     return error if np.isfinite(error) else NOT_FINITE
 
 
-def _key(encoder: TorchEncoder, layers: tuple[int, ...], runtime: str, precision: str) -> str:
-    spec: Any = encoder.spec
-    geometry = [type(spec.geometry).__name__, asdict(spec.geometry)]
+def _key(encoder: PretrainedEncoder, layers: tuple[int, ...], runtime: str, precision: str) -> str:
     versions = [runtime_versions(runtime), runtime_versions("torch")]
-    how = [runtime, precision, str(encoder.device), versions]
-    return json.dumps([describe_processor(), how, geometry, layers], sort_keys=True)
+    how = [runtime, precision, str(getattr(encoder.network, "device", "cpu")), versions]
+    key = [describe_processor(), how, describe_geometry(encoder), layers]
+    return json.dumps(key, sort_keys=True)
+
+
+def describe_geometry(encoder: PretrainedEncoder) -> list[object]:
+    """Return the sizes of an encoder's network as JSON values: what decides its pace and error."""
+    geometry = encoder.spec.geometry
+    return [type(geometry).__name__, asdict(geometry)]

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.runtimes.graph_names import INPUT
+from firstshot.encoders.runtimes.onnx_writer import INPUT
 from firstshot.errors import FirstshotError, ParameterError, WeightsError
 from firstshot.libraries import import_library
 from firstshot.messages import first_line
 
 
-class OnnxNetwork:
+class OnnxGraph:
     """A graph that ONNX Runtime runs; several threads may run it at once.
 
     Parameters
     ----------
     model : callable or Path
-        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+        A function that returns the bytes of an ONNX model, called once; or a file.
     precision : str
         `fp32`: on a processor, ONNX Runtime emulates the others.
     threads : int
@@ -32,8 +32,6 @@ class OnnxNetwork:
     runs : int
         Runs that may go on at once; each has `threads` divided by `runs`.
     """
-
-    runtime = "onnx"
 
     def __init__(
         self,
@@ -48,7 +46,6 @@ class OnnxNetwork:
                 "emulate it; choose fp32, or the runtime openvino or torch"
             )
         onnxruntime = import_library("onnxruntime", "the runtime onnx")
-        self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, threads // runs)
         options.inter_op_num_threads = 1

@@ -1,30 +1,25 @@
-"""Every pre-trained encoder as an ONNX graph that stops at the deepest layer asked for.
+"""Every pre-trained encoder as an ONNX graph that stops at the deepest requested layer.
 
 Input: an encoder's spec and its weights under the network's own names. Output: an ONNX model that
 maps a spectrogram (clips, frames, mels) to `layer_7` and so on, (clips, time, freq, dim) each, the
-CLS dropped, what `tokens_by_layer` of the torch module gives. Sources: those of beats.py, ced.py,
-eat.py and m2d.py.
+CLS dropped, what `tokens_by_layer` of the torch module gives. Sources: those of `models`.
 
-M2D's graph takes one piece of up to `piece_frames`; `runtime_encoder` cuts longer clips.
+M2D's graph takes one piece of up to `piece_frames`; `CompiledNetwork` cuts longer clips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.runtimes.graph_names import INPUT, output_name
-from firstshot.encoders.runtimes.onnx_writer import Graph, Weights
-from firstshot.encoders.specs.geometry import (
-    PATCH,
-    BeatsGeometry,
-    CedGeometry,
-    EatGeometry,
-    M2dGeometry,
-)
+from firstshot.encoders.runtimes.onnx_writer import INPUT, Graph, Weights, output_name
+from firstshot.encoders.specs.base import PATCH, Spec
+from firstshot.encoders.specs.beats import BeatsGeometry, BeatsSpec, distance_buckets
+from firstshot.encoders.specs.ced import CedGeometry, CedSpec
+from firstshot.encoders.specs.eat import EatSpec, position_table
+from firstshot.encoders.specs.m2d import M2dGeometry, M2dSpec
 
 PRE_NORM_EPS = EAT_EPS = 1e-6
 BEATS_EPS = INPUT_NORM_EPS = 1e-5
@@ -33,13 +28,13 @@ Layers = tuple[int, ...]
 Outputs = dict[int, str]
 
 
-def build_graph(spec: Any, weights: Weights, layers: Layers, last_layer: str = "raw") -> bytes:
+def build_graph(spec: Spec, weights: Weights, layers: Layers, last_layer: str = "raw") -> bytes:
     """Return the encoder as an ONNX model.
 
     Parameters
     ----------
-    spec : TokenSpec
-        The encoder's constants, with its `geometry`.
+    spec : Spec
+        The encoder's constants.
     weights : dict
         The network's tensors, float32, by their names in its state dict.
     layers : tuple of int
@@ -47,15 +42,15 @@ def build_graph(spec: Any, weights: Weights, layers: Layers, last_layer: str = "
     last_layer : "raw" or "normed"
         Output of the last block as it is, or after the norm that follows it (CED and M2D).
     """
-    writers: dict[type, Callable[..., Outputs]] = {
-        BeatsGeometry: _beats,
-        CedGeometry: _ced,
-        EatGeometry: _eat,
-        M2dGeometry: _m2d,
+    writers: dict[str, Callable[..., Outputs]] = {
+        "beats": _beats,
+        "ced": _ced,
+        "eat": _eat,
+        "m2d": _m2d,
     }
     geometry = spec.geometry
     graph = Graph(geometry.mels)
-    outputs = writers[type(geometry)](graph, spec, weights, tuple(sorted(set(layers))))
+    outputs = writers[spec.family](graph, spec, weights, tuple(sorted(set(layers))))
     if last_layer == "normed" and geometry.depth in outputs:
         outputs[geometry.depth] = graph.norm(outputs[geometry.depth], weights, "norm", PRE_NORM_EPS)
     return graph.finish({output_name(layer): value for layer, value in outputs.items()})
@@ -82,8 +77,8 @@ def _pre_norm_blocks(graph: Graph, x: str, weights: Weights, heads: int, layers:
     return found
 
 
-def _ced(graph: Graph, spec: Any, weights: Weights, layers: Layers) -> Outputs:
-    geometry: CedGeometry = spec.geometry
+def _ced(graph: Graph, spec: CedSpec, weights: Weights, layers: Layers) -> Outputs:
+    geometry = spec.geometry
     scale = weights["init_bn.weight"] / np.sqrt(
         weights["init_bn.running_var"] + np.float32(INPUT_NORM_EPS)
     )
@@ -119,8 +114,8 @@ def _joined(graph: Graph, x: str, clips: str, geometry: CedGeometry) -> str:
     return graph.op("Reshape", by_row, graph.join([clips, rest], 0))[0]
 
 
-def _m2d(graph: Graph, spec: Any, weights: Weights, layers: Layers) -> Outputs:
-    geometry: M2dGeometry = spec.geometry
+def _m2d(graph: Graph, spec: M2dSpec, weights: Weights, layers: Layers) -> Outputs:
+    geometry = spec.geometry
     rows, dim = geometry.rows, geometry.dim
     mean, deviation = weights["norm_stats"]
     x = graph.op("Sub", INPUT, graph.constant(mean))[0]
@@ -156,10 +151,8 @@ def _with_first(graph: Graph, tokens: str, first: NDArray[np.float32]) -> str:
     return graph.join([graph.op("Expand", graph.constant(first), shape)[0], tokens], 1)
 
 
-def _eat(graph: Graph, spec: Any, weights: Weights, layers: Layers) -> Outputs:
-    from firstshot.encoders.models.eat import position_table
-
-    geometry: EatGeometry = spec.geometry
+def _eat(graph: Graph, spec: EatSpec, weights: Weights, layers: Layers) -> Outputs:
+    geometry = spec.geometry
     rows, dim = geometry.rows, geometry.dim
     patch = "local_encoder.proj"
     grid = graph.patches(INPUT, weights[f"{patch}.weight"], weights[f"{patch}.bias"])
@@ -181,8 +174,8 @@ def _eat(graph: Graph, spec: Any, weights: Weights, layers: Layers) -> Outputs:
     return found
 
 
-def _beats(graph: Graph, spec: Any, weights: Weights, layers: Layers) -> Outputs:
-    geometry: BeatsGeometry = spec.geometry
+def _beats(graph: Graph, spec: BeatsSpec, weights: Weights, layers: Layers) -> Outputs:
+    geometry = spec.geometry
     tokens = graph.tokens(graph.patches(INPUT, weights["patch_embedding.weight"]))
     tokens = graph.norm(tokens, weights, "layer_norm", BEATS_EPS)
     tokens = graph.linear(
@@ -225,10 +218,8 @@ def _positions(graph: Graph, tokens: str, weights: Weights, geometry: BeatsGeome
     return graph.transpose(graph.op("Gelu", positions)[0], 0, 2, 1)
 
 
-def _distance_bias(graph: Graph, tokens: str, weights: Weights, spec: Any) -> str:
+def _distance_bias(graph: Graph, tokens: str, weights: Weights, spec: BeatsSpec) -> str:
     """Return the bias (heads, tokens, tokens) by distance, which every layer's gates scale."""
-    from firstshot.encoders.models.beats_attention import distance_buckets
-
     table = weights["encoder.relative_attention_bias.weight"]
     # From max_distance on there is one bucket, so a table up to there serves clips of any length.
     farthest = spec.max_distance

@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.runtimes.graph_names import INPUT
 from firstshot.libraries import import_library
 
 OPSET = 23
 IR_VERSION = 11
 TO_END = 2**31
+INPUT = "spectrogram"
+"""The graph's input, float32 (clips, frames, mels)."""
 
 Array = NDArray[Any]
 Weights = dict[str, NDArray[np.float32]]
 
 
 class Graph:
-    """Operators and constants as they are added; names of values are made up.
+    """An ONNX graph under construction; it names the values itself.
 
     Raises
     ------
@@ -142,3 +143,12 @@ class Graph:
         graph.input.append(helper.make_tensor_value_info(INPUT, kind, given))
         data: bytes = self._model.SerializeToString()
         return data
+
+
+def output_name(layer: int) -> str:
+    """Return the name of a layer's output, float32 (clips, time, freq, dim).
+
+    >>> output_name(7)
+    'layer_7'
+    """
+    return f"layer_{layer}"

@@ -2,10 +2,10 @@
 
 Input: an ONNX model. Output: per output of the graph, a float32 array.
 
-Two of its defaults are wrong here and are always set. It computes in bf16 wherever the processor
-can, without saying so; and a precision that the processor lacks is replaced by another, equally
-silently: the precision is asked for, then read back. It pins its threads to cores, and processes
-that know nothing of each other to the same ones: pinning is off.
+Two of its defaults do not fit and are always set. By default it computes in bf16 wherever the
+processor can, and replaces a precision that the processor lacks, both without a message: here the
+precision is set and then read back. By default it pins its threads to cores, and two processes to
+the same cores: here pinning is off.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-class OpenVinoNetwork:
+class OpenVinoGraph:
     """A graph that OpenVINO runs; several threads may run it at once.
 
     Parameters
     ----------
     model : callable or Path
-        What gives an ONNX model, whose bytes are let go of once they are read; or a file.
+        A function that returns the bytes of an ONNX model, called once; or a file.
     precision : str
         `fp32`, or `fp16` or `bf16` where the processor computes in it.
     threads : int
@@ -44,11 +44,9 @@ class OpenVinoNetwork:
     ------
     ParameterError
         OpenVINO would compute in another precision on this processor.
-    WeightsError
-        OpenVINO is missing, or cannot run the graph.
+    MissingLibraryError, WeightsError
+        OpenVINO is not installed, or cannot run the graph.
     """
-
-    runtime = "openvino"
 
     def __init__(
         self,
@@ -58,7 +56,6 @@ class OpenVinoNetwork:
         runs: int = 1,
     ) -> None:
         openvino = _import_openvino()
-        self.precision = precision
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,

@@ -1,7 +1,7 @@
-"""What this processor computes in by itself, and how many threads are there to compute with.
+"""Which precisions this processor has instructions for, and which libraries are installed.
 
-Input: the flags the system tells of. Output: names of precisions. A precision that the processor
-lacks is emulated, which is slower than fp32 and less exact: nothing picks one unasked.
+Input: the flags that the system reports. Output: names of precisions. A precision that a processor
+lacks is emulated, which is slower than fp32 and less exact: `auto` never picks one.
 """
 
 from __future__ import annotations
@@ -14,19 +14,28 @@ from functools import lru_cache
 from pathlib import Path
 
 PRECISIONS = ("fp32", "fp16", "bf16")
-"""What an encoder can be run in; float32 goes in and comes out always."""
+"""What an encoder can compute in; its input and output are always float32."""
 
 # Intel's and AMD's names, then those of ARM under Linux and macOS.
 _FLAGS = {
     "fp16": ("avx512_fp16", "amx_fp16", "asimdhp", "hw.optional.arm.FEAT_FP16"),
     "bf16": ("amx_bf16", "avx512_bf16", "bf16", "hw.optional.arm.FEAT_BF16"),
 }
-TOLD = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16", "asimdhp", "bf16")
+SHOWN_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_bf16",
+    "amx_fp16",
+    "asimdhp",
+    "bf16",
+)
 
 
 @lru_cache(maxsize=1)
 def processor_flags() -> frozenset[str]:
-    """Return the instruction sets that the system names; none where it does not say.
+    """Return the instruction sets that the system reports; none where it reports nothing.
 
     >>> isinstance(processor_flags(), frozenset)
     True
@@ -78,7 +87,7 @@ def native_precisions(flags: frozenset[str] | None = None) -> tuple[str, ...]:
 
 
 def describe_processor() -> str:
-    """Name the processor and those of its instruction sets that matter here."""
+    """Return the name of the processor, with those of its instruction sets that matter here."""
     model = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
@@ -87,8 +96,8 @@ def describe_processor() -> str:
                 break
     except OSError:
         pass
-    told = [flag for flag in TOLD if flag in processor_flags()]
-    return f"{model} ({', '.join(told) or 'instruction sets unknown'})"
+    flags = [flag for flag in SHOWN_FLAGS if flag in processor_flags()]
+    return f"{model} ({', '.join(flags) or 'instruction sets unknown'})"
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:

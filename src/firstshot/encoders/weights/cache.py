@@ -30,8 +30,9 @@ from firstshot.disk.resumable import refuse_link
 from firstshot.encoders.weights.catalog import EncoderRecord
 from firstshot.encoders.weights.files import CFG, read_checkpoint
 from firstshot.encoders.weights.read import Weights, hash_tensors, read_weights
-from firstshot.errors import OutputError, WeightsError, warn
+from firstshot.errors import OutputError, WeightsError, cannot_write, warn
 
+ADVICE = "free some space or set FIRSTSHOT_CACHE to another folder"
 HASH, ENTRY = "sha256", "entry"
 
 
@@ -82,7 +83,7 @@ def read_pointer(record: EncoderRecord, variant: str | None = None) -> Pointer |
         table = Table.of(read_json(path)).only(Pointer.__dataclass_fields__)
         pointer = Pointer(**{name: table.text(name) for name in Pointer.__dataclass_fields__})
         if Path(pointer.entry).name != pointer.entry:
-            raise ValueError(f"entry is {pointer.entry!r}, expected the name of a file beside it")
+            raise ValueError(f"entry is {pointer.entry!r}, expected a file of this folder")
         return pointer if (weights_folder() / pointer.entry).is_file() else None
     except (OSError, OutputError):
         return None
@@ -104,7 +105,7 @@ def write_pointer(record: EncoderRecord, variant: str | None, pointer: Pointer) 
     try:
         write_atomically(path, json.dumps(vars(pointer), indent=2) + "\n")
     except OSError as error:
-        raise cannot_write(path.parent, error) from error
+        raise cannot_write(path.parent, error, ADVICE) from error
 
 
 def load_entry(
@@ -133,10 +134,10 @@ def load_entry(
                 raise
             return None  # it was converted under other settings
     else:
-        # Entries of before have no name inside; there the pointer alone tells one from another.
+        # Older entries have no name inside; only the pointer tells one from another.
         names = (entry.name,) if weights_sha256 is None else (entry.name, None)
-        told = header.get(HASH) == _hash(weights.digest, weights.cfg)
-        if told and header.get(ENTRY) in names and weights_sha256 in (None, weights.digest):
+        intact = header.get(HASH) == _hash(weights.digest, weights.cfg)
+        if intact and header.get(ENTRY) in names and weights_sha256 in (None, weights.digest):
             return weights
     warn_of_damage(entry, "not the weights that were written there", "they are looked for anew")
     return None
@@ -180,16 +181,7 @@ def write_entry(entry: Path, weights: Weights) -> None:
         with replacing(entry) as draft:
             save_file(weights.tensors, draft, metadata=header)
     except (OSError, SafetensorError) as error:
-        raise cannot_write(entry.parent, error) from error
-
-
-def cannot_write(folder: Path, error: Exception) -> OutputError:
-    """Return the error for a cache that cannot be written."""
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return OutputError(
-        f"{folder}: cannot write weights ({reason}); free some space or set FIRSTSHOT_CACHE to "
-        "another folder"
-    )
+        raise cannot_write(entry.parent, error, ADVICE) from error
 
 
 def _hash(digest: str, cfg: Mapping[str, Any] | None) -> str:

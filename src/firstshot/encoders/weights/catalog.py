@@ -1,6 +1,6 @@
 """What is known of every pre-trained encoder before its weights are there: one record each.
 
-Input: a name. Output: geometry, default layers, settings, licence, and where the weights come from.
+Input: a name. Output: spec, settings, licence, and where the weights come from.
 No torch and no network. Sources: the authors' repositories and model cards; what none of them
 states is None here (a revision or a checksum that nobody published is not pinned).
 """
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from firstshot.encoders.specs import geometry
-from firstshot.encoders.specs.geometry import Geometry
+from firstshot.encoders.specs import SPECS, Spec
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 
 COMMON_SETTINGS = ("last_layer", "micro_batch")
 """What every pre-trained encoder can be set to besides its own settings."""
@@ -56,10 +56,8 @@ class EncoderRecord:
     ----------
     name : str
         The name that `firstshot.load_encoder` knows.
-    geometry : Geometry
-        Depth, widths and token grid.
-    module, spec : str
-        The module of `firstshot.encoders` and the constant in it that is the encoder's spec.
+    spec : Spec
+        The encoder without its weights: sizes, front-end, default layers.
     licence : str
         The licence of the weights, and where it is stated.
     formats : tuple of str
@@ -72,14 +70,10 @@ class EncoderRecord:
         What an evaluation licence allows; it is shown whenever the weights are loaded.
     spec_settings, geometry_settings : tuple of str
         Fields of the spec and of its geometry that `load_encoder` takes as settings.
-    default_layers : tuple of int
-        The layers that a detector uses when none are named.
     """
 
     name: str
-    geometry: Geometry
-    module: str
-    spec: str
+    spec: Spec
     licence: str
     formats: tuple[str, ...]
     get: str
@@ -87,7 +81,6 @@ class EncoderRecord:
     terms: str | None = None
     spec_settings: tuple[str, ...] = ("fixed_samples",)
     geometry_settings: tuple[str, ...] = ()
-    default_layers: tuple[int, ...] = (7, 10)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -131,19 +124,15 @@ class EncoderRecord:
 
 
 def _eat(name: str, title: str, finetuned: HubFile, pretrained: HubFile) -> EncoderRecord:
-    large = name == "eat_large"
     return EncoderRecord(
         name=name,
-        geometry=geometry.GEOMETRIES[name],
-        module="eat",
-        spec={"eat": "EAT_BASE", "eat_large": "EAT_LARGE", "sslam": "SSLAM"}[name],
+        spec=SPECS[name],
         licence="MIT (repository)",
         formats=("model.safetensors", "fairseq .pt, fine-tuned or pre-trained"),
         get=f"the file of {title} from huggingface.co/{finetuned.repo}",
         hub=MappingProxyType({"finetuned": finetuned, "pretrained": pretrained}),
         spec_settings=("fixed_samples", "output", "pooled"),
         geometry_settings=("least_frames",),
-        default_layers=(23, 24) if large else (7, 10),
     )
 
 
@@ -151,9 +140,7 @@ def _ced(size: str, zenodo: str) -> EncoderRecord:
     file = HubFile(f"mispeech/ced-{size}")
     return EncoderRecord(
         name=f"ced_{size}",
-        geometry=geometry.GEOMETRIES[f"ced_{size}"],
-        module="ced",
-        spec=f"CED_{size.upper()}",
+        spec=SPECS[f"ced_{size}"],
         licence="Apache-2.0 (model card)",
         formats=("model.safetensors", f"Zenodo {zenodo}"),
         get=f"model.safetensors from huggingface.co/{file.repo}",
@@ -165,9 +152,7 @@ def _ced(size: str, zenodo: str) -> EncoderRecord:
 _RECORDS = (
     EncoderRecord(
         name="beats_ft1",
-        geometry=geometry.BEATS,
-        module="beats",
-        spec="BEATS_FT1",
+        spec=SPECS["beats_ft1"],
         licence="MIT (repository)",
         formats=("BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt",),
         get="BEATs_iter3_plus_AS2M_finetuned_on_AS2M_cpt1.pt by hand from "
@@ -176,9 +161,7 @@ _RECORDS = (
     ),
     EncoderRecord(
         name="m2d_clap",
-        geometry=geometry.M2D_CLAP,
-        module="m2d",
-        spec="M2D_CLAP",
+        spec=SPECS["m2d_clap"],
         licence="NTT evaluation licence",
         formats=("weights_ep67it3124-0.48558.pth", "M2D-CLAP .pth of 2024 and 2025"),
         get="weights_ep67it3124-0.48558.pth by hand from "
@@ -235,7 +218,5 @@ def find_record(name: str) -> EncoderRecord:
     'mispeech/ced-tiny'
     """
     if name not in ENCODERS:
-        raise ParameterError(
-            f"{name!r} is no pre-trained encoder; choose one of: {', '.join(ENCODERS)}"
-        )
+        raise ParameterError(f"{name!r} is no pre-trained encoder; {choose_one_of(name, ENCODERS)}")
     return ENCODERS[name]

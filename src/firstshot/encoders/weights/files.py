@@ -7,7 +7,6 @@ looks like no such file (a web page, an archive, a pointer) is named for what it
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -37,12 +36,6 @@ class Checkpoint:
 
     tensors: Mapping[str, Any]
     cfg: Mapping[str, Any] | None = None
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def kind_of(path: Path, advice: str) -> Kind:
@@ -145,7 +138,7 @@ def _read(path: Path, kind: Kind, advice: str) -> Checkpoint:
     import torch
 
     try:
-        # mmap reads what is asked for only: training files carry an optimiser twice their size.
+        # mmap reads only what is used: training files hold an optimiser of twice the size too.
         found = torch.load(
             path, map_location="cpu", weights_only=True, mmap=kind == "zip pickle" or None
         )

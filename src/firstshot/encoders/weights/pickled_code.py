@@ -17,7 +17,7 @@ from pathlib import Path
 
 from firstshot.disk.archives import DAMAGED
 
-_MOST_BYTES = 1 << 22  # the tensors' names and shapes; their values lie behind or beside them
+_MOST_BYTES = 1 << 22  # the tensors' names and shapes; their values come later
 _MOST_PICKLES = 8  # the older format is a few pickles, one after the other
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _PLAIN = re.compile(

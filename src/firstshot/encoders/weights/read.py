@@ -11,10 +11,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstshot.encoders.specs.base import Spec
+from firstshot.encoders.specs.beats import spec_from_cfg
 from firstshot.encoders.weights.catalog import EncoderRecord
 from firstshot.encoders.weights.files import Checkpoint, read_checkpoint
 from firstshot.errors import WeightsError
@@ -29,7 +30,7 @@ class Weights:
 
     Attributes
     ----------
-    spec : TokenSpec
+    spec : Spec
         The encoder's constants, from its record, the settings and, for BEATs, its file.
     tensors : dict of str to torch.Tensor
         float32, under the network's names.
@@ -39,7 +40,7 @@ class Weights:
         The configuration that the file holds (BEATs).
     """
 
-    spec: Any
+    spec: Spec
     tensors: dict[str, Tensor]
     digest: str
     cfg: Mapping[str, Any] | None = None
@@ -47,7 +48,7 @@ class Weights:
 
 def build_spec(
     record: EncoderRecord, settings: Mapping[str, Any], cfg: Mapping[str, Any] | None = None
-) -> Any:
+) -> Spec:
     """Return the spec of an encoder under some of its settings.
 
     Parameters
@@ -66,18 +67,13 @@ def build_spec(
     ParameterError
         A setting has a value that cannot be used.
     """
-    module = import_module(f"firstshot.encoders.models.{record.module}")
-    if cfg is None:
-        spec = replace(getattr(module, record.spec), geometry=record.geometry)
-    else:
-        spec = module.spec_from_cfg(cfg, record.name)
+    spec = record.spec if cfg is None else spec_from_cfg(cfg, record.name)
     of_geometry = {k: v for k, v in settings.items() if k in record.geometry_settings}
     of_spec = {k: v for k, v in settings.items() if k in record.spec_settings}
     return replace(
         spec,
-        name=record.name,
         geometry=replace(spec.geometry, **of_geometry),
-        default_layers=record.default_layers,
+        default_layers=record.spec.default_layers,
         **of_spec,
     )
 
@@ -112,12 +108,15 @@ def read_weights(record: EncoderRecord, path: Path, settings: Mapping[str, Any])
 def _checked(record: EncoderRecord, checkpoint: Checkpoint, settings: Mapping[str, Any]) -> Weights:
     import torch
 
-    cfg = checkpoint.cfg if record.module == "beats" else None
-    if record.module == "beats" and cfg is None:
+    from firstshot.encoders.models import map_names
+
+    has_cfg = record.spec.family == "beats"
+    cfg = checkpoint.cfg if has_cfg else None
+    if has_cfg and cfg is None:
         raise WeightsError("has no cfg, which says what network the tensors are of")
     spec = build_spec(record, settings, cfg)
     tensors = {}
-    for name, tensor in spec.map_names(checkpoint.tensors).items():
+    for name, tensor in map_names(spec, checkpoint.tensors).items():
         if not tensor.is_floating_point():
             raise WeightsError(f"{name} holds {tensor.dtype}, expected floats")
         tensors[name] = tensor.to(torch.float32).contiguous()

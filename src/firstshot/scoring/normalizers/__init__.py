@@ -1,9 +1,9 @@
-"""One door to the normalisers: a name, a metric and parameters become a normaliser.
+"""A name, a metric and parameters become a normaliser.
 
 A normaliser takes the banks of the two domains and gives scores, float64, higher = more anomalous
-(the GenRep report's equations). Its name, metric, parameters and banks determine it fully, since
-fitting is deterministic; what fitting measured is its `state()`, and `restore(banks, state)` makes
-the same normaliser, bit for bit, without measuring again.
+(the GenRep report's equations). Fitting is deterministic. `state()` returns what fitting has
+measured, and `restore(banks, state)` makes the same normaliser, bit for bit, without measuring
+again.
 
 | name | score | parameters |
 |---|---|---|
@@ -13,8 +13,8 @@ the same normaliser, bit for bit, without measuring again.
 | `local_density` | eq. 4 | `k=16` |
 | `domain_local_density` | eq. 5 | `k_source=16`, `k_target=9` |
 
-A package adds a normaliser of its own by the entry point `firstshot.normalizers`: anything that is
-called with `metric` and parameters and gives a `Normalizer` that is `Restorable` too.
+A package adds a normaliser by the entry point `firstshot.normalizers`. The entry point is called
+with `metric` and parameters, and returns a `Normalizer` that is also `Restorable`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.plugins import load_plugin, make_from_plugin, registered
 from firstshot.scoring.normalizers.base import BankArrays, BankNames, Scores, State
 from firstshot.scoring.normalizers.domain_zscore import DomainZScore
@@ -40,7 +41,7 @@ ENTRY_POINT_GROUP = "firstshot.normalizers"
 
 @runtime_checkable
 class Normalizer(Protocol):
-    """Anything that turns banks and queries into scores."""
+    """What turns banks and queries into scores."""
 
     name: ClassVar[str]
     metric: str
@@ -64,7 +65,7 @@ class Normalizer(Protocol):
 
 @runtime_checkable
 class Restorable(Protocol):
-    """A normaliser that can be kept; all of this module's are."""
+    """A normaliser that can be saved; all of this package's are."""
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what fitting measured, by name; empty where the banks are all there is."""
@@ -138,11 +139,11 @@ def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: Any) -
     if name in _CLASSES:
         normalizer: Normalizer = _CLASSES[name](**settings)
         return normalizer
-    plugin, told = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
-    made: Normalizer = make_from_plugin(plugin, told, settings, Restorable)
+    plugin, label = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
+    made: Normalizer = make_from_plugin(plugin, label, settings, Restorable)
     if not isinstance(made, Normalizer):
         raise ParameterError(
-            f"{told} gives a {type(made).__name__}, which lacks members of "
+            f"{label} gives a {type(made).__name__}, which lacks members of "
             "firstshot.scoring.normalizers.Normalizer"
         )
     return made
@@ -160,7 +161,7 @@ def default_parameters(name: str) -> dict[str, Any]:
         kind, _ = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
     else:
         raise ParameterError(
-            f"normaliser {name!r} is not known; choose one of {', '.join(list_normalizers())}"
+            f"normaliser {name!r} is not known; {choose_one_of(name, list_normalizers())}"
         )
     signature = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in signature if p.name != "metric"}
@@ -173,7 +174,7 @@ def _checked(parameter: str, value: Any, default: Any) -> Any:
             return bool(value)
         raise ParameterError(f"{parameter}={value!r} cannot be used; choose True or False")
     if not isinstance(default, int):
-        return value  # of a plug-in, which checks it
+        return value  # a plug-in checks its own parameters
     try:
         count = operator.index(value)
     except TypeError:

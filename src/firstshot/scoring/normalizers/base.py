@@ -1,10 +1,9 @@
-"""What every normaliser does: take the banks of the two domains, keep and restore, score.
+"""What all normalisers have in common: they hold two banks, score, save and restore their state.
 
 Input: the training clips' embeddings per domain, then queries. Output: scores. A normaliser adds
-what it measures of its banks (`_measure`), the term of a domain (`_terms`) and the scores with each
-clip left out (`_left_out`). What was measured can be kept as arrays (`state`) and put back
-(`restore`) without measuring anew: densities of a million members take hours, reading them takes
-none.
+what it measures of its banks (`_measure`), the term of each domain (`_terms`) and the scores with
+each clip left out (`_left_out`). What was measured is returned as arrays (`state`) and set again
+(`restore`) without measuring: the densities of a million members take hours.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.domains import DOMAINS
-from firstshot.errors import DatasetError, ParameterError, warn
+from firstshot.errors import DatasetError, NotFittedError, ParameterError, warn
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
 from firstshot.scoring.search.vectors import Points, check_metric, make_points
@@ -96,7 +95,7 @@ class BankNormalizer(ABC):
 
     def _check_fitted(self) -> None:
         if not any(attribute.endswith("_") for attribute in vars(self)):
-            raise ParameterError(f"{self.name} has no banks yet; call fit first")
+            raise NotFittedError(f"{self.name} has no banks yet; call fit first")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class SavedState:
             )
 
     def statistics(self, name: str) -> tuple[float, float]:
-        """Return a saved (mean, deviation); the deviation is divided by."""
+        """Return a saved (mean, deviation); scores are divided by the deviation."""
         values = self._typed(name, np.float64, 2)
         mean, deviation = values.tolist()
         if not (np.isfinite(values).all() and deviation > 0):
@@ -138,7 +137,7 @@ class SavedState:
         return first
 
     def densities(self, name: str, clips: int) -> NDArray[np.float64]:
-        """Return the saved densities (different clips,); they are divided by."""
+        """Return the saved densities (different clips,); distances are divided by them."""
         density: NDArray[np.float64] = self._typed(name, np.float64, clips)
         if not (np.isfinite(density).all() and (density > 0).all()):
             self._refuse(name, "expected finite densities above zero")
@@ -166,10 +165,10 @@ class SavedState:
 
 @dataclass(frozen=True)
 class OwnNeighbors:
-    """Every member's nearest other members of one bank, nearest first, self excluded by number.
+    """Every member's nearest other members of one bank, nearest first, itself excluded by number.
 
-    One more than the k that count is kept (where the bank has it), so that any one member can be
-    thought away: `distances` and `members` are (n, min(k + 1, n - 1)).
+    k neighbours count. One more is held (where the bank has it), so that any one member can be
+    left out: `distances` and `members` are (n, min(k + 1, n - 1)).
     """
 
     distances: NDArray[np.float64]
@@ -178,7 +177,7 @@ class OwnNeighbors:
 
     @classmethod
     def of(cls, index: Index, k: int) -> OwnNeighbors:
-        """Find them."""
+        """Search the neighbours of every member."""
         count = min(k + 1, len(index) - 1)
         if count < 1:
             return cls(np.empty((len(index), 0)), np.empty((len(index), 0), dtype=np.int64), k)
@@ -197,15 +196,15 @@ class OwnNeighbors:
         return np.repeat(np.arange(len(neighbours)), neighbours.shape[1]), neighbours.ravel()
 
     def without(self, position: int) -> NDArray[np.float64]:
-        """Return `counted` as it would be were each member's neighbour `position` not there."""
+        """Return `counted` of every member without its neighbour number `position`."""
         return np.delete(self.distances, position, axis=1)[:, : self.k]
 
 
 def check_banks(banks: BankArrays, names: BankNames | None, metric: str) -> dict[str, Points]:
-    """Check and copy the banks; only domains that hold clips are in the answer, source first.
+    """Check and copy the banks; return only domains that hold clips, source first.
 
     A domain is empty when its key is missing, its array is None or it has no rows. A read-only
-    array (one that is mapped from a detector file, say) is held as it is.
+    array (as of a mapped detector file) is not copied.
 
     Raises
     ------
@@ -238,15 +237,15 @@ def check_banks(banks: BankArrays, names: BankNames | None, metric: str) -> dict
 def make_indexes(
     name: str, banks: Mapping[str, Points], k: int, others: int = 0
 ) -> dict[str, Index]:
-    """Return the banks made ready for search; warn where one holds fewer than k + others clips."""
+    """Return the banks' indexes; warn where a bank holds fewer than k + others clips."""
     few = {domain: (len(points), k + others) for domain, points in banks.items()}
-    # One clip that must not count itself is no case of too few: `domain_zscore` tells about it.
+    # Of a single clip that must not count itself `domain_zscore` warns.
     warn_few(name, {d: (n, needed) for d, (n, needed) in few.items() if others < n < needed})
     return {domain: Index.of(points) for domain, points in banks.items()}
 
 
 def mean_distance(queries: Points, index: Index, k: int) -> Scores:
-    """Return d of every query: the mean distance to the k nearest members, or to all if fewer.
+    """Return d of every query: the mean distance to the k nearest members (or to all of fewer).
 
     >>> index = Index.of(make_points([[0.0], [1.0], [3.0]], "sqeuclidean"))
     >>> mean_distance(make_points([[0.0]], "sqeuclidean"), index, k=2).tolist()
@@ -265,9 +264,9 @@ def distances_to_domains(
 
 
 def left_out_distances(indexes: Mapping[str, Index], k: int) -> dict[str, dict[str, Scores]]:
-    """Return [domain of the clips][domain of the term]: every clip's d with itself left out.
+    """Return [domain of the clips][domain of the term]: every clip's d without the clip itself.
 
-    A clip alone in its domain leaves that domain empty: its own term is inf.
+    Without its only clip a domain is empty: the term is inf.
     """
     terms: dict[str, dict[str, Scores]] = {}
     for domain, index in indexes.items():
@@ -295,10 +294,10 @@ def deviation_of(d: Scores, what: str) -> float:
 
 
 def warn_few(name: str, few: Mapping[str, tuple[int, int]]) -> None:
-    """Say once which domains hold fewer clips than asked for; few is domain: (clips, needed)."""
+    """Warn once of the domains that hold too few clips; few is domain: (clips, needed)."""
     if few:
         found = ", ".join(
             f"{domain} holds {count} different clips where {needed} are needed"
             for domain, (count, needed) in few.items()
         )
-        warn(f"{name}: {found}; all there are take the place of the K nearest (add clips)")
+        warn(f"{name}: {found}; all of them take the place of the K nearest (add clips)")

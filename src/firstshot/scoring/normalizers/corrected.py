@@ -35,8 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from firstshot.errors import DatasetError, ParameterError
 from firstshot.scoring.normalizers.base import BankNormalizer, SavedState, Scores
 from firstshot.scoring.search.exact import distances
-from firstshot.scoring.search.rows import joined
-from firstshot.scoring.search.vectors import Points
+from firstshot.scoring.search.vectors import Points, concatenate
 
 CORRECTIONS = ("none", "ratio", "difference", "varmin", "log_varmin")
 WIDTHS = ("mean", "ranked", "exits")
@@ -77,7 +76,7 @@ class Corrected(BankNormalizer):
     def _measure(self, banks: dict[str, Points]) -> None:
         """Hold the banks and measure widths, slope and leave-one-out scores."""
         self.banks_ = banks
-        rows = joined(banks).rows
+        rows = concatenate(list(banks.values())).rows
         if len(rows) < 3:
             raise DatasetError(
                 f"{self.name} needs at least 3 clips in source and target together, got "

@@ -30,8 +30,7 @@ from firstshot.scoring.normalizers.base import (
 )
 from firstshot.scoring.search.exact import search
 from firstshot.scoring.search.index import Index, Pairs
-from firstshot.scoring.search.rows import joined
-from firstshot.scoring.search.vectors import Points
+from firstshot.scoring.search.vectors import Points, concatenate
 
 LEAST_RATIO = 1e-9
 LEAST_WIDTH = 1e-12
@@ -62,7 +61,7 @@ class Density(BankNormalizer):
         measured: dict[str, NDArray[np.float64]] = {}
         few = {}
         for what, domains in pooled.items():
-            points = joined({domain: banks[domain] for domain in domains})
+            points = concatenate([banks[domain] for domain in domains])
             if len(points) < 2:
                 raise DatasetError(
                     f"{self.name} needs at least 2 clips in the {what} bank; add normal clips"
@@ -97,7 +96,7 @@ class Density(BankNormalizer):
         points = {domain: bank.index.points for domain, bank in self.banks_.items()}
         if not self.per_domain:
             widths = np.concatenate([bank.widths for bank in self.banks_.values()])
-            ratios = self._own_ratios(Index.of(joined(points)), widths)
+            ratios = self._own_ratios(Index.of(concatenate(list(points.values()))), widths)
             ends = np.cumsum([len(p) for p in points.values()])[:-1]
             return dict(zip(points, np.split(_logarithms(ratios), ends), strict=True))
         scores = {}

@@ -36,9 +36,9 @@ class DomainZScore(BankNormalizer):
 
     Mean and deviation are of the training clips' distances inside their domain, self excluded.
     `own_std` divides by each domain's own deviation instead of the target's. Where a domain has no
-    statistic of its own, the other's takes its place: the mean of a domain of one clip, and the
-    deviation of a domain of fewer than three (two clips are each other's neighbour, so theirs is
-    always 0). That is said in a warning unless the domain is empty.
+    statistic, that of the other domain is used: the mean of a domain of one clip, and the
+    deviation of a domain of fewer than three (two clips are each other's neighbours, so it is
+    always 0). A warning says so unless the domain is empty.
     """
 
     name: ClassVar[str] = "domain_zscore"
@@ -74,9 +74,9 @@ class DomainZScore(BankNormalizer):
         return {domain: _standardise(d, self.statistics_[domain]) for domain, d in terms.items()}
 
     def _left_out(self) -> dict[str, Scores]:
-        """Bank and statistics are made without the clip."""
+        """Return scores of which bank and statistics do not contain the clip."""
         terms = left_out_distances(self.indexes_, self.k)
-        if self.neighbors_ is None:  # the statistics were read and not measured
+        if self.neighbors_ is None:  # the statistics come from a file
             self.neighbors_ = self._own_neighbors()
         means = {domain: _own_means(own) for domain, own in self.neighbors_.items()}
         notes: set[str] = set()
@@ -103,7 +103,7 @@ def _own_means(own: OwnNeighbors) -> Scores:
 
 
 def _means_without(own: OwnNeighbors) -> Iterator[Scores]:
-    """Yield for each clip the other members' d, had that clip not been in the bank."""
+    """Yield for each clip the d of the other members without that clip in the bank."""
     means, count = _own_means(own), len(own.members)
     if count < 3:
         yield from (np.full(count - 1, np.nan) for _ in range(count))
@@ -125,7 +125,7 @@ def _statistics(
 ) -> dict[str, tuple[float, float]]:
     """Return (mean, deviation) per domain that holds clips, from the members' d.
 
-    What was taken from the other domain is added to `notes`.
+    What comes from the other domain is added to `notes`.
     """
     held = {domain: d for domain, d in means.items() if len(d)}
     statistics = {}
@@ -152,7 +152,7 @@ def _with_enough(
     if wanted in held:
         notes.add(
             f"the {wanted} holds {len(held[wanted])} clip(s), too few for a {what} of its own; "
-            f"the {other}'s takes its place"
+            f"that of the {other} is used"
         )
     return other
 

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from firstshot.errors import DatasetError, ParameterError
 from firstshot.scoring.normalizers.base import BankNormalizer, Scores
-from firstshot.scoring.search.rows import joined
-from firstshot.scoring.search.vectors import Points
+from firstshot.scoring.search.vectors import Points, concatenate
 from firstshot.scoring.transform import ledoit_wolf
 
 
@@ -122,4 +121,4 @@ def _shrunk_cloud(rows: NDArray[np.float64]) -> _Cloud:
 
 
 def _rows(banks: dict[str, Points]) -> NDArray[np.float64]:
-    return joined(banks).rows.astype(np.float64)
+    return concatenate(list(banks.values())).rows.astype(np.float64)

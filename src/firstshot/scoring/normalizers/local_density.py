@@ -5,9 +5,9 @@ the sum of its distances to its K nearest other members, self excluded: of the j
 (`local_density`), or of its own domain (`domain_local_density`). The score of y is the minimum of
 d(y, f) / density(f) over every member f, not only over the nearest.
 
-Exact duplicates count once: a bank that holds a clip twice gives the scores of the bank that holds
-it once, and no density is zero. Duplicates are clips at distance exactly 0, so under `cosine` a
-clip and its multiple too. Two different clips are the least that has a density.
+Exact copies count once: a bank that holds a clip twice gives the scores of the bank that holds it
+once, and no density is zero. Copies are clips at distance exactly 0, under `cosine` also a clip and
+its multiple. A density needs two different clips.
 """
 
 from __future__ import annotations
@@ -27,72 +27,14 @@ from firstshot.scoring.normalizers.base import (
     Scores,
     warn_few,
 )
+from firstshot.scoring.normalizers.dense_bank import DenseBank, different_rows, numbered
 from firstshot.scoring.search.exact import search
-from firstshot.scoring.search.index import Index, Pairs
-from firstshot.scoring.search.rows import different_rows, gathered, joined, numbered, taken
-from firstshot.scoring.search.vectors import Points, first_copies
+from firstshot.scoring.search.index import Index
+from firstshot.scoring.search.vectors import Points, concatenate, take_of_parts
 
 Kind = TypeVar("Kind", bound=np.generic)
 
 JOINT = "source and target together"
-
-
-@dataclass
-class DenseBank:
-    """The different clips of a bank with their densities.
-
-    `index` holds the different clips, `first` (clips,) the row of each clip's first copy, `density`
-    (different,) the sum over the k nearest others. Only `left_out` needs the `neighbors`: where the
-    densities were read and not measured, it searches them.
-    """
-
-    index: Index
-    first: NDArray[np.int64]
-    density: NDArray[np.float64]
-    k: int
-    neighbors: OwnNeighbors | None = None
-
-    @classmethod
-    def of(cls, points: Points, k: int, name: str, what: str) -> DenseBank:
-        """Measure the densities; `name` and `what` (which bank) are for messages."""
-        first = first_copies(points)
-        different = different_rows(first, name, what)
-        index = Index.of(taken(points, different))
-        neighbors = OwnNeighbors.of(index, k)
-        return cls(index, first, neighbors.counted.sum(axis=1), k, neighbors)
-
-    @classmethod
-    def restore(cls, points: Points, k: int, what: str, state: SavedState) -> DenseBank:
-        """Take the densities of a `state`; `what` is the bank's name there too."""
-        first = state.copies(f"{what}.first", len(points))
-        different = different_rows(first, state.normalizer, what)
-        density = state.densities(f"{what}.density", len(different))
-        return cls(Index.of(taken(points, different)), first, density, k)
-
-    def left_out(self) -> Scores:
-        """Return each clip's minimum of eq. 4 over this bank, had the clip not been in it.
-
-        inf where fewer than two different clips are left, which have no density.
-        """
-        count, (number, copies) = len(self.index), numbered(self.first)
-        if count == 2:
-            alone = np.where(copies > 1, 0.0, np.inf)
-            # With its only different clip gone the bank is copies of one, whatever their number.
-            return alone[number]
-        if self.neighbors is None:
-            self.neighbors = OwnNeighbors.of(self.index, self.k)
-        width = self.neighbors.counted.shape[1]
-        shortened = np.stack([self.neighbors.without(p).sum(axis=1) for p in range(width)], axis=1)
-        # Leaving clip i out changes the density of those that count i as a neighbour. Those pairs
-        # are taken from the lists; all other pairs keep their density and are searched.
-        holders, left = self.neighbors.holders
-        itself = np.arange(count)
-        skip = Pairs.listed(count, np.append(left, itself), np.append(holders, itself))
-        values, _ = search(self.index.points, self.index, 1, scale=self.density, skip=skip)
-        scores = values[:, 0].copy()
-        np.minimum.at(scores, left, (self.neighbors.counted / shortened).ravel())
-        scores[copies > 1] = 0.0
-        return scores[number]
 
 
 @dataclass
@@ -114,7 +56,7 @@ class LocalDensity(BankNormalizer):
     indexes_: dict[str, tuple[Index, NDArray[np.float64]]] = field(init=False, repr=False)
 
     def _measure(self, banks: dict[str, Points]) -> None:
-        joint = DenseBank.of(joined(banks), self.k, self.name, JOINT)
+        joint = DenseBank.of(concatenate(list(banks.values())), self.k, self.name, JOINT)
         _warn_if_few(self.name, {"the joint bank": (joint, self.k)})
         self._hold(banks, joint.first, joint.density, joint.neighbors)
 
@@ -140,7 +82,7 @@ class LocalDensity(BankNormalizer):
         different, (number, _) = different_rows(first, self.name, JOINT), numbered(first)
         for domain, numbers in self._split(number).items():
             chosen = np.unique(numbers)
-            index = Index.of(gathered(banks, different[chosen]))
+            index = Index.of(take_of_parts(list(banks.values()), different[chosen]))
             self.indexes_[domain] = (index, density[chosen])
 
     def _terms(self, queries: Points) -> dict[str, Scores]:
@@ -151,9 +93,9 @@ class LocalDensity(BankNormalizer):
         }
 
     def _left_out(self) -> dict[str, Scores]:
-        """Bank and densities are made without the clip."""
+        """Return scores of which bank and densities do not contain the clip."""
         different = different_rows(self.first_, self.name, JOINT)
-        index = Index.of(gathered(self.banks_, different))
+        index = Index.of(take_of_parts(list(self.banks_.values()), different))
         joint = DenseBank(index, self.first_, self.density_, self.k, self.neighbors_)
         scores = joint.left_out()
         if np.isinf(scores).any():
@@ -173,8 +115,8 @@ class LocalDensity(BankNormalizer):
 class DomainLocalDensity(BankNormalizer):
     """`domain_local_density`: densities within each domain, K_s and K_t neighbours (eq. 5).
 
-    `leave_one_out` of a domain of two different clips leaves one, which has no density: that clip
-    is then scored by the other domain alone, which a warning says.
+    `leave_one_out` of a domain of two different clips leaves one, which has no density. Then the
+    other domain alone gives the score, and a warning says so.
     """
 
     name: ClassVar[str] = "domain_local_density"
@@ -213,7 +155,7 @@ class DomainLocalDensity(BankNormalizer):
         }
 
     def _left_out(self) -> dict[str, Scores]:
-        """Bank and densities are made without the clip."""
+        """Return scores of which bank and densities do not contain the clip."""
         scores = {}
         for domain, bank in self.banks_.items():
             scores[domain] = bank.left_out()
@@ -232,7 +174,7 @@ class DomainLocalDensity(BankNormalizer):
             if lone:
                 warn(
                     f"{self.name}: leave_one_out: the {domain} holds 2 different clips, and the "
-                    "one that is left has no density; the other domain alone scores the clip",
+                    "one that is left has no density; the other domain alone gives the score",
                 )
         return scores
 
@@ -241,6 +183,6 @@ class DomainLocalDensity(BankNormalizer):
 
 
 def _warn_if_few(name: str, banks: Mapping[str, tuple[DenseBank, int]]) -> None:
-    """Say once which banks have fewer than K + 1 different clips."""
+    """Warn once of the banks that have fewer than K + 1 different clips."""
     few = {what: (len(bank.index), k + 1) for what, (bank, k) in banks.items()}
     warn_few(name, {what: (n, needed) for what, (n, needed) in few.items() if n < needed})

@@ -17,10 +17,10 @@ from firstshot.scoring.search.vectors import Points
 class TransductiveZScore(NearestDistance):
     """`test_zscore`: (d - mean_test) / std_test of a domain, the smaller of the two.
 
-    Transductive: a clip's score depends on the other clips scored with it, which the challenge's
-    rules forbid; every call of `score` warns. `leave_one_out` has no test clips, so there each
-    domain's term is standardised by the leave-one-out distances of all training clips. The
-    deviation is the population's.
+    Transductive: a clip's score depends on the other clips of the call. The challenge's rules
+    forbid this, and every call of `score` warns. `leave_one_out` has no test clips: there the
+    leave-one-out distances of all training clips standardise each domain's term. The deviation is
+    that of the population.
     """
 
     name: ClassVar[str] = "test_zscore"

@@ -1,7 +1,7 @@
-"""Pairs of queries and members that may matter are settled: exact values, the k best kept.
+"""The k best members of every query, found from exact values of chosen pairs.
 
 Input: pairs (query, member), and a scale per member. Output: `Best`, the k smallest values
-distance / scale of every query with the members, ascending, ties to the lowest number.
+distance / scale of every query with the members, ascending; ties go to the lowest number.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from firstshot.scoring.search.vectors import Points, distances_from_one, distanc
 
 @dataclass(frozen=True)
 class Best:
-    """The results of a search while they are found; `inf` and -1 where there is no member."""
+    """The k best (queries, k) found so far; `inf` and -1 where there is no member."""
 
     values: NDArray[np.float64]
     members: NDArray[np.int64]
 
     @classmethod
-    def of(cls, queries: int, k: int) -> Best:
-        """Return room for the k best of that many queries."""
+    def empty(cls, queries: int, k: int) -> Best:
+        """Return the k best of that many queries before any member was looked at."""
         return cls(np.full((queries, k), np.inf), np.full((queries, k), -1, dtype=np.int64))
 
-    def settle(
+    def add_pairs(
         self,
         queries: Points,
         rows: NDArray[np.int64],
@@ -35,9 +35,9 @@ class Best:
         members: NDArray[np.int64],
         scale: NDArray[np.float64] | None,
     ) -> None:
-        """Evaluate pairs (rows, members) exactly; keep each row's k best of these and those held.
+        """Evaluate pairs (rows, members) exactly; keep each row's k best of these and the old ones.
 
-        No pair may be held already.
+        No pair may be among the old ones.
         """
         k = self.values.shape[1]
         values = distances_of_pairs(queries, rows, points, members)
@@ -45,12 +45,12 @@ class Best:
             values /= scale[members]
         near = values <= self.values[rows, -1]
         rows, members, values = rows[near], members[near], values[near]
-        held = np.unique(rows)
-        held_values = self.values[held].ravel()
-        there = np.flatnonzero(held_values < np.inf)
-        rows = np.concatenate([rows, np.repeat(held, k)[there]])
-        members = np.concatenate([members, self.members[held].ravel()[there]])
-        values = np.concatenate([values, held_values[there]])
+        changed = np.unique(rows)
+        old_values = self.values[changed].ravel()
+        found = np.flatnonzero(old_values < np.inf)
+        rows = np.concatenate([rows, np.repeat(changed, k)[found]])
+        members = np.concatenate([members, self.members[changed].ravel()[found]])
+        values = np.concatenate([values, old_values[found]])
         order = np.lexsort((members, values, rows))
         rows, members, values = rows[order], members[order], values[order]
         rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -58,7 +58,7 @@ class Best:
         self.values[rows[kept], rank[kept]] = values[kept]
         self.members[rows[kept], rank[kept]] = members[kept]
 
-    def settle_directly(
+    def search_all(
         self,
         queries: Points,
         row: int,
@@ -76,6 +76,6 @@ class Best:
         self.values[row] = values[order]
         self.members[row] = np.where(np.isinf(values[order]), -1, order)
 
-    def forget(self, rows: NDArray[np.int64]) -> None:
-        """Forget what was found for these rows."""
+    def reset(self, rows: NDArray[np.int64]) -> None:
+        """Remove what was found for these rows."""
         self.values[rows], self.members[rows] = np.inf, -1

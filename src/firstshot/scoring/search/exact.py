@@ -4,31 +4,32 @@ Input: queries (q, values), members (n, values), float32 or float64. Output: the
 distances, or distances divided by a scale per member (the GenRep report, eq. 1, 4 and 5), as
 float64 (q, k) with member numbers int64 (q, k); ties go to the lowest number.
 
-How it is both exact and as fast as a matrix product. ||q - x||^2 = ||q||^2 + ||x||^2 - 2 q.x costs
-one float32 product, but loses its digits where clips nearly repeat. So the product only screens:
-everything is centred on the members' mean, and from the rounding error of the product (at most
-dim * 2^-24 * ||q|| ||x||, whatever order the terms are summed in) follow a lower bound of every
+The search is exact and as fast as a matrix product. ||q - x||^2 = ||q||^2 + ||x||^2 - 2 q.x costs
+one float32 product, but loses its digits where clips are nearly equal. So the product only chooses
+candidates. Everything is centred on the members' mean. The rounding error of the product (at most
+dim * 2^-24 * ||q|| ||x||, whatever order the terms are summed in) gives a lower bound of every
 pair's value and an upper bound of the k-th smallest. Members whose lower bound exceeds that upper
-bound cannot matter; the few others are evaluated directly in float64 (`points`). A query with too
-many others is screened again in float64, and one that still has too many is evaluated directly
-against all members. Only direct values are returned, so a query's result never depends on the
-batch it came in. Where a bank has a sketch, that screens first and the product sees what is left.
+bound cannot matter. The few others are evaluated directly in float64 (`vectors`). A query with too
+many others is searched again by a float64 product, and one that still has too many is evaluated
+directly against all members. Only direct values are returned, so a query's result never depends on
+the batch it came in. Where a bank has a projection, that is searched first, and the product
+answers the queries that are left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.progress import Progress, progress_of_search
+from firstshot.progress import progress_of_search
 from firstshot.scoring.search.best_k import Best
+from firstshot.scoring.search.bounds import BlockSizes, Precision
 from firstshot.scoring.search.index import Index, Pairs
-from firstshot.scoring.search.product_search import screen
-from firstshot.scoring.search.projection_search import prune
+from firstshot.scoring.search.product_search import PRODUCT_BLOCKS, candidates_by_product
+from firstshot.scoring.search.projection_search import PROJECTION_BLOCKS, search_by_projection
 from firstshot.scoring.search.vectors import Points, distances_from_one, make_points
 
 __all__ = ["Index", "Pairs", "distances", "nearest", "search"]
@@ -113,6 +114,8 @@ def search(
     k: int,
     scale: NDArray[np.float64] | None = None,
     skip: Pairs | None = None,
+    product_blocks: BlockSizes = PRODUCT_BLOCKS,
+    projection_blocks: BlockSizes = PROJECTION_BLOCKS,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the k smallest values distance / scale[member] of every query, and the members.
 
@@ -128,6 +131,8 @@ def search(
         Positive divisor of each member's distances; none means 1.
     skip : Pairs, optional
         (query, member) pairs that do not count.
+    product_blocks, projection_blocks : BlockSizes
+        How many queries and members are worked on at once; no result depends on them.
 
     Returns
     -------
@@ -137,34 +142,38 @@ def search(
         Lowest number first among equal values; -1 where the value is inf.
     """
     check_dims(queries, index.points)
-    best, progress = Best.of(len(queries), k), progress_of_search(len(queries), len(index))
+    best = Best.empty(len(queries), k)
+    progress = progress_of_search(len(queries), len(index))
     rows, answered = np.arange(len(queries)), 0
-    if index.sketch is not None:
-        undecided = []
-        for block, left in prune(best, queries, index, scale, skip):
-            undecided.append(left)
-            answered += len(block) - len(left)
-            _tell(progress, answered, len(queries))
-        rows = np.concatenate(undecided) if undecided else rows
-    precisions: tuple[type[np.floating[Any]], ...] = (np.float32, np.float64)
+
+    def report(count: int) -> None:
+        nonlocal answered
+        answered += count
+        if progress is not None:
+            progress(answered, len(queries))
+
+    if index.projection is not None:
+        parts = [rows[:0]]
+        for block, left in search_by_projection(
+            best, queries, index, scale, skip, projection_blocks
+        ):
+            parts.append(left)
+            report(len(block) - len(left))
+        rows = np.concatenate(parts)
+    precisions: tuple[Precision, ...] = (np.float32, np.float64)
     for precision in precisions:
-        undecided = []
-        for block, found, members, left in screen(queries, index, rows, k, scale, skip, precision):
-            best.settle(queries, block[found], index.points, members, scale)
-            undecided.append(block[left])
-            answered += len(block) - len(left)
-            _tell(progress, answered, len(queries))
-        rows = np.concatenate(undecided) if undecided else rows[:0]
+        parts = [rows[:0]]
+        for block, found, members, left in candidates_by_product(
+            queries, index, rows, k, scale, skip, precision, product_blocks
+        ):
+            best.add_pairs(queries, block[found], index.points, members, scale)
+            parts.append(block[left])
+            report(len(block) - len(left))
+        rows = np.concatenate(parts)
     for row in rows:
-        best.settle_directly(queries, int(row), index.points, scale, skip)
-        answered += 1
-        _tell(progress, answered, len(queries))
+        best.search_all(queries, int(row), index.points, scale, skip)
+        report(1)
     return best.values, best.members
-
-
-def _tell(progress: Progress | None, answered: int, queries: int) -> None:
-    if progress is not None:
-        progress(answered, queries)
 
 
 def check_dims(queries: Points, members: Points) -> None:

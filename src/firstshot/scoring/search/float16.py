@@ -1,10 +1,10 @@
 """float16 rows become float32 and back, exactly and fast.
 
 Input: finite float16 values. Output: the same values as float32. numpy converts one value after
-another; here the bits are moved by whole-array operations, several times as fast: the exponent and
-mantissa of a float16 stand where a float32's do once they are shifted by 13, and the product with
-2^112 mends the exponent's offset (127 - 15). Numbers below float16's normal range come out right
-too, since the product normalises them.
+another. Here whole-array operations move the bits, which is several times as fast: a shift by 13
+puts the exponent and mantissa of a float16 where those of a float32 stand, and a product with 2^112
+corrects the exponent's offset (127 - 15). Numbers below float16's normal range become right too,
+since the product normalises them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ CACHED_VALUES = 1 << 17
 """Values per step: 512 KB of float32, which the passes over them find in the cache again."""
 
 
-def widen(rows: NDArray[Any]) -> NDArray[np.float32]:
+def to_float32(rows: NDArray[Any]) -> NDArray[np.float32]:
     """Return finite float16 rows (clips, values) as a new float32 array.
 
-    >>> widen(np.array([[1.5, -2.0, 6e-8]], dtype=np.float16)).tolist()
+    >>> to_float32(np.array([[1.5, -2.0, 6e-8]], dtype=np.float16)).tolist()
     [[1.5, -2.0, 5.960464477539063e-08]]
     """
     out = np.empty(rows.shape, dtype=np.float32)
@@ -53,10 +53,10 @@ def all_finite(rows: NDArray[Any]) -> NDArray[np.bool_]:
     return every
 
 
-def narrow(rows: NDArray[Any], what: str = "embeddings") -> NDArray[np.float16]:
+def to_float16(rows: NDArray[Any], what: str = "embeddings") -> NDArray[np.float16]:
     """Return rows rounded to float16, or refuse values beyond its range.
 
-    >>> narrow(np.array([[0.1]])).dtype
+    >>> to_float16(np.array([[0.1]])).dtype
     dtype('float16')
 
     Raises

@@ -1,7 +1,7 @@
-"""A bank made ready for search: centred, scaled, and where it pays with a sketch of every member.
+"""A bank made ready for search: centred, scaled, and with a projection where that saves time.
 
-Input: `Points`. Output: an `Index`, whose operands a matrix product with queries turns into bounds
-of distances (`screening`), and whose sketch rules most members out before (`sketch`).
+Input: `Points`. Output: an `Index`. A matrix product of its operands with queries gives bounds of
+distances (`product_search`); its projection rules most members out before (`projection_search`).
 
 A bank in float32 or float64 is held a second time as centred float32 rows. A float16 bank is not:
 its rows stay where they are, on disk if they are mapped, and become operands a block at a time.
@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.scoring.search.float16 import CACHED_VALUES, widen
-from firstshot.scoring.search.projection import Sketch, make_sketch
+from firstshot.scoring.search.bounds import Precision, with_norms
+from firstshot.scoring.search.float16 import CACHED_VALUES, to_float32
+from firstshot.scoring.search.projection import LEAST_MEMBERS, Projection, make_projection
 from firstshot.scoring.search.vectors import Points
-
-Precision: TypeAlias = type[np.floating[Any]]
 
 SHARED_MEMBERS = 8192
 CENTRE_MEMBERS = 1 << 16
@@ -62,7 +61,7 @@ class Index:
     it from a row as float32 rounds once.
     `squares` (n,) are the squared norms; `unit` is a power of two: scaling rounds nothing.
     `centred` is float32 (n, values + 2), the centred values, their squared norm, and 1, or None for
-    a float16 bank; `sketch` is None where it would rule too little out.
+    a float16 bank; `projection` is None where it would rule too little out.
     """
 
     points: Points
@@ -70,23 +69,32 @@ class Index:
     unit: float
     squares: NDArray[np.float64]
     centred: NDArray[np.float32] | None
-    sketch: Sketch | None
+    projection: Projection | None
 
     @classmethod
-    def of(cls, points: Points) -> Index:
-        """Return the points' index; that of a large read-only bank is made once while it lives."""
-        if len(points) < SHARED_MEMBERS or points.rows.flags.writeable:
-            return cls._make(points)
+    def of(
+        cls,
+        points: Points,
+        shared_members: int = SHARED_MEMBERS,
+        projected_members: int = LEAST_MEMBERS,
+    ) -> Index:
+        """Return the points' index.
+
+        A read-only bank of `shared_members` or more has one index, which is made once and shared as
+        long as it is used. A bank of `projected_members` or more may get a projection.
+        """
+        if len(points) < shared_members or points.rows.flags.writeable:
+            return cls._make(points, projected_members)
         rows = points.rows
         # Its rows cannot change nor move as long as an index holds them.
         key = (rows.ctypes.data, rows.shape, rows.strides, rows.dtype.str, points.metric)
         index = _shared.get(key)
         if index is None:
-            index = _shared[key] = cls._make(points)
+            index = _shared[key] = cls._make(points, projected_members)
         return index
 
     @classmethod
-    def _make(cls, points: Points) -> Index:
+    def _make(cls, points: Points, projected_members: int) -> Index:
         """Centre and scale the points, by blocks."""
         centre = _centre(points)
         squares = np.empty(len(points))
@@ -102,8 +110,8 @@ class Index:
             centred = np.empty((len(points), points.dim + 2), dtype=np.float32)
             for block, offsets in bare.offsets():
                 centred[block] = with_norms(offsets, squares[block], np.ones(1))
-        sketch = make_sketch(squares, bare.chosen_offsets)
-        return cls(points, centre, unit, squares, centred, sketch)
+        projection = make_projection(squares, bare.chosen_offsets, projected_members)
+        return cls(points, centre, unit, squares, centred, projection)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -115,7 +123,13 @@ class Index:
 
     def chosen_offsets(self, chosen: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the chosen members centred and scaled, float64 (chosen, values)."""
-        offsets = self.points.positions(chosen)
+        return self.centred_points(self.points, chosen)
+
+    def centred_points(
+        self, points: Points, chosen: slice | NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the chosen points, centred and scaled as the members are."""
+        offsets = points.positions(chosen)
         offsets -= self.centre
         offsets *= self.unit
         return offsets
@@ -137,28 +151,11 @@ class Index:
         step = max(1, CACHED_VALUES // self.points.dim)
         for start in range(block.start, block.stop, step):
             few = slice(start, min(start + step, block.stop))
-            values = widen(self.points.rows[few])
+            values = to_float32(self.points.rows[few])
             np.subtract(values, centre, out=values)
-            room = operand[start - block.start : few.stop - block.start, :-2]
-            np.multiply(values, unit, out=room)
+            out = operand[start - block.start : few.stop - block.start, :-2]
+            np.multiply(values, unit, out=out)
         return operand
-
-
-def with_norms(
-    offsets: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the offsets with two more columns."""
-    columns = np.empty((len(offsets), offsets.shape[1] + 2))
-    columns[:, :-2], columns[:, -2], columns[:, -1] = offsets, first, second
-    return columns
-
-
-def weights_of(scale: NDArray[np.float64] | None, metric: str) -> NDArray[np.float64] | None:
-    """Return factors of squared distances, at most 1, that order them as distance / scale."""
-    if scale is None:
-        return None
-    relative: NDArray[np.float64] = scale.min(initial=np.inf) / scale
-    return np.square(relative) if metric == "euclidean" else relative
 
 
 def _centre(points: Points) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""A sketch of every member: a few numbers from which a lower bound of its distance follows.
+"""A projection of every member: a few numbers from which a lower bound of its distance follows.
 
-Input: a bank's centred members. Output: a `Sketch`, or None where the bank is small or its members
-vary in too many directions. Embeddings of sounds vary mostly along few directions, so a product
-with 64 numbers a member rules nearly all members out, and the other hundreds are never read.
+Input: a bank's centred members. Output: a `Projection`, or None where the bank is small or its
+members vary in too many directions. Embeddings of sounds vary mostly along few directions, so a
+product with 64 numbers a member rules nearly all members out, and their embeddings are never read.
 
 The bound. P projects on a few orthonormal directions, R on all others. By the triangle inequality
 
@@ -10,7 +10,7 @@ The bound. P projects on a few orthonormal directions, R on all others. By the t
 
 which is the squared distance of the points (P q, ||R q||) and (P x, ||R x||), of one number more
 than there are directions, whose norms are those of q and x. The directions are the leading
-principal ones of a sample of the members; any others would be as exact.
+principal ones of a sample of the members; with any others the bound holds too.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.scoring.search.bounds import query_operand
+
 LEAST_MEMBERS = 8192
 LEAST_VALUES = 256
 SIZES = (64, 128, 256)
 """Numbers of directions that are tried in turn."""
 LEAST_SHARE = 4
-"""A sketch has at most one in so many of a member's values: it is to be small beside the bank."""
+"""A projection has at most one in so many of a member's values: it is small beside the bank."""
 WORTH_TRYING = 0.5
 """Share of the sample's variance that the directions must hold to be tried."""
 SCAN_COST, PAIR_COST, WORTH_HAVING = 30, 200, 2
 """Work in multiplications of a matrix product: to look at a bound, and to evaluate a pair (times
-the values); a sketch must halve that of the whole product."""
+the values); a projection must halve that of the whole product."""
 READ_COST = {False: 30, True: 90}
 """The same, times the values, to read a member of a float32 or float16 bank for a product."""
-SAMPLE, TRIAL, TRIAL_SEEDS = 1024, 16, 8
+SAMPLE, TRIAL, TRIAL_NEAREST = 1024, 16, 8
 BLOCK = 8192
-TINY = float(np.finfo(np.float32).tiny) ** 0.9
-"""What products that vanish in float32 may add to a bound."""
 
 Offsets = Callable[[slice | NDArray[np.int64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Sketch:
+class Projection:
     """Coordinates of every member along a few directions, and the norm of what they leave.
 
     `directions` (size, values) are orthonormal rows, float64. `rows` (n, size + 3), float32, hold
@@ -67,11 +67,7 @@ class Sketch:
         `offsets` (q, values) are centred and scaled like the members, `squares` (q,) their squared
         norms. The bounds are of squared distances, less what rounding may have added.
         """
-        keep = 1 - self.margin
-        operand = np.empty((len(offsets), self.rows.shape[1]), dtype=np.float32)
-        operand[:, :-2] = -2 * self.coordinates(offsets, squares)
-        operand[:, -2], operand[:, -1] = keep, keep * squares - TINY
-        return operand
+        return query_operand(self.coordinates(offsets, squares), squares, self.margin, np.float32)
 
     def coordinates(
         self, offsets: NDArray[np.float64], squares: NDArray[np.float64]
@@ -80,17 +76,19 @@ class Sketch:
         return _coordinates(offsets, squares, self.directions)
 
 
-def most_survivors(members: int, queries: int, halves: bool) -> int:
-    """Return how many members a sketch may leave for one query before the product is faster.
+def most_candidates(members: int, queries: int, float16: bool) -> int:
+    """Return how many members a projection may leave for one query before the product is faster.
 
-    The product reads every member, once for all `queries` that are asked together; in a float16
-    bank (`halves`) it converts them too.
+    The product reads every member once for all `queries` of a block, and converts it where the
+    bank is in `float16`.
     """
-    return int(members * (1 + READ_COST[halves] / queries) / PAIR_COST)
+    return int(members * (1 + READ_COST[float16] / queries) / PAIR_COST)
 
 
-def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None:
-    """Return the smallest sketch that rules enough members out, or None.
+def make_projection(
+    squares: NDArray[np.float64], offsets: Offsets, least_members: int = LEAST_MEMBERS
+) -> Projection | None:
+    """Return the smallest projection that rules enough members out, or None.
 
     Parameters
     ----------
@@ -98,9 +96,11 @@ def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None
         The members' squared norms.
     offsets : callable
         Gives chosen members, centred and scaled to norms of at most 1, float64 (chosen, values).
+    least_members : int
+        A smaller bank gets no projection.
     """
     count = len(squares)
-    if count < LEAST_MEMBERS:
+    if count < least_members:
         return None
     sample = offsets(np.arange(0, count, -(-count // SAMPLE)))
     values = sample.shape[1]
@@ -113,16 +113,16 @@ def make_sketch(squares: NDArray[np.float64], offsets: Offsets) -> Sketch | None
             or variances[:size].sum() < WORTH_TRYING * np.square(sample).sum()
         ):
             continue
-        sketch = _sketch(squares, offsets, directions[:size])
-        pairs = _survivors(sketch, squares, offsets) * PAIR_COST * values
+        projection = _project(squares, offsets, directions[:size])
+        pairs = _median_candidates(projection, squares, offsets) * PAIR_COST * values
         if WORTH_HAVING * (count * (size + SCAN_COST) + pairs) < count * values:
-            return sketch
+            return projection
     return None
 
 
-def _sketch(
+def _project(
     squares: NDArray[np.float64], offsets: Offsets, directions: NDArray[np.float64]
-) -> Sketch:
+) -> Projection:
     size, values = directions.shape
     rows = np.empty((len(squares), size + 3), dtype=np.float32)
     step = max(1, (1 << 20) // values)
@@ -130,7 +130,7 @@ def _sketch(
         block = slice(start, min(start + step, len(squares)))
         rows[block, :-2] = _coordinates(offsets(block), squares[block], directions)
         rows[block, -2], rows[block, -1] = squares[block], 1.0
-    return Sketch(directions, rows, _margin(size, values))
+    return Projection(directions, rows, _margin(size, values))
 
 
 def _coordinates(
@@ -165,17 +165,19 @@ def _principal(sample: NDArray[np.float64], most: int) -> tuple[NDArray[Any], ND
     return values[order], np.ascontiguousarray(directions.T)
 
 
-def _survivors(sketch: Sketch, squares: NDArray[np.float64], offsets: Offsets) -> float:
+def _median_candidates(
+    projection: Projection, squares: NDArray[np.float64], offsets: Offsets
+) -> float:
     """Return how many members are left for a member as the query, the median of a few."""
-    count = len(sketch)
+    count = len(projection)
     chosen = np.linspace(0, count - 1, TRIAL).astype(np.int64)
     queries = offsets(chosen)
-    operand = sketch.operand(queries, squares[chosen])
+    operand = projection.operand(queries, squares[chosen])
     bounds = np.empty((TRIAL, count), dtype=np.float32)
     for start in range(0, count, BLOCK):
-        bounds[:, start : start + BLOCK] = operand @ sketch.rows[start : start + BLOCK].T
+        bounds[:, start : start + BLOCK] = operand @ projection.rows[start : start + BLOCK].T
     bounds[np.arange(TRIAL), chosen] = np.inf
-    likely = np.argpartition(bounds, TRIAL_SEEDS, axis=1)[:, :TRIAL_SEEDS]
+    likely = np.argpartition(bounds, TRIAL_NEAREST, axis=1)[:, :TRIAL_NEAREST]
     gaps = offsets(likely.ravel()).reshape(*likely.shape, -1) - queries[:, None]
     nearest = np.square(gaps).sum(axis=2).min(axis=1)
     survivors = np.count_nonzero(bounds <= nearest[:, None], axis=1)

@@ -2,7 +2,7 @@
 
 Input: embeddings float16, float32 or float64 (clips, values). Output: `Points`, and distances in
 float64 that are evaluated directly, as sum((x - y)^2): no cancellation, and one pair's value never
-depends on which other pairs are asked for. Metrics: `sqeuclidean` (the GenRep report's eq. 1),
+depends on other pairs. Metrics: `sqeuclidean` (the GenRep report's eq. 1),
 `euclidean`, and `cosine` = 1 - cos, evaluated as half the squared distance of the unit vectors.
 """
 
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstshot.errors import DatasetError, ParameterError
-from firstshot.scoring.search.float16 import all_finite, widen
+from firstshot.messages import choose_one_of
+from firstshot.scoring.search.float16 import all_finite, to_float32
 
 Rows: TypeAlias = NDArray[np.floating[Any]]
 """Embeddings (clips, values), float16, float32 or float64."""
@@ -52,13 +53,23 @@ class Points:
     def positions(self, chosen: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the chosen rows as new float64 points; unit vectors where the metric is cosine."""
         rows = self.rows[chosen]
-        points = (widen(rows) if rows.dtype == np.float16 else rows).astype(np.float64)
+        points = (to_float32(rows) if rows.dtype == np.float16 else rows).astype(np.float64)
         if self.lengths is not None:
             points /= self.lengths[chosen, None]
         return points
 
-    def take(self, chosen: NDArray[np.int64]) -> Points:
-        """Return the chosen rows as Points of their own."""
+    def take(self, rows: NDArray[np.int64]) -> Points:
+        """Return the given rows as Points; a view of the bank, where they lie side by side.
+
+        So a bank that is mapped from a file stays there.
+
+        >>> whole = make_points([[0.0], [1.0], [2.0]], "euclidean")
+        >>> whole.take(np.array([1, 2])).rows.base is whole.rows
+        True
+        """
+        chosen: slice | NDArray[np.int64] = rows
+        if len(rows) and (np.diff(rows) == 1).all():
+            chosen = slice(int(rows[0]), int(rows[-1]) + 1)
         lengths = None if self.lengths is None else self.lengths[chosen]
         return Points(self.rows[chosen], self.metric, lengths)
 
@@ -72,7 +83,7 @@ class Points:
 def check_metric(metric: str) -> str:
     """Return the metric's name, or say which ones there are."""
     if metric not in METRICS:
-        raise ParameterError(f"metric {metric!r} is not known; choose one of {', '.join(METRICS)}")
+        raise ParameterError(f"metric {metric!r} is not known; {choose_one_of(metric, METRICS)}")
     return metric
 
 
@@ -129,6 +140,29 @@ def make_points(
     if metric != "cosine":
         return points
     return Points(points.rows, metric, _lengths(points, what, names))
+
+
+def concatenate(parts: Sequence[Points]) -> Points:
+    """Return the points of one or more banks of one metric as one bank."""
+    if len(parts) == 1:
+        return parts[0]
+    lengths = [points.lengths for points in parts if points.lengths is not None]
+    return Points(
+        np.concatenate([points.rows for points in parts]),
+        parts[0].metric,
+        np.concatenate(lengths) if lengths else None,
+    )
+
+
+def take_of_parts(parts: Sequence[Points], rows: NDArray[np.int64]) -> Points:
+    """Return what `concatenate(parts).take(rows)` gives, rows ascending, without joining them."""
+    found, start = [], 0
+    for points in parts:
+        inside = rows[(rows >= start) & (rows < start + len(points))] - start
+        if len(inside):
+            found.append(points.take(inside))
+        start += len(points)
+    return concatenate(found)
 
 
 def distances_of_pairs(

@@ -1,0 +1,207 @@
+"""`firstshot bank list | add | remove | merge | reduce`: the normal clips in a detector file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstshot.cli.options import (
+    NoStore,
+    Overwrite,
+    Quiet,
+    Store,
+    Workers,
+    open_store,
+    refuse_existing_detector,
+)
+from firstshot.cli.printing.progress import progress_bars
+from firstshot.cli.printing.tables import print_json, say
+
+if TYPE_CHECKING:
+    from firstshot.detector import Detector
+    from firstshot.progress import Bars
+
+app = typer.Typer(
+    help="Look at the normal clips of a detector file, add some or remove some. Nothing is "
+    "embedded again but what is added. The threshold is set anew, by the method and rate it had.",
+    no_args_is_help=True,
+)
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A file written by `firstshot fit`.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Write here; default: the file itself, in one step."),
+]
+DOMAINS = "source (usual conditions) or target (new conditions)"
+
+
+@app.command("list")
+def list_members(
+    detector_file: File,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the clips in the bank: domain, windows, and when and where from they were added.
+
+    Example: firstshot bank list fan.firstshot
+    """
+    from firstshot.detector import Detector
+    from firstshot.disk.names import write_names
+
+    clips = Detector.load(detector_file).members()
+    if json:
+        print_json({"schema": 1, "clips": [write_names(asdict(clip)) for clip in clips]})
+        return
+    for clip in clips:
+        windows = f"  {clip.windows} windows" if clip.windows > 1 else ""
+        origin = f"  added {clip.origin.added} from {clip.origin.source}" if clip.origin else ""
+        say(f"{clip.domain}  {clip.clip}{windows}{origin}")
+
+
+@app.command()
+def add(
+    detector_file: File,
+    clips: Annotated[
+        list[Path], typer.Argument(readable=False, help="Folders or files of normal sound.")
+    ],
+    domain: Annotated[str, typer.Option(help=f"Whose bank: {DOMAINS}.")] = "source",
+    out: Out = None,
+    store: Store = None,
+    no_store: NoStore = False,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add normal clips, such as those that a person found to be false alarms.
+
+    Example: firstshot bank add fan.firstshot recordings/monday --domain target
+    """
+    with _edited(detector_file, out, overwrite, quiet) as (detector, bars):
+        detector.add(
+            clips,
+            domain=domain,
+            store=open_store(store, no_store),
+            progress=bars("embedding clips"),
+            workers=workers,
+        )
+
+
+@app.command()
+def remove(
+    detector_file: File,
+    names: Annotated[list[str], typer.Argument(help="Clips as `firstshot bank list` shows them.")],
+    domain: Annotated[
+        str | None, typer.Option(help=f"From which bank: {DOMAINS}; default: both.")
+    ] = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Remove clips by name, such as one in which the machine was faulty.
+
+    Example: firstshot bank remove fan.firstshot 007.wav 012.wav
+    """
+    from firstshot.disk.names import read_name
+
+    with _edited(detector_file, out, overwrite, quiet) as (detector, _):
+        detector.remove([read_name(name) for name in names], domain=domain)
+
+
+@app.command()
+def merge(
+    detector_file: File,
+    others: Annotated[
+        list[Path], typer.Argument(readable=False, help="Detector files of equal settings.")
+    ],
+    out: Out = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add the clips of other detector files, which must have been fitted with equal settings.
+
+    Example: firstshot bank merge fan.firstshot fan_of_line_2.firstshot -o both.firstshot
+    """
+    from firstshot.detector import Detector
+
+    with _edited(detector_file, out, overwrite, quiet) as (detector, _):
+        for other in others:
+            detector.merge(Detector.load(other), source=str(other.absolute()))
+
+
+@app.command()
+def reduce(
+    detector_file: File,
+    size: Annotated[int, typer.Argument(help="How many members to keep at most, in each domain.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            help="kmeans (follows where the clips are dense) or k_center (keeps rare conditions)."
+        ),
+    ] = "kmeans",
+    domain: Annotated[
+        str | None, typer.Option(help=f"Which bank: {DOMAINS}; default: both.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random start.")] = 0,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keep the members that stand for all, for a smaller file and faster scores.
+
+    Example: firstshot bank reduce fan.firstshot 200 --method k_center -o small.firstshot
+    """
+    with _edited(detector_file, out, overwrite, quiet) as (detector, _):
+        detector.reduce(size, method=method, domain=domain, seed=seed)
+
+
+@contextmanager
+def _edited(
+    path: Path, out: Path | None, overwrite: bool, quiet: bool
+) -> Iterator[tuple[Detector, Bars]]:
+    """Give the detector of a file, and write it once it is edited; a fault changes no file."""
+    from firstshot.detector import Detector
+    from firstshot.disk.files import check_not_read_only
+    from firstshot.progress import report_progress
+
+    if out is not None:
+        refuse_existing_detector(out, overwrite)
+    else:
+        check_not_read_only(path)
+    unchanged = _watch(path)
+    detector = Detector.load(path)
+    with progress_bars(quiet) as bars, report_progress(bars("comparing normal clips")):
+        yield detector, bars
+    unchanged()
+    detector.save(out or path, overwrite=overwrite or out is None)
+    domains = [clip.domain for clip in detector.members()]
+    say(
+        f"wrote {out or path}: {domains.count('source')} source and {domains.count('target')} "
+        "target clips"
+    )
+    typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
+
+
+def _watch(path: Path) -> Callable[[], None]:
+    """Return what raises OutputError where the file was written to since this call."""
+    from firstshot.errors import OutputError
+
+    def state() -> tuple[int, ...] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None  # loading it says why
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    before = state()
+
+    def check() -> None:
+        if state() != before:
+            raise OutputError(
+                f"{path}: was written to by another program meanwhile; it stays as it is now, run "
+                "this command again"
+            )
+
+    return check

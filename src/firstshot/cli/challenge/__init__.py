@@ -1,0 +1,1 @@
+"""`firstshot dcase ...`: the commands of the challenge."""

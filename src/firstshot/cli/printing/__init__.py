@@ -1,0 +1,1 @@
+"""What commands print: tables, progress, notes, and how the streams end."""

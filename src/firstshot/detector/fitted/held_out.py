@@ -1,0 +1,159 @@
+"""Held-out scores: each normal clip is scored by parts that were fitted without it.
+
+Input: fitted parts, and which bank members are windows of one clip. Output: one score per clip, the
+highest of its windows, as `predict` scores a clip. Thresholds and p-values rest on them.
+
+Without transform, MemMixup and windows these are the normaliser's exact leave-one-out scores.
+Otherwise everything is fitted again without each of 20 folds of whole clips in turn; for up to 20
+clips that is leave-one-out too. Leaving out the member alone would give scores that are too low:
+the transform was fitted on it (after whitening nearly every new normal clip would be called
+anomalous), mixtures contain a part of it, and the other windows of its clip resemble it.
+`test_zscore` scores whole sets only: its members are left out of the bank one at a time, but not
+out of the transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector.file import MemberRow
+from firstshot.detector.fitted.normal_clips import clip_of
+from firstshot.detector.fitted.parts import Part, Recipe
+from firstshot.domains import DOMAINS
+from firstshot.errors import DatasetError, keep_warnings, warn
+from firstshot.scoring.bank import MemoryBank, keep_rows, memmixup
+from firstshot.scoring.normalizers import Normalizer
+from firstshot.scoring.transform import Transform, make_transform
+
+FOLDS = 20
+FEWEST_CLIPS = 3
+"""With fewer clips in a domain, each of their windows is left out as if it were a clip."""
+
+_NEEDED = {"none": 2, "test_zscore": 3, "domain_zscore": 4}
+
+
+def held_out_scores(
+    parts: Sequence[Part], recipe: Recipe, windows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the held-out score of every clip, source first, float64 (clips,).
+
+    Parameters
+    ----------
+    windows : sequence of int
+        How many members each clip has, in the members' order.
+
+    Raises
+    ------
+    DatasetError
+        There are too few clips, or too few different ones, to leave any out.
+    """
+    groups, folds = _groups(parts[0].bank, windows)
+    try:
+        rows = np.mean([_held_out(part, recipe, folds, windows) for part in parts], axis=0)
+    except DatasetError as error:
+        least = max(_NEEDED.get(recipe.normalizer, 3), 2 if recipe.transform == "none" else 3)
+        raise DatasetError(
+            f"{groups[-1] + 1} normal clips are too few, or too alike, to score each without "
+            f"itself, which the threshold needs; give at least {least} different ones ({error})"
+        ) from error
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    return np.asarray(np.maximum.reduceat(rows, starts), dtype=np.float64)
+
+
+def held_out_windows(rows: Sequence[MemberRow]) -> int:
+    """Return the typical number of windows of what has one held-out score: a clip or a window."""
+    clips: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
+    for (domain, *_), windows in groupby(rows, clip_of):
+        clips[domain].append(len(list(windows)))
+    counts = []
+    for own in clips.values():
+        alone = len(own) < FEWEST_CLIPS and len(own) < sum(own)
+        counts += [1] * sum(own) if alone else own
+    return typical_count(counts)
+
+
+def typical_count(counts: Sequence[int]) -> int:
+    """Return the lower median.
+
+    >>> typical_count([1, 1, 4, 900])
+    1
+    """
+    return sorted(counts)[(len(counts) - 1) // 2]
+
+
+def _groups(
+    bank: MemoryBank, windows: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the group of each member, which is left out as a whole, and its fold; (members,)."""
+    clips = np.repeat(np.arange(len(windows)), windows)
+    groups, blocks = clips.copy(), np.full(len(clips), -1)
+    for domain in DOMAINS:
+        rows = bank.rows(domain)
+        own = len(set(clips[rows].tolist()))
+        if own < FEWEST_CLIPS and own < len(rows):
+            warn(
+                f"{own} {domain} recording{'s' if own > 1 else ''} cut into {len(rows)} windows: "
+                "the threshold is of single windows, and of a longer clip many must score above "
+                f"it; give {FEWEST_CLIPS} recordings or more for a threshold of whole recordings",
+            )
+            # Windows may overlap the next one, so those of a fold lie side by side.
+            groups[rows] = len(clips) + rows
+            blocks[rows] = np.arange(len(rows)) * min(FOLDS, len(rows)) // len(rows)
+    groups = np.cumsum(np.diff(groups, prepend=groups[0]) != 0)
+    folds = np.where(blocks < 0, groups % min(FOLDS, groups[-1] + 1), blocks)
+    return groups, folds
+
+
+def _held_out(
+    part: Part, recipe: Recipe, folds: NDArray[np.int64], windows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the score of every member (members,) under a fit without its fold."""
+    plain = part.transform.name == "none" and not recipe.memmixup and max(windows) == 1
+    if plain or recipe.normalizer == "test_zscore":
+        normalizer = part.normalizer
+        if recipe.memmixup:
+            normalizer = recipe.unfitted_normalizer().fit(
+                part.transformed.arrays(), part.transformed.names()
+            )
+        scores = normalizer.leave_one_out()
+        return np.concatenate([scores[domain] for domain in DOMAINS if domain in scores])
+    held_out = np.empty(len(part.bank))
+    lone: set[str] = set()
+    with keep_warnings():
+        # A warning about a fold (too few members, say) was given about the whole bank before.
+        for fold in np.unique(folds):
+            left_out = folds == fold
+            kept = keep_rows(part.bank, np.flatnonzero(~left_out))
+            transform, normalizer = _fit_fold(kept, recipe, lone)
+            held_out[left_out] = normalizer.score(transform(part.bank.embeddings[left_out]))
+    for domain in sorted(lone):
+        warn(
+            f"{recipe.normalizer}: the {domain} holds too few clips to leave one out; the other "
+            "domain alone then gives the held-out scores",
+        )
+    return held_out
+
+
+def _fit_fold(kept: MemoryBank, recipe: Recipe, lone: set[str]) -> tuple[Transform, Normalizer]:
+    """Fit transform and normaliser; a domain that has no density any more is added to `lone`."""
+    if not len(kept):
+        raise DatasetError("no clip is left to score the others by")
+    transform = make_transform(recipe.transform).fit(kept.embeddings)
+    bank = MemoryBank(recipe.keep(transform(kept.embeddings)), kept.members)
+    if recipe.memmixup and len(bank.rows("target")) and len(bank.rows("source")):
+        bank = memmixup(bank)
+    banks = bank.arrays()
+    if recipe.normalizer == "domain_local_density":
+        bare = [domain for domain, rows in banks.items() if len(rows) and _all_alike(rows)]
+        if len(bare) == 1 and all(len(rows) for rows in banks.values()):
+            banks[bare[0]] = banks[bare[0]][:0]
+            lone.update(bare)
+    return transform, recipe.unfitted_normalizer().fit(banks)
+
+
+def _all_alike(rows: NDArray[np.float32]) -> bool:
+    return not (rows[1:] != rows[0]).any()

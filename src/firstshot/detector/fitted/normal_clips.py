@@ -1,0 +1,162 @@
+"""The normal clips of a detector as arrays, joined and selected.
+
+Input: embedded clips. Output: `NormalClips`, one row per window, source first. They never change:
+every operation returns new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstshot.detector.embedding import EmbeddedClip
+from firstshot.detector.embedding.clips import stack_layers
+from firstshot.detector.file import MemberRow
+from firstshot.detector.fitted.parts import Recipe
+from firstshot.domains import DOMAINS
+from firstshot.errors import DatasetError, warn
+from firstshot.sound.audio import LengthPolicy
+
+Seconds = tuple[float, float]
+"""The shortest and the longest stretch that is embedded of a clip."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalClips:
+    """Normal clips as arrays, one row per window.
+
+    Attributes
+    ----------
+    rows : tuple of MemberRow
+        Name, domain, digest and origin of each window's clip, source first.
+    banks : tuple of arrays (windows, values)
+        Embeddings of each part, as the bank keeps them.
+    spectra : float32 (windows, bands * 3)
+        Log-mel statistics, which explanations compare.
+    levels : float32 (windows,)
+        Overall levels in dB, NaN where they are not known.
+    fitted_seconds : (float, float) or None
+        Shortest and longest clip of the fit, where known; an `Origin` has those of later clips.
+    """
+
+    rows: tuple[MemberRow, ...]
+    banks: tuple[NDArray[Any], ...]
+    spectra: NDArray[np.float32]
+    levels: NDArray[np.float32]
+    fitted_seconds: Seconds | None = None
+
+    @cached_property
+    def seconds(self) -> Seconds | None:
+        """Shortest and longest clip of all, None where one of them is not known."""
+        found = {row.origin for row in self.rows}
+        known = [self.fitted_seconds if one is None else one.seconds for one in found]
+        if not known or None in known:
+            return None
+        ends = [seconds for pair in known if pair is not None for seconds in pair]
+        return min(ends), max(ends)
+
+    def keep(self, rows: NDArray[np.intp]) -> NormalClips:
+        """Return the windows of the given rows, which ascend."""
+        return replace(
+            self,
+            rows=tuple(self.rows[row] for row in rows),
+            banks=tuple(_fixed(bank[rows]) for bank in self.banks),
+            spectra=self.spectra[rows],
+            levels=self.levels[rows],
+        )
+
+    def join(self, other: NormalClips) -> NormalClips:
+        """Return both, source first; within a domain, the other's windows come last."""
+        rows = self.rows + other.rows
+        order = np.argsort([DOMAINS.index(row.domain) for row in rows], kind="stable")
+        return replace(
+            self,
+            rows=tuple(rows[row] for row in order),
+            banks=tuple(
+                _fixed(np.concatenate(pair)[order])
+                for pair in zip(self.banks, other.banks, strict=True)
+            ),
+            spectra=np.concatenate([self.spectra, other.spectra])[order],
+            levels=np.concatenate([self.levels, other.levels])[order],
+        )
+
+
+def make_normal_clips(
+    source: Sequence[EmbeddedClip],
+    target: Sequence[EmbeddedClip],
+    length: LengthPolicy,
+    recipe: Recipe,
+) -> NormalClips:
+    """Return embedded clips as arrays; raises DatasetError where there is none."""
+    clips = [*source, *target]
+    if not clips:
+        check_rows(())
+    rows = tuple(
+        MemberRow(name, domain, clip.digest)
+        for domain, of_domain in zip(DOMAINS, (source, target), strict=True)
+        for clip in of_domain
+        for name in clip.window_names
+    )
+    levels = np.concatenate([clip.levels for clip in clips])
+    if len(levels) != len(rows):  # clips embedded elsewhere may lack them
+        levels = np.full(len(rows), np.nan, dtype=np.float32)
+    lengths = [clip.embedded_seconds(length) for clip in clips]
+    known = [seconds for seconds in lengths if seconds is not None]
+    return NormalClips(
+        rows,
+        tuple(_fixed(recipe.keep(bank)) for bank in recipe.join(stack_layers(clips))),
+        np.concatenate([clip.spectrum for clip in clips]),
+        levels,
+        (min(known), max(known)) if known else None,
+    )
+
+
+def check_rows(rows: Sequence[MemberRow]) -> None:
+    """Refuse fewer than two source windows, and warn of clips that are there twice."""
+    sources = sum(row.domain == "source" for row in rows)
+    if sources < 2:
+        raise DatasetError(
+            f"{sources} source clip{'' if sources == 1 else 's'}: at least 2 normal clips are "
+            "needed to learn from; record more, or cut a long one with the length policy "
+            "windows:SECONDS"
+        )
+    first: dict[str, str] = {}
+    copies = []
+    for (_, name, digest), _windows in groupby(rows, clip_of):
+        if digest in first:
+            copies.append(f"{name} of {first[digest]}")
+        first.setdefault(digest, name)
+    if copies:
+        more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
+        warn(
+            f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "
+            "normal than it is, leave it out"
+        )
+
+
+def clip_of(row: MemberRow) -> tuple[str, str, str]:
+    """Return domain, name and digest of a window's clip.
+
+    >>> clip_of(MemberRow("a.wav@2.5s", "source", "4f2c"))
+    ('source', 'a.wav', '4f2c')
+    """
+    stem, at, start = row.clip.rpartition("@")
+    window = at and start[-1:] == "s" and start[:1].isdigit()
+    return row.domain, stem if window else row.clip, row.digest
+
+
+def clip_windows(rows: Sequence[MemberRow]) -> list[int]:
+    """Return the number of windows of each clip, in the order of the rows."""
+    return [len(list(windows)) for _, windows in groupby(rows, clip_of)]
+
+
+def _fixed(array: NDArray[Any]) -> NDArray[Any]:
+    """Make an array read-only, so that a bank holds it without a copy."""
+    array.setflags(write=False)
+    return array
