@@ -102,7 +102,8 @@ class _Cloud:
     def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         centred = rows - self.mean
         squares = self.rest * np.square(centred).sum(axis=1)
-        along = np.square(centred @ self.directions.T) @ self.gains
+        # Clip by clip, so that a score has the same bits in any company.
+        along = np.array([np.square(self.directions @ row) @ self.gains for row in centred])
         form: NDArray[np.float64] = np.maximum(squares + along, 0.0)
         return form
 

@@ -7,7 +7,7 @@ import pytest
 
 from firstshot.errors import ParameterError
 from firstshot.scoring.normalizers.density import Density
-from firstshot.scoring.normalizers.standardized import Standardized
+from firstshot.scoring.normalizers.grouped import Grouped
 
 
 def make():
@@ -23,21 +23,21 @@ BANKS = {"source": clips(1, 20), "target": clips(2, 5) + 0.5}
 
 def test_leave_one_out_scores_have_mean_0_and_deviation_1():
     for groups in (1, 2, 3):
-        found = Standardized(make, groups).fit(BANKS).leave_one_out()
+        found = Grouped(make, groups).fit(BANKS).leave_one_out()
         scores = np.concatenate(list(found.values()))
         assert scores.mean() == pytest.approx(0, abs=1e-12)
         assert scores.std() == pytest.approx(1, rel=1e-12)
 
 
 def test_one_group_is_the_normaliser_itself_on_another_scale():
-    plain, found = make().fit(BANKS), Standardized(make).fit(BANKS)
+    plain, found = make().fit(BANKS), Grouped(make).fit(BANKS)
     left_out = np.concatenate(list(plain.leave_one_out().values()))
     expected = (plain.score(clips(3, 9)) - left_out.mean()) / left_out.std()
     np.testing.assert_allclose(found.score(clips(3, 9)), expected, rtol=1e-12)
 
 
 def test_the_largest_group_decides_and_is_standardised_once_more():
-    queries, found = clips(3, 9), Standardized(make, 2).fit(BANKS)
+    queries, found = clips(3, 9), Grouped(make, 2).fit(BANKS)
     own, left_out = [], []
     for group in (slice(0, 3), slice(3, 6)):
         part = make().fit({domain: rows[:, group] for domain, rows in BANKS.items()})
@@ -51,28 +51,28 @@ def test_the_largest_group_decides_and_is_standardised_once_more():
 
 
 def test_no_domain_is_below_the_score():
-    queries, found = clips(3, 50), Standardized(make, 3).fit(BANKS)
+    queries, found = clips(3, 50), Grouped(make, 3).fit(BANKS)
     terms = found.domain_scores(queries)
     assert (np.minimum(*terms.values()) >= found.score(queries) - 1e-12).all()
 
 
 def test_what_was_measured_is_restored_to_the_bit():
     for groups in (1, 3):
-        found = Standardized(make, groups).fit(BANKS)
-        again = Standardized(make, groups).restore(BANKS, found.state())
+        found = Grouped(make, groups).fit(BANKS)
+        again = Grouped(make, groups).restore(BANKS, found.state())
         np.testing.assert_array_equal(again.score(clips(3, 9)), found.score(clips(3, 9)))
         np.testing.assert_array_equal(
             again.leave_one_out()["target"], found.leave_one_out()["target"]
         )
     with pytest.raises(ParameterError, match="the saved state of density"):
-        Standardized(make, 2).restore(BANKS, {})
+        Grouped(make, 2).restore(BANKS, {})
 
 
 def test_groups_must_divide_the_values():
     with pytest.raises(ParameterError, match="6 values cannot be cut into 4 equal groups"):
-        Standardized(make, 4).fit(BANKS)
+        Grouped(make, 4).fit(BANKS)
 
 
 def test_copies_of_one_clip_have_finite_scores():
-    found = Standardized(make).fit({"source": np.ones((6, 4))})
+    found = Grouped(make).fit({"source": np.ones((6, 4))})
     assert np.isfinite(found.score(clips(1, 3, 4))).all()
