@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,9 @@ def results_json(
     -------
     dict
         `official_score` (a fraction of 1, None without labels), `overall`, `machines` (one entry
-        per `SectionResult.name` with its metrics, counts, intervals, deviations over trials
-        and notes), `settings` and
-        `versions`; `failures` says why a section has no results. Numbers that JSON cannot hold
-        (nan, inf) become None.
+        per `SectionResult.name` with its metrics, counts, intervals, deviations over trials,
+        details and notes), `settings` and `versions`; `failures` says why a section has no
+        results. Numbers that JSON cannot hold (nan, inf) become None.
     """
     overall = overall_metrics(sections)
     machines = {section.name: _section_json(section) for section in sections}
@@ -258,6 +258,7 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
             for name, interval in section.intervals.items()
         },
         "deviations": dict(section.deviations),
+        "details": asdict(section.details),
         "notes": list(section.notes),
     }
 
