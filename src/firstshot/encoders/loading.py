@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
+from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.runtimes.with_runtime import check_names, with_runtime
 from firstshot.encoders.weights.catalog import (
     COMMON_SETTINGS,
@@ -82,7 +83,7 @@ def build_encoder(weights: Weights, **settings: Any) -> PretrainedEncoder:
     return torch_encoder(weights.spec, module, weights_hash=weights.digest, **settings)
 
 
-def random_encoder(name: str) -> PretrainedEncoder:
+def random_encoder(name: str) -> Encoder:
     """Return a pre-trained encoder with random weights, which are as fast as the real ones.
 
     Raises
