@@ -88,8 +88,8 @@ def _exportable(detector: Detector) -> TorchNetwork:
     encoder = detector.embedding_settings().encoder
     if encoder.name in WITHOUT_WEIGHTS:
         raise ParameterError(
-            f"encoder {encoder.name!r} needs neither torch nor an export: the detector file scores as "
-            "it is"
+            f"encoder {encoder.name!r} needs neither torch nor an export: the detector file scores "
+            "as it is"
         )
     if not isinstance(encoder, PretrainedEncoder):
         raise ParameterError(
