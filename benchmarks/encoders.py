@@ -30,8 +30,8 @@ import numpy as np
 import reference_style
 import torch
 
-from firstshot.deploy.benchmark import random_encoder
 from firstshot.deploy.timing import matrix_peak
+from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.runtimes.compile import compile_graph
 from firstshot.encoders.runtimes.openvino import openvino_precisions
 from firstshot.encoders.runtimes.processor import describe_processor

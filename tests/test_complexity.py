@@ -89,7 +89,7 @@ def test_m2d_with_608_frames_encodes_ten_seconds_as_two_pieces():
 
 def test_eat_padded_to_whole_patches_only_has_38_steps_of_six_seconds():
     native = EatGeometry(least_frames=16)
-    assert native.grid(96000) == (38, 8)
+    assert native.grid(96000, 1) == (38, 8)
     assert native.macs(96000) == 12 * 7_077_888 * 305 + 304 * 768 * 256 + 25 * 4 * 305 * 768
 
 
@@ -119,7 +119,7 @@ def test_a_long_clip_of_ced_costs_its_pieces_each_with_a_head():
     ],
 )
 def test_grids_are_those_of_the_specifications(geometry, samples, grid):
-    assert geometry.grid(samples) == grid
+    assert geometry.grid(samples, 1) == grid
 
 
 def test_small_geometries_count_the_values_of_the_stored_small_models():

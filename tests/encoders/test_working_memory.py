@@ -15,7 +15,7 @@ SECOND = 16000
 
 def encoder(name):
     spec = SPECS[name]
-    return SimpleNamespace(spec=spec, grid=spec.grid, dim=spec.dim)
+    return SimpleNamespace(spec=spec, grid=spec.grid, depth=spec.depth)
 
 
 @pytest.mark.parametrize("name", ["ced_tiny", "m2d_clap"])

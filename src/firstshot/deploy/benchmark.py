@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from firstshot.deploy.bundle import DESCRIPTION, load_bundle
 from firstshot.deploy.timing import GIGA, latencies, matrix_peak_of, peak_memory, run_fresh, seconds
 from firstshot.encoders import load_encoder
+from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.runtimes.processor import (
@@ -35,14 +36,12 @@ from firstshot.encoders.runtimes.processor import (
 )
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
-from firstshot.libraries import import_library
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole
 from firstshot.ordered_threads import count_threads
 from firstshot.progress import Bars, silent
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
-RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -236,21 +235,6 @@ def open_encoder(
 def is_bundle(name: str) -> bool:
     """Tell whether a name is the folder of a bundle."""
     return (Path(name) / DESCRIPTION).is_file()
-
-
-def random_encoder(name: str) -> Encoder:
-    """Return a pre-trained encoder with random weights, which are as fast as the real ones."""
-    from firstshot.encoders.weights.read import build_spec
-
-    import_library("torch", name)
-    import torch
-
-    from firstshot.encoders.models import build
-    from firstshot.encoders.runtimes.torch import torch_encoder
-
-    spec = build_spec(ENCODERS[name], {})
-    torch.manual_seed(RANDOM_SEED)
-    return torch_encoder(spec, build(spec), weights_hash=f"random, seed {RANDOM_SEED}")
 
 
 def start_up(options: Mapping[str, Any], samples: int) -> tuple[float, float | None]:

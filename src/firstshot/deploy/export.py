@@ -36,6 +36,7 @@ from firstshot.detector import Detector
 from firstshot.detector.fitted import NOT_FITTED
 from firstshot.disk.files import sha256_of, write_result
 from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
+from firstshot.encoders import WITHOUT_WEIGHTS
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.compile import encoder_graph
 from firstshot.encoders.runtimes.processor import installed_versions
@@ -85,9 +86,10 @@ def _exportable(detector: Detector) -> TorchNetwork:
     if not hasattr(detector, "threshold_"):
         raise NotFittedError(NOT_FITTED)
     encoder = detector.embedding_settings().encoder
-    if encoder.name == "logmel":
+    if encoder.name in WITHOUT_WEIGHTS:
         raise ParameterError(
-            "encoder 'logmel' needs neither torch nor an export: the detector file scores as it is"
+            f"encoder {encoder.name!r} needs neither torch nor an export: the detector file scores "
+            "as it is"
         )
     if not isinstance(encoder, PretrainedEncoder):
         raise ParameterError(

@@ -10,7 +10,7 @@ from tests.mutations import mutations, without_one
 
 from firstshot.dcase.comparing.compare import compare_run
 from firstshot.dcase.running.run import run_system
-from firstshot.dcase.running.stored_run import read_run
+from firstshot.dcase.running.stored_run import finished_run, read_run
 from firstshot.dcase.running.system import load_system
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.scoring.details import Details
@@ -105,3 +105,29 @@ def test_a_name_of_a_section_that_leads_elsewhere_is_refused(tmp_path):
     (folder / "results.json").write_text(json.dumps(told))
     with pytest.raises(DatasetError, match=r"'\.\./\.\./fan_section_00' names no section"):
         read_run(folder)
+
+
+def test_a_run_is_finished_where_its_identity_is_the_same_and_every_section_is_done(
+    finished, tmp_path
+):
+    identity = json.loads((finished / "run.json").read_text())
+    found = finished_run(finished, identity)
+    assert found is not None
+    assert [section.name for section in found.sections] == ["SynthFan_section_00"]
+    other = identity | {"machines": [*identity["machines"], "SynthValve_section_00"]}
+    assert finished_run(finished, other) is None
+    assert finished_run(tmp_path / "nothing", identity) is None
+    (scores,) = finished.glob("anomaly_score_*.csv")
+    changed = altered(finished, tmp_path / "a", scores.name, ".wav,", ".wav,1")
+    assert finished_run(changed, identity) is None
+    started = altered(finished, tmp_path / "b", "run.json", "SynthFan", "SynthFan")
+    (started / "results.json").unlink()
+    assert finished_run(started, identity) is None
+
+
+def test_a_run_with_a_section_that_stopped_is_not_finished(finished, tmp_path):
+    both = '"SynthFan_section_00",\n    "SynthValve_section_00"'
+    folder = altered(finished, tmp_path / "a", "run.json", '"SynthFan_section_00"', both)
+    identity = json.loads((folder / "run.json").read_text())
+    assert identity["machines"] == ["SynthFan_section_00", "SynthValve_section_00"]
+    assert finished_run(folder, identity) is None

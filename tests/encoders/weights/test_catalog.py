@@ -96,5 +96,5 @@ def test_the_page_of_encoders_tells_of_every_name_file_and_setting(record: Encod
 
 def test_a_record_can_be_made_for_another_spec() -> None:
     small = dataclasses.replace(ENCODERS["ced_tiny"], spec=SPECS["ced_mini"])
-    assert small.spec.dim == 256
-    assert ENCODERS["ced_tiny"].spec.dim == 192
+    assert small.spec.dim(1) == 256
+    assert ENCODERS["ced_tiny"].spec.dim(1) == 192

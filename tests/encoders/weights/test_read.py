@@ -482,9 +482,9 @@ def test_weights_that_cannot_be_fetched_are_asked_for_in_one_line(name: str) -> 
 def test_settings_reach_spec_geometry_and_encoder(tmp_path: Path) -> None:
     eat = official.write("eat", tmp_path)
     short: Any = load_encoder("eat", weights=eat, least_frames=16, output="ffn", pooled="real")
-    assert short.grid(16000) == (7, 8)
+    assert short.grid(16000, 1) == (7, 8)
     assert (short.spec.output, short.spec.pooled) == ("ffn", "real")
-    assert load_encoder("eat", weights=eat).grid(16000) == (64, 8)
+    assert load_encoder("eat", weights=eat).grid(16000, 1) == (64, 8)
     ced: Any = load_encoder(
         "ced_tiny",
         weights=official.write("ced_tiny", tmp_path),
@@ -498,7 +498,7 @@ def test_settings_reach_spec_geometry_and_encoder(tmp_path: Path) -> None:
         3,
         "torch.float64",
     )
-    assert ced.grid(16000) == (62, 4)
+    assert ced.grid(16000, 1) == (62, 4)
 
 
 def test_m2d_of_shorter_pieces_is_a_setting_and_its_file_fits_no_other(tmp_path: Path) -> None:
@@ -509,7 +509,7 @@ def test_m2d_of_shorter_pieces_is_a_setting_and_its_file_fits_no_other(tmp_path:
     with pytest.raises(WeightsError, match=r"pos_embed is \(1, 191, 32\), expected \(1, 311, 32\)"):
         load_encoder("m2d_clap", weights=file)
     for _ in ("read", "converted"):
-        assert load_encoder("m2d_clap", weights=file, piece_frames=608).grid(160000) == (63, 5)
+        assert load_encoder("m2d_clap", weights=file, piece_frames=608).grid(160000, 1) == (63, 5)
     with pytest.raises(WeightsError, match="pos_embed"):
         load_encoder("m2d_clap", weights=file)
 
@@ -596,7 +596,7 @@ def test_without_torch_all_but_the_pretrained_encoders_works(torch_is: str) -> N
     )
     listed, counted, rows, errors = json.loads(done.stdout)
     assert (listed, counted) == (0, 0)
-    assert [row["name"] for row in rows][:10] == ["logmel", *ENCODERS]
+    assert [row["name"] for row in rows][:11] == ["logmel", "spectra", *ENCODERS]
     if torch_is == "blocked":
         assert errors == [
             f"{name} needs PyTorch (No module named 'torch'); "

@@ -6,6 +6,7 @@ Input: a folder that `firstshot dcase run` wrote, with `run.json` and `results.j
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,22 @@ def read_run(folder: Path) -> StoredRun:
         raise DatasetError(f"{folder / RESULTS}: no machine has a result; start the run again")
     requested = requested or tuple(s.name for s in sections)
     return StoredRun(folder, system, data, requested, sections, files)
+
+
+def finished_run(folder: Path, identity: Mapping[str, Any]) -> StoredRun | None:
+    """Return the run in a folder if it is the one of this identity and every section is done.
+
+    A folder that holds anything else, or nothing, gives None: what is wrong with it is said by the
+    run that is started there.
+    """
+    try:
+        found = read_run(folder)
+        same = Table.of(read_json(folder / IDENTITY)).values == json.loads(json.dumps(identity))
+        for section in found.sections:
+            found.tables(section)
+    except (DatasetError, OSError, ValueError):
+        return None
+    return found if same and not found.missing else None
 
 
 def _read_json(path: Path) -> Table:

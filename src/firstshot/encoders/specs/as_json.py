@@ -43,7 +43,7 @@ def write_spec(spec: Spec) -> dict[str, Any]:
         "pooled": getattr(spec, "pooled", "all"),
         "default_layers": list(spec.default_layers),
         "minimum_samples": spec.minimum_samples,
-        "frequency_bands": [list(band) for band in spec.frequency_bands()],
+        "frequency_bands": [spec.frequency_bands(layer) for layer in range(1, spec.depth + 1)],
     }
 
 
@@ -78,7 +78,7 @@ def _read(table: Table) -> Spec:
     kind, geometry_kind = FAMILIES[table.choice("family", FAMILIES)]
     sizes = table.table("geometry").only(geometry_kind.__dataclass_fields__)
     geometry = geometry_kind(**{name: sizes.whole(name, 0, _LARGEST) for name in sizes.values})
-    if min(geometry.dim, geometry.depth, geometry.mels // PATCH) < 1:
+    if min(geometry.dim_of(1), geometry.depth, geometry.mels // PATCH) < 1:
         raise ValueError("encoder.geometry has no layers, rows or values")
     pooled = table.choice("pooled", POOLED)
     given: dict[str, Any] = {"pooled": pooled} if "pooled" in kind.__dataclass_fields__ else {}
@@ -99,7 +99,13 @@ def _check_derived(spec: Spec, table: Table) -> None:
         raise ValueError(f"geometry.mels is {spec.geometry.mels}, expected {spec.mel.mels}")
     if table.whole("minimum_samples", 1, _LONGEST) != spec.minimum_samples:
         raise ValueError(f"minimum_samples is not {spec.minimum_samples}")
-    found, known = table.items("frequency_bands"), spec.frequency_bands()
-    # Another processor's mel scale may differ in the last digit.
-    if np.shape(found) != np.shape(known) or not np.allclose(found, known, rtol=1e-6):
-        raise ValueError(f"frequency_bands are not the {len(known)} of this front-end")
+    found = table.items("frequency_bands")
+    if found and np.ndim(found[0]) == 1:  # written when all layers of an encoder had one grid
+        found = [found] * spec.depth
+    if len(found) != spec.depth:
+        raise ValueError(f"frequency_bands are of {len(found)} layers, expected {spec.depth}")
+    for layer, bands in enumerate(found, start=1):
+        known = spec.frequency_bands(layer)
+        # Another processor's mel scale may differ in the last digit.
+        if np.shape(bands) != np.shape(known) or not np.allclose(bands, known, rtol=1e-6):
+            raise ValueError(f"frequency_bands are not the {len(known)} of layer {layer}")
