@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -41,12 +41,19 @@ METRIC_COLUMNS = {
 COUNT_COLUMNS = ("clips", "called anomalous", "threshold")
 
 
-def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
+class HasMetrics(Protocol):
+    """A section with its metrics: of a run, or of one that is read back."""
+
+    @property
+    def metrics(self) -> dict[str, float]: ...  # noqa: D102
+
+
+def overall_metrics(sections: Sequence[HasMetrics]) -> dict[str, float]:
     """Compute the `all` row: harmonic means over sections, and the overall official score.
 
     Parameters
     ----------
-    sections : sequence of SectionResult
+    sections : sequence of sections with their metrics
         The sections of all machines of a run.
 
     Returns
@@ -225,7 +232,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _values(sections: Sequence[SectionResult], names: Sequence[str]) -> list[float]:
+def _values(sections: Sequence[HasMetrics], names: Sequence[str]) -> list[float]:
     return [s.metrics[name] for s in sections for name in names if name in s.metrics]
 
 
