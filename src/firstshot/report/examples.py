@@ -17,6 +17,8 @@ from firstshot.report.drawing.example_plots import named_bands, plot_bands, plot
 from firstshot.results import BandDifference, Example
 from firstshot.scoring.threshold import p_value_in_words
 
+EXAMPLE_RATE = 16000
+"""Rate in Hz at which the clips of examples are read."""
 SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
 HEADINGS = ("This clip", "Nearest normal clip")
 DESCRIPTIONS = ("this clip", "its nearest normal clip")
@@ -39,7 +41,7 @@ class Side:
 class ExampleView:
     """One example; `sides` are the clip and its nearest normal clip, as far as they have samples.
 
-    `anchor` is its id on the page, `evidence` words its p-value.
+    `anchor` is its id on the page, `evidence` words what the decision rests on.
     """
 
     example: Example
@@ -53,16 +55,16 @@ class ExampleView:
 
 
 def example_view(
-    example: Example, anchor: str, called_anomalous: bool, threshold: float, normal_clips: int
+    example: Example, anchor: str, called_anomalous: bool, threshold: float, evidence: str
 ) -> ExampleView:
-    """Prepare an example for the page; its p-value rests on `normal_clips` normal clips."""
+    """Prepare an example for the page; `evidence` words what the decision rests on."""
     bands = list(example.bands)
     return ExampleView(
         example=example,
         anchor=anchor,
         called_anomalous=called_anomalous,
         threshold=threshold,
-        evidence=_evidence(example.p_value, normal_clips),
+        evidence=evidence,
         sides=_sides(anchor, example),
         bands_plot=plot_bands(bands, example.sample_rate) if bands else None,
         bands=named_bands(bands),
@@ -78,7 +80,8 @@ def sounds_of(views: Sequence[ExampleView]) -> dict[str, str]:
     return found
 
 
-def _evidence(p: float, clips: int) -> str:
+def words_of_p_value(p: float, clips: int) -> str:
+    """Word a p-value that rests on so many normal clips."""
     return p_value_in_words(p, clips) if np.isfinite(p) and clips else f"p-value {number(p)}"
 
 
