@@ -1,4 +1,4 @@
-"""`firstshot dcase download | run | check | evaluate | compare | sweep | submit`: the challenge."""
+"""`firstshot dcase download | run | check | evaluate | compare | reproduce | sweep | submit`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from firstshot.cli.challenge.compare import compare
 from firstshot.cli.challenge.download import download
+from firstshot.cli.challenge.reproduce import reproduce
 from firstshot.cli.challenge.submit import submit
 from firstshot.cli.challenge.sweep import sweep
 from firstshot.cli.options import (
@@ -228,5 +229,6 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 
 app.command()(compare)
+app.command()(reproduce)
 app.command()(sweep)
 app.command()(submit)
