@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from firstshot.dcase.data.zenodo import Connection
     from firstshot.dcase.reproducing.cost import Cost
     from firstshot.dcase.reproducing.plan import Plan
+    from firstshot.dcase.running.system import AnySystem
 
 HEADER = ("System", "Official", "95 % interval", "published", "difference")
 AGAIN = "mend what is named above and run the same command again, it goes on from here"
@@ -71,7 +72,7 @@ def reproduce(
 
     Exit status 0 only if every system has its whole result; otherwise 2.
 
-    Start with --dry-run: on two cores, systems 1 to 3 take days and the baselines hours.
+    Start with --dry-run: on two cores all systems together take about a day.
 
     Example: firstshot dcase reproduce --year 2025 --dry-run
     """
@@ -132,21 +133,24 @@ def _tell_plan(plan: Plan, connection: Connection, workers: int | None, quiet: b
 def _tell_hours(plan: Plan, cost: Cost) -> None:
     kind = "counted" if cost.counted else "estimated from the archives' sizes"
     say(f"clips: {cost.clips} ({kind})")
-    rows = []
-    for system in plan.systems:
-        state = "finished" if plan.finished(system) else plan.obstacle(system) or "can run"
-        rows.append((system.name, _hours(cost.hours[system.name]), state))
-    known = [hours for hours in cost.hours.values() if hours is not None]
-    print_rows(("System", "hours here"), [row[:2] for row in rows])
-    say(f"all: {_hours(sum(known))} hours of this machine, scoring not counted")
-    for name, _, state in rows:
-        say(f"{name}: {state}")
+    rows = [(system.name, _hours(cost.hours[system.name])) for system in plan.systems]
+    known = sum(hours for hours in cost.hours.values() if hours is not None)
+    print_rows(("System", "hours here"), [*rows, ("all", _hours(known))], last_apart=True)
+    say("hours are of encoders and trainings; what systems share is counted for the first of them")
     if cost.scaled:
-        say(
-            f"scaled by MACs from {cost.reference}, as their weights are not here: "
-            f"{', '.join(cost.scaled)}"
-        )
+        say(f"scaled by MACs from {cost.reference}, without weights here: {', '.join(cost.scaled)}")
+    for system in plan.systems:
+        say(f"{system.name}: {_state(plan, system)}")
     say("nothing was changed")
+
+
+def _state(plan: Plan, system: AnySystem) -> str:
+    if plan.finished(system):
+        return "finished"
+    by_hand = [weights.name for weights in plan.absent(system) if weights.place == "by hand"]
+    if plan.lacks_library(system):
+        return "cannot run without PyTorch"
+    return f"cannot run before you get {', '.join(by_hand)}" if by_hand else "can run"
 
 
 def _giga(size: int) -> str:

@@ -69,6 +69,11 @@ class Weights:
         return self.record.name + (f" ({self.variant})" if self.variant else "")
 
     @property
+    def key(self) -> tuple[str, str | None]:
+        """What tells one published file from another; see `key_of`."""
+        return self.record.name, self.variant
+
+    @property
     def source(self) -> str:
         """Where the published file is; empty where it cannot be fetched."""
         return str(self.record.hub_file(self.variant) or "")
@@ -142,13 +147,13 @@ class Plan:
         """Return why a system cannot run on this machine, or None if it can."""
         if self.lacks_library(system):
             return self.library
+        absent = ", ".join(weights.name for weights in self.absent(system))
+        return f"the weights of {absent} are not on this machine" if absent else None
+
+    def absent(self, system: AnySystem) -> list[Weights]:
+        """Return the weights that a system runs and that are not on this machine."""
         wanted = {key_of(choice) for choice in encoders_of(system)}
-        absent = [
-            weights.name
-            for weights in self.weights
-            if (weights.record.name, weights.variant) in wanted and weights.place != "here"
-        ]
-        return f"the weights of {', '.join(absent)} are not on this machine" if absent else None
+        return [w for w in self.weights if w.key in wanted and w.place != "here"]
 
 
 def make_plan(year: int, data: Path, out: Path, machines: Sequence[str] | None = None) -> Plan:
