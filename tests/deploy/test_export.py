@@ -41,7 +41,7 @@ from firstshot.errors import (  # noqa: E402
 
 NAMES = tuple(official.MINI)
 _TOGETHER = {"normalizer": "test_zscore"}  # its clips are scored together, so it has no self-check
-FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
+FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap", "efficientat_mn04")
 BLOCK = """
 import sys
 class Blocked:
@@ -95,7 +95,7 @@ def exported(
 
 def test_every_pre_trained_encoder_is_held_to_its_detector() -> None:
     assert set(NAMES) == set(list_encoders()) - set(WITHOUT_WEIGHTS)
-    assert len(NAMES) == 9
+    assert len(NAMES) == 11
 
 
 @pytest.mark.parametrize("name", NAMES)

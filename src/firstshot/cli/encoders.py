@@ -67,11 +67,11 @@ def fetch(
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(help="finetuned (the default) or pretrained, where there are both."),
+        typer.Option(help="A variant, where there are several; see docs/encoders.md."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Bring weights into the cache, from the hub or from a file, so that the name finds them.
+    """Bring weights into the cache, from the network or from a file, so that the name finds them.
 
     Set HF_ENDPOINT to use a mirror of the hub and FIRSTSHOT_CACHE to choose the folder. A download
     that was interrupted goes on where it stopped.
@@ -135,30 +135,33 @@ def _pretrained_row(record: EncoderRecord, samples: int) -> dict[str, Any]:
     from firstshot.complexity import complexity
     from firstshot.encoders.weights.cache import read_pointer, weights_folder
 
-    counted, layers = complexity(record.name, samples), range(1, record.spec.depth + 1)
+    counted, spec = complexity(record.name, samples), record.spec
+    own, layers = samples * spec.sample_rate // SAMPLE_RATE, range(1, spec.depth + 1)
     pointer = read_pointer(record)
     weights = str(weights_folder() / pointer.entry) if pointer else _how_to_get(record)
     return {
         "name": record.name,
         "parameters": counted.parameters,
         "macs": counted.macs,
-        "depth": record.spec.depth,
-        "dim": [record.spec.dim(layer) for layer in layers],
-        "grid": [list(record.spec.geometry.grid(samples, layer)) for layer in layers],
+        "depth": spec.depth,
+        "dim": [spec.dim(layer) for layer in layers],
+        "grid": [list(spec.geometry.grid(own, layer)) for layer in layers],
         "licence": record.licence,
         "weights": weights,
         "ready": pointer is not None,
         "formats": list(record.formats),
-        "variants": {name: str(file) for name, file in record.hub.items()},
+        "variants": {name: str(file) for name, file in record.files.items()},
         "get": record.advice(),
     }
 
 
 def _how_to_get(record: EncoderRecord) -> str:
-    file = record.hub_file()
-    if file is not None:
-        return f"`firstshot encoders fetch {record.name}` ({file})"
-    return f"get {record.get}; then `firstshot encoders fetch {record.name} --from FILE`"
+    from firstshot.encoders.weights.catalog import HandFile
+
+    file = record.file()
+    if isinstance(file, HandFile):
+        return f"get {file.get}; then `firstshot encoders fetch {record.name} --from FILE`"
+    return f"`firstshot encoders fetch {record.name}` ({file})"
 
 
 def _complexity_rows(samples: int) -> list[dict[str, Any]]:

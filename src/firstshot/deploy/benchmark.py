@@ -16,7 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from firstshot.encoders.runtimes.processor import (
     describe_processor,
     installed_versions,
 )
+from firstshot.encoders.specs.base import Geometry
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
@@ -277,11 +278,8 @@ def _front_end_ms(encoder: Any, waveforms: NDArray[np.float32]) -> float | None:
 
 def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
     """Return the MACs up to the deepest layer, attention included, the tagging head left out."""
-    geometry: Any = getattr(getattr(encoder, "spec", None), "geometry", None)
-    if geometry is None:
-        return None
-    without_head = {"classes": 0} if hasattr(geometry, "classes") else {}
-    return int(replace(geometry, depth=max(layers), **without_head).macs(samples, attention=True))
+    geometry: Geometry | None = getattr(getattr(encoder, "spec", None), "geometry", None)
+    return None if geometry is None else geometry.macs_up_to(max(layers), samples)
 
 
 def _runtime(encoder: Any) -> str:

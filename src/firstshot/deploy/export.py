@@ -41,7 +41,7 @@ from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.compile import encoder_graph
 from firstshot.encoders.runtimes.processor import installed_versions
 from firstshot.encoders.specs.as_json import write_spec
-from firstshot.encoders.specs.base import SAMPLE_RATE, Spec
+from firstshot.encoders.specs.base import Spec
 from firstshot.errors import NotFittedError, OutputError, ParameterError, WeightsError
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ def _write_clip(spec: Spec, path: Path) -> None:
     """Write seeded noise as floats, so that no rounding comes between the two scores."""
     import soundfile
 
-    samples = max(round(SELF_CHECK_SECONDS * SAMPLE_RATE), spec.minimum_samples)
+    samples = max(round(SELF_CHECK_SECONDS * spec.sample_rate), spec.minimum_samples)
     noise = 0.1 * np.random.default_rng(SELF_CHECK_SEED).standard_normal(samples)
     try:
-        soundfile.write(path, noise.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+        soundfile.write(path, noise.astype(np.float32), spec.sample_rate, subtype="FLOAT")
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{path}: cannot be written ({error}); free some space") from error
 

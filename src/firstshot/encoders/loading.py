@@ -51,7 +51,7 @@ def load_pretrained(
     import_library("torch", record.name)
     _check_device(device)
     variant = settings.pop("variant", None)
-    record.hub_file(variant)
+    record.file(variant)
     if weights is not None and variant is not None:
         raise ParameterError(
             f"encoder {record.name!r}: weights and variant were both given; the file says what it "

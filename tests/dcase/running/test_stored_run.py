@@ -13,6 +13,7 @@ from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.stored_run import finished_run, read_run
 from firstshot.dcase.running.system import load_system
 from firstshot.errors import DatasetError, FirstshotError
+from firstshot.scoring.details import Details
 from firstshot.sound.synth.dataset import write_dataset
 
 
@@ -63,6 +64,22 @@ def test_a_run_of_before_tells_no_digests_and_is_read(finished, tmp_path):
     run = read_run(altered(finished, tmp_path / "a", "results.json", old, text))
     assert run.sections == read_run(finished).sections
     run.tables(run.sections[0])
+
+
+def test_details_come_back_as_the_run_had_them(tmp_path):
+    write_dataset(tmp_path / "data", ["SynthFan"], **TINY)
+    run = run_system(tmp_path / "data", load_system("embedded"), tmp_path / "run")
+    (section,) = read_run(tmp_path / "run").sections
+    assert section.details == run.results[0].details
+    assert section.details.attributes and section.details.parts and section.details.encoders
+
+
+def test_a_run_from_before_details_has_none(finished, tmp_path):
+    told = json.loads((finished / "results.json").read_text())
+    del told["machines"]["SynthFan_section_00"]["details"], told["sha256"]
+    old = (finished / "results.json").read_text()
+    run = read_run(altered(finished, tmp_path / "a", "results.json", old, json.dumps(told)))
+    assert run.sections[0].details == Details()
 
 
 @pytest.mark.parametrize("system", ["system4", "baseline_mse"])

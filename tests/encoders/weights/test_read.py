@@ -36,8 +36,8 @@ from firstshot.errors import (  # noqa: E402
 
 EVERY_FORMAT = [
     (name, form)
-    for name, record in official.MINI.items()
-    for form in official.FORMATS[record.spec.family]
+    for name in official.STORED
+    for form in official.FORMATS[official.MINI[name].spec.family]
 ]
 pytestmark = pytest.mark.filterwarnings("ignore:m2d_clap:firstshot.errors.FirstshotWarning")
 
@@ -114,11 +114,14 @@ VICTIM = {
     "beats": "encoder.layers.1.fc1.bias",
     "eat": "model.blocks.1.norm2.weight",
     "ced": "encoder.blocks.1.attn.qkv.weight",
+    "efficientat": "features.5.block.2.conc_se_layers.0.fc1.bias",
     "m2d": "module.ar.runtime.backbone.blocks.0.mlp.fc1.weight",
 }
 
 
-@pytest.mark.parametrize("name", ["beats_ft1", "eat", "sslam", "ced_tiny", "m2d_clap"])
+@pytest.mark.parametrize(
+    "name", ["beats_ft1", "eat", "sslam", "ced_tiny", "efficientat_mn04", "m2d_clap"]
+)
 @pytest.mark.parametrize("kind", ["missing", "extra", "misshapen"])
 def test_a_missing_extra_or_misshapen_tensor_is_named_and_refused(
     name: str, kind: str, tmp_path: Path
@@ -596,7 +599,7 @@ def test_without_torch_all_but_the_pretrained_encoders_works(torch_is: str) -> N
     )
     listed, counted, rows, errors = json.loads(done.stdout)
     assert (listed, counted) == (0, 0)
-    assert [row["name"] for row in rows][:11] == ["logmel", "spectra", *ENCODERS]
+    assert [row["name"] for row in rows][: 2 + len(ENCODERS)] == ["logmel", "spectra", *ENCODERS]
     if torch_is == "blocked":
         assert errors == [
             f"{name} needs PyTorch (No module named 'torch'); "

@@ -23,7 +23,7 @@ from firstshot.dcase.running.system import (
     load_system,
 )
 from firstshot.encoders.weights.cache import read_pointer
-from firstshot.encoders.weights.catalog import ENCODERS, EncoderRecord
+from firstshot.encoders.weights.catalog import ENCODERS, EncoderRecord, HandFile, HubFile
 from firstshot.encoders.weights.hub import find_in_hub_cache
 from firstshot.errors import MissingLibraryError
 from firstshot.libraries import import_library
@@ -75,21 +75,21 @@ class Weights:
 
     @property
     def source(self) -> str:
-        """Where the published file is; empty where it cannot be fetched."""
-        return str(self.record.hub_file(self.variant) or "")
+        """Where the published file is."""
+        return str(self.record.file(self.variant))
 
     @property
     def size(self) -> int:
         """Bytes of the published file; where nobody states them, four for each parameter."""
-        file = self.record.hub_file(self.variant)
-        stated = file.size if file else None
+        file = self.record.file(self.variant)
+        stated = None if isinstance(file, HandFile) else file.size
         return stated or 4 * self.record.spec.geometry.learned_parameters()
 
     def by_hand(self) -> str:
         """Say where the weights are, under which licence, and what to do with the file."""
         variant = f" --variant {self.variant}" if self.variant else ""
         return (
-            f"{self.name} ({self.record.licence}): get {self.record.get}; then "
+            f"{self.name} ({self.record.licence}): get {self.record.file(self.variant).get}; then "
             f"`firstshot encoders fetch {self.record.name}{variant} --from FILE`"
         )
 
@@ -226,12 +226,12 @@ def _needed_weights(systems: Sequence[AnySystem]) -> Iterator[Weights]:
 
 
 def _place(record: EncoderRecord, variant: str | None) -> Place:
-    file = record.hub_file(variant)
+    file = record.file(variant)
     if read_pointer(record, variant) is not None:
         return "here"
-    if file is None:
+    if isinstance(file, HandFile):
         return "by hand"
-    return "here" if find_in_hub_cache(file) else "fetch"
+    return "here" if isinstance(file, HubFile) and find_in_hub_cache(file) else "fetch"
 
 
 def _missing_torch() -> str | None:

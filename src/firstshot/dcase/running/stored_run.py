@@ -25,21 +25,27 @@ from firstshot.dcase.running.system import make_system
 from firstshot.disk.caches import digest_of_json
 from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
+from firstshot.disk.names import read_name
 from firstshot.errors import DatasetError
 from firstshot.messages import shown_value
 from firstshot.report.table import METRIC_COLUMNS
 from firstshot.results import Interval
+from firstshot.scoring.details import PART_METRICS, AttributeResult, Details
 
 
 @dataclass(frozen=True)
 class StoredSection:
-    """One section's results: `metrics` are fractions of 1, empty without labels."""
+    """One section's results: `metrics` are fractions of 1, empty without labels.
+
+    `details` are empty where the run is from before details were stored.
+    """
 
     machine: str
     section: str
     clips: int
     metrics: dict[str, float]
     intervals: dict[str, Interval]
+    details: Details = field(default_factory=Details)
 
     @property
     def name(self) -> str:
@@ -177,6 +183,35 @@ def _section(name: str, entry: Table) -> StoredSection:
             metric: Interval(*(i.number(end, 0.0, 1.0) for end in ("low", "high", "level")))
             for metric, i in intervals.items()
         },
+        details=_details(entry.table("details")) if "details" in entry else Details(),
+    )
+
+
+def _details(table: Table) -> Details:
+    attributes = [Table.of(one, "attributes") for one in table.items("attributes")]
+    encoders, parts = (
+        {
+            read_name(name): one.only(PART_METRICS).numbers(0.0, 1.0)
+            for name, one in table.table(group).tables().items()
+        }
+        for group in ("encoders", "parts")
+    )
+    return Details(tuple(map(_attribute, attributes)), encoders, parts)
+
+
+def _attribute(table: Table) -> AttributeResult:
+    clips = table.whole("clips")
+    normal, alarms = (
+        table.whole(name, high=clips) if name in table else None
+        for name in ("normal_clips", "false_alarms")
+    )
+    return AttributeResult(
+        value=read_name(table.text("value")),
+        clips=clips,
+        called_anomalous=table.whole("called_anomalous", high=clips),
+        normal_clips=normal,
+        false_alarms=alarms,
+        auc=table.number("auc", 0.0, 1.0) if "auc" in table else None,
     )
 
 

@@ -60,6 +60,10 @@ class Geometry(ABC):
         """Return the MACs of one clip; `attention` adds the two products inside attention."""
 
     @abstractmethod
+    def macs_up_to(self, layer: int, samples: int) -> int:
+        """Return the MACs of one clip up to a layer, with attention's products, without a head."""
+
+    @abstractmethod
     def counted_parameters(self) -> int:
         """Return the parameters as thop counts them."""
 
@@ -79,7 +83,7 @@ class Spec(ABC):
     Attributes
     ----------
     family : str
-        Which network it is: `beats`, `ced`, `eat`, `m2d`.
+        Which network it is: `beats`, `ced`, `eat`, `efficientat` or `m2d`.
     name : str
         The name that `firstshot.load_encoder` knows.
     geometry : Geometry

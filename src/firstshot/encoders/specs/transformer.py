@@ -11,7 +11,7 @@ positions, a table of biases) are not counted, nor is the front-end.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firstshot.encoders.specs.base import PATCH, Geometry
 
@@ -69,6 +69,12 @@ class TransformerGeometry(Geometry):
             patches = steps * self.rows
             total += patches * self.dim * PATCH**2 + self.stack_macs(patches + 1, attention)
         return total
+
+    def macs_up_to(self, layer: int, samples: int) -> int:
+        """Return the MACs of one clip up to a layer, with attention's products, without a head."""
+        without_head = {"classes": 0} if hasattr(self, "classes") else {}
+        cut = replace(self, depth=layer, **without_head)
+        return cut.macs(samples, attention=True)
 
     def counted_parameters(self) -> int:
         """Return the parameters as thop counts them: without CLS and positions."""
