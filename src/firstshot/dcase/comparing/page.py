@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from markupsafe import Markup
-
 from firstshot.dcase.comparing.compare import METRICS, Comparison
 from firstshot.dcase.comparing.published import MISPRINTS
 from firstshot.dcase.comparing.table import percent, points
 from firstshot.errors import ParameterError
-from firstshot.report.page import page_environment, page_style
-from firstshot.report.table import versions
+from firstshot.report.page import fill_template
 
 TITLE = "Beside the published results"
 
@@ -69,16 +66,15 @@ def render_comparison(
     """
     if not comparisons:
         raise ParameterError("a comparison needs the folder of one run or more; got none")
-    environment = page_environment()
-    environment.filters |= {"points": points, "two_decimals": percent}
     template = resources.files("firstshot.dcase.comparing").joinpath("comparison.html.jinja")
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    return fill_template(
+        template.read_text(encoding="utf-8"),
+        {"points": points, "two_decimals": percent},
+        script="",
         title=title,
         comparisons=comparisons,
         failures=failures or {},
         counts=counts,
         metrics=METRICS,
         misprints=MISPRINTS,
-        versions=versions(),
-        style=Markup(page_style()),
     )
