@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from firstshot.report.drawing.clip_map import draw_map, words_of
 from firstshot.report.drawing.timeline import draw_timeline
 from firstshot.report.examples import ExampleView, example_view, sounds_of
@@ -24,6 +26,8 @@ from firstshot.scoring.threshold import Threshold
 MARK = "firstshot score"
 ROWS = 500
 """Clips in the table, those with the highest scores."""
+POINTS = 2000
+"""Clips over time: those of the table, and of the others evenly spaced ones."""
 
 
 def is_clips_page(path: Path) -> bool:
@@ -69,7 +73,8 @@ def render_clips(
         clips=len(results),
         anomalous=sum(result.is_anomaly for result in results),
         timed=scored.times is not None,
-        timeline=_timeline(scored, sounds_of(examples)),
+        timeline=_timeline(scored, results, sounds_of(examples)),
+        drawn=min(len(results), POINTS),
         clip_map=draw_map(scored.clip_map, sounds_of(examples)),
         examples=examples,
         failures=list(failures),
@@ -89,14 +94,24 @@ def _examples(scored: ScoredClips) -> list[ExampleView]:
     return views
 
 
-def _timeline(scored: ScoredClips, sounds: Mapping[str, str]) -> Any:
-    results = list(scored.results)
+def _timeline(scored: ScoredClips, by_score: Sequence[Result], sounds: Mapping[str, str]) -> Markup:
+    """Draw the scores over time; `by_score` are the results, the highest one first."""
+    rest = by_score[ROWS:]
+    step = max(1, -(-len(rest) // (POINTS - ROWS)))
+    drawn = {result.clip for result in (*by_score[:ROWS], *rest[::step])}
+    times: Sequence[float] = scored.times or [0.0] * len(scored.results)
+    rows = [
+        (result, time)
+        for result, time in zip(scored.results, times, strict=True)
+        if result.clip in drawn
+    ]
     if scored.times is None:
-        results.sort(key=lambda result: _natural(result.clip))
+        rows.sort(key=lambda row: _natural(row[0].clip))
+    results = [result for result, _ in rows]
     return draw_timeline(
         [result.score for result in results],
         [result.threshold for result in results],
-        scored.times,
+        None if scored.times is None else [time for _, time in rows],
         [words_of(_told(result)) for result in results],
         [sounds.get(result.clip, "") for result in results],
     )

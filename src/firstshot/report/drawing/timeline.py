@@ -37,15 +37,16 @@ def draw_timeline(
     scores, thresholds : arrays (clips,)
         A score above its threshold is drawn as anomalous.
     times : sequence of float, optional
-        Seconds since 1970; None draws the clips one after the other, as they are given.
+        Seconds since 1970; None, or one time for all, draws the clips one after the other.
     words, plays : sequences of str
         What is said of each clip, and the id of its player or "".
     """
+    timed = times is not None and max(times) > min(times)
     score, limit = np.asarray(scores, np.float64), np.asarray(thresholds, np.float64)
     with drawing(SIZE) as figure:
         axes = figure.add_axes((0.1, 0.125, 0.885, 0.86))
         x: NDArray[np.float64] = np.arange(1.0, len(score) + 1)
-        if times is not None:
+        if times is not None and timed:
             x = _time_axis(axes, times)
         known = np.concatenate([score, limit[np.isfinite(limit)]])
         if known.min() > 0 and known.max() > 20 * np.median(known):
@@ -60,7 +61,7 @@ def draw_timeline(
         axes.margins(0.03, 0.08)
         axes.tick_params(labelsize=SMALL)
         axes.xaxis.get_offset_text().set_fontsize(SMALL)
-        axes.set_xlabel("time of the file" if times is not None else "clip", fontsize=SMALL)
+        axes.set_xlabel("time of the file" if timed else "clip", fontsize=SMALL)
         axes.set_ylabel("anomaly score", fontsize=SMALL)
         above = score > limit
         points = [
