@@ -59,6 +59,25 @@ def test_a_call_prints_official_scores_with_intervals_and_the_page(
     assert done.stderr.splitlines()[-1].startswith("error: without a whole result: system1; mend")
 
 
+def test_a_call_that_ran_everything_ends_with_status_0_and_a_second_one_too(
+    records: RecordServer,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("firstshot.dcase.reproducing.plan.SYSTEMS", (("embedded",),))
+    monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    words = ["reproduce", "--api", records.url, "--quiet"]
+    for said in ("embedded: running", "embedded: finished before"):
+        done = CliRunner().invoke(app, words)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[0] == said
+        assert f"the page: reproduce-2025/{PAGE}" in done.stdout.splitlines()
+    done = CliRunner().invoke(app, [*words, "--dry-run"])
+    assert "embedded: finished" in done.stdout.splitlines()
+    assert "data of 2025: 0 archives to download, 0 GB" in done.stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

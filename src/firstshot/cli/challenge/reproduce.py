@@ -76,6 +76,7 @@ def reproduce(
 
     Example: firstshot dcase reproduce --year 2025 --dry-run
     """
+    from firstshot.dcase.comparing.published import DATA_SET, YEAR
     from firstshot.dcase.comparing.table import overall_row
     from firstshot.dcase.data.zenodo import Connection
     from firstshot.dcase.reproducing.plan import make_plan
@@ -98,6 +99,8 @@ def reproduce(
         quiet=quiet,
     )
     found = reproduce_tables(year, data, out, machine or None, tools)
+    if year != YEAR:
+        say(f"published values are of {DATA_SET}; machines of {year} are matched by name")
     print_rows(HEADER, [overall_row(comparison) for comparison in found.comparisons])
     say(f"the page: {found.page}")
     if found.failures:
