@@ -219,7 +219,11 @@ class BandDifference:
 
 @dataclass(frozen=True)
 class Example:
-    """One clip of a section with all that is needed to show why it scored as it did."""
+    """One clip with all that is needed to show why it scored as it did.
+
+    A waveform may be empty where the sound is not at hand; `start_seconds` tells where in its clip
+    `waveform` begins.
+    """
 
     clip: str
     domain: str
@@ -233,6 +237,7 @@ class Example:
     nearest_waveform: NDArray[np.float32]
     bands: tuple[BandDifference, ...]
     words: str
+    start_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

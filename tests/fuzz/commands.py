@@ -43,6 +43,7 @@ WORDS = {
     "dcase compare": "run",
     "dcase sweep": "data --encoder logmel --normalizer none --metric euclidean --store store",
     "dcase submit": "run --out submission.zip --overwrite",
+    "dcase reproduce": "--year 2020 --machine fan --api http://records.invalid -o d --dry-run",
     "dcase download": "--year 2020 --part dev --machine fan --api http://records.invalid --out d",
 }
 HEAVY = {"demo": 0.1, "bench": 0.05}

@@ -1,4 +1,4 @@
-"""`firstshot dcase`: download, check, run, show, compare, evaluate, sweep and submit."""
+"""`firstshot dcase`: download, check, run, show, compare, reproduce, evaluate, sweep, submit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from firstshot.cli.challenge.compare import compare
 from firstshot.cli.challenge.download import download
+from firstshot.cli.challenge.reproduce import reproduce
 from firstshot.cli.challenge.show import print_details, show
 from firstshot.cli.challenge.submit import submit
 from firstshot.cli.challenge.sweep import sweep
@@ -238,5 +239,6 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 app.command()(show)
 app.command()(compare)
+app.command()(reproduce)
 app.command()(sweep)
 app.command()(submit)

@@ -64,6 +64,16 @@ def _line_rows(line: Line) -> list[list[str]]:
     return [[title if not i else "", *row] for i, row in enumerate(rows)]
 
 
+def overall_row(comparison: Comparison) -> list[str]:
+    """Return system, official score over all machines, its interval, published value, difference.
+
+    Of several runs these rows are one table.
+    """
+    cell = comparison.overall.cells["official_score"]
+    difference = points(cell.difference)
+    return [comparison.system, percent(cell.here), _interval(cell), _published(cell), difference]
+
+
 def standing_rows(comparison: Comparison) -> list[list[str]]:
     """Return every published system, its official score, and this run's score minus it."""
     return [

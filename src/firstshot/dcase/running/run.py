@@ -29,7 +29,7 @@ from firstshot.disk.names import write_name
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.ordered_threads import count_workers
 from firstshot.progress import Progress
-from firstshot.report.page import write_page
+from firstshot.report.run_page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.bootstrap import LabelledScores, bootstrap_official_interval
