@@ -32,7 +32,7 @@ def _fixed_rates(monkeypatch: pytest.MonkeyPatch) -> None:
         return SECONDS[settings.encoder.name]
 
     monkeypatch.setattr(cost_module, "seconds_per_clip", of_clip)
-    monkeypatch.setattr(cost_module, "seconds_per_vector", lambda system: VECTOR)
+    monkeypatch.setattr(cost_module, "seconds_per_vector", lambda system, at_once: VECTOR)
     monkeypatch.setattr(
         "firstshot.dcase.reproducing.plan.SYSTEMS",
         (

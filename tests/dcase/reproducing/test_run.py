@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,7 @@ def test_a_second_call_asks_nobody_and_runs_nothing_again(
     before = results.stat()
     records.asked.clear()
     hub.asked.clear()
+    shutil.rmtree(tmp_path / "cache" / "weights")  # a finished system needs no weights
     said: list[str] = []
     again = call(records, tmp_path, said)
     assert said == ["embedded: finished before", "system4: finished before"]
@@ -208,6 +210,24 @@ def test_another_runs_folder_is_refused_and_the_others_run(
     found = call(records, tmp_path)
     assert [c.system for c in found.comparisons] == ["baseline_mse"]
     assert "holds thesis.tex" in found.failures["embedded"]
+
+
+def test_a_clip_that_cannot_be_read_stops_its_machine_only_and_is_named(
+    records: RecordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "SYSTEMS", (("embedded",),))
+    call(records, tmp_path)
+    train = tmp_path / "data" / "dcase2025t2" / "dev_data" / "raw" / "fan" / "train"
+    clip = min(train.iterdir())
+    clip.write_bytes(bytes(clip.stat().st_size))
+    (tmp_path / "out").rename(tmp_path / "earlier")
+    found = call(records, tmp_path)
+    assert found.failures["embedded"].startswith("fan_section_00: ")
+    assert clip.name in found.failures["embedded"]
+    assert [line.machine for line in found.comparisons[0].lines] == ["valve"]
+    page = found.page.read_text()
+    assert "Without a whole result" in page
+    assert clip.name in page
 
 
 def test_a_killed_call_goes_on_where_it_was(

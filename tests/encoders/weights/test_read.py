@@ -199,6 +199,26 @@ def test_beats_takes_its_configuration_from_the_file(tmp_path: Path) -> None:
     assert np.abs(outputs[0] - outputs[2]).max() > 1e-4
 
 
+@pytest.mark.parametrize("variant", ["pretrained", "pretrained_plus"])
+def test_self_supervised_beats_has_no_head_and_serves_its_variant(
+    variant: str, tmp_path: Path
+) -> None:
+    content = official.FORMATS["beats"]["cpt1.pt"]()
+    cfg = {key: value for key, value in content["cfg"].items() if key != "predictor_class"}
+    model = {k: v for k, v in content["model"].items() if not k.startswith("predictor.")}
+    headless = {"cfg": cfg | {"finetuned_model": False}, "model": model}
+    file = official.write_content(headless, tmp_path / "BEATs_iter3.pt")
+    with pytest.raises(WeightsError, match=r"get BEATs_iter3\w*\.pt by hand.*--variant pretrained"):
+        load_encoder("beats_ft1", variant=variant)
+    keep_file(ENCODERS["beats_ft1"], file, variant)
+    clip, pooled = official.golden_pooled("beats_ft1")
+    found = load_encoder("beats_ft1", variant=variant).embed([clip], layers=(1, 2))
+    for one, stored in zip(found, pooled, strict=True):
+        np.testing.assert_allclose(one[0], stored, rtol=0, atol=1e-4)
+    with pytest.raises(WeightsError, match="its weights are not on this machine"):
+        load_encoder("beats_ft1")
+
+
 @pytest.mark.parametrize(("key", "value"), [("layer_norm_first", True), ("deep_norm", False)])
 def test_beats_variants_that_are_other_networks_are_refused(
     key: str, value: bool, tmp_path: Path

@@ -76,6 +76,7 @@ def reproduce(
 
     Example: firstshot dcase reproduce --year 2025 --dry-run
     """
+    from firstshot.dcase.comparing.published import DATA_SET, YEAR
     from firstshot.dcase.comparing.table import overall_row
     from firstshot.dcase.data.zenodo import Connection
     from firstshot.dcase.reproducing.plan import make_plan
@@ -98,6 +99,8 @@ def reproduce(
         quiet=quiet,
     )
     found = reproduce_tables(year, data, out, machine or None, tools)
+    if year != YEAR:
+        say(f"published values are of {DATA_SET}; machines of {year} are matched by name")
     print_rows(HEADER, [overall_row(comparison) for comparison in found.comparisons])
     say(f"the page: {found.page}")
     if found.failures:
@@ -112,17 +115,16 @@ def _tell_plan(plan: Plan, connection: Connection, workers: int | None, quiet: b
     with progress_bars(quiet) as bars:
         cost = estimate_cost(plan, connection, workers, bars)
     data = sum(cost.archives.values())
-    say(f"data of {plan.year}: {len(cost.archives)} archives to download, {_giga(data)} GB")
+    say(f"archives of {plan.year} to download: {len(cost.archives)}, {_giga(data)} GB")
     for name, size in cost.archives.items():
         say(f"  {name}: {_giga(size)} GB")
     weights = sum(cost.weights.values())
-    say(f"weights: {len(cost.weights)} files to fetch, {_giga(weights)} GB")
-    for each in plan.weights:
+    say(f"weights to fetch: {len(cost.weights)}, {_giga(weights)} GB")
+    for each in plan.needed():
         if each.place == "fetch":
             say(f"  {each.name} ({each.record.licence}): {_giga(each.size)} GB, {each.source}")
-    by_hand = [each for each in plan.weights if each.place == "by hand"]
-    if by_hand:
-        say(f"weights: {len(by_hand)} files that you must get yourself")
+    by_hand = [each for each in plan.needed() if each.place == "by hand"]
+    say(f"weights that you must get yourself: {len(by_hand)}")
     for each in by_hand:
         say(f"  {each.by_hand()}")
     if plan.library:

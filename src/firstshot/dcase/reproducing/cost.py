@@ -2,7 +2,7 @@
 
 Input: a `Plan`. Output: a `Cost`. The sizes of the archives are asked of the archive service. Hours
 come from a measurement here: each encoder whose weights are on this machine embeds a few clips of
-noise, and the autoencoder trains one epoch on a few vectors. An encoder without its weights is
+noise, and the autoencoder trains a few epochs on a few vectors. An encoder without its weights is
 scaled from a measured one by its multiply-accumulates (MACs). Nothing is written.
 """
 
@@ -29,7 +29,7 @@ from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import FirstshotError, keep_warnings
-from firstshot.ordered_threads import count_threads, count_workers
+from firstshot.ordered_threads import count_workers
 from firstshot.progress import Bars, silent
 
 SECONDS = 10
@@ -43,7 +43,7 @@ STEREO_SINCE = 2026
 REFERENCE = "ced_tiny"
 """What is measured, with random weights, where no encoder's weights are on this machine."""
 LEAST_SECONDS, MOST_CLIPS = 0.5, 64
-VECTORS = 10_000
+VECTORS, EPOCHS = 10_000, 4
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def estimate_cost(
     """
     found = look_up(plan.missing, connection or Connection()) if plan.missing else {}
     archives = {file.name: file.size for file in found.values()}
-    weights = {w.name: w.size for w in plan.weights if w.place == "fetch"}
+    weights = {w.name: w.size for w in plan.needed() if w.place == "fetch"}
     per_clip = BYTES_PER_CLIP * (2 if plan.year >= STEREO_SINCE else 1)
     coming = round(sum(archives.values()) * UNPACKED / per_clip)
     training = sum(len(s.train) for s in plan.sections) + round(TRAINING_SHARE * coming)
@@ -219,8 +219,9 @@ class _Meter:
             return 0.0
         self.counted.add(key)
         vectors = clips * AutoencoderGeometry().vectors(SECONDS * 16000)
-        trials = math.ceil(len(system.seeds) / (self.workers or count_threads()))
-        return trials * system.training.epochs * vectors * seconds_per_vector(system)
+        at_once = min(len(system.seeds), count_workers(self.workers))
+        turns = math.ceil(len(system.seeds) / at_once)
+        return turns * system.training.epochs * vectors * seconds_per_vector(system, at_once)
 
 
 def _macs(name: str, layers: Sequence[int] | None) -> float:
@@ -253,16 +254,20 @@ def _seconds_of(settings: EmbeddingSettings, workers: int | None, clips: list[Cl
     return time.perf_counter() - began
 
 
-def seconds_per_vector(system: BaselineSystem) -> float:
-    """Return how long one vector takes in one epoch of a training on one thread."""
+def seconds_per_vector(system: BaselineSystem, at_once: int = 1) -> float:
+    """Return how long one vector of an epoch takes while that many trainings run at once."""
     from firstshot.autoencoder.features import join_frames
-    from firstshot.autoencoder.training import train
-    from firstshot.autoencoder.trials import one_thread
+    from firstshot.autoencoder.trials import train_trials
 
     frames = np.random.default_rng(0).standard_normal((VECTORS, 128), dtype=np.float32)
     data = join_frames([frames], [False])
-    settings = replace(system.training, epochs=1)
-    with one_thread():
-        began = time.perf_counter()
-        train(data, system.seeds[0], settings)
-        return (time.perf_counter() - began) / len(data.starts)
+    times: list[float] = []
+
+    def note(done: int, in_all: int) -> None:
+        times.append(time.perf_counter())
+
+    settings = replace(system.training, epochs=EPOCHS)
+    train_trials(data, system.seeds[:at_once], settings, progress=note, workers=at_once)
+    # The first epochs are left out: they also wait for what is made once.
+    taken = times[-1] - times[at_once - 1]
+    return taken / (EPOCHS - 1) / len(data.starts)
