@@ -12,7 +12,7 @@ import soundfile
 
 from firstshot.detector import Detector
 from firstshot.detector.sources import list_clips
-from firstshot.report.scored_clips import ScoredClips, file_times, gather_clips
+from firstshot.report.scored_clips import ScoredClips, file_times, gather_clips, map_clips
 
 RATE = 16000
 RNG = np.random.default_rng(7)
@@ -91,6 +91,25 @@ def test_a_clip_that_was_added_is_found_where_it_came_from(
     (example,) = gather(edited, new).examples
     assert example.nearest in ("hum_0.wav", "hum_1.wav")
     assert example.nearest_waveform.size in (RATE, round(1.1 * RATE))
+
+
+def test_a_clip_that_was_added_alone_is_found_by_its_path(
+    detector: Detector, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    hum(tmp_path / "hum_0.wav")
+    hum(tmp_path / "new" / "hum_0.wav", 1.05)
+    edited = Detector.from_fitted(detector.fitted_)
+    edited.add(tmp_path / "hum_0.wav")
+    (example,) = gather(edited, tmp_path / "new").examples
+    assert (example.clip, example.nearest_waveform.size) == ("hum_0.wav", RATE)
+
+
+def test_the_bank_alone_has_a_map(detector: Detector) -> None:
+    shown = map_clips(detector.fitted_)
+    assert [clip.clip for clip in shown.clips] == [f"{k:02d}.wav" for k in range(12)]
+    assert all(clip.learned and clip.domain == "source" for clip in shown.clips)
+    assert 0 < shown.shares[1] <= shown.shares[0] < 1
 
 
 def test_of_a_recording_the_deciding_stretch_is_read(normal: Path, tmp_path: Path) -> None:

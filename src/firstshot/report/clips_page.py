@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from firstshot.report.drawing.clip_map import draw_map, words_of
+from firstshot.report.drawing.clip_map import Sounds, draw_map, words_of
 from firstshot.report.drawing.timeline import draw_timeline
 from firstshot.report.examples import ExampleView, example_view, sounds_of
 from firstshot.report.page import fill_template, has_mark, packaged
@@ -94,7 +94,7 @@ def _examples(scored: ScoredClips) -> list[ExampleView]:
     return views
 
 
-def _timeline(scored: ScoredClips, by_score: Sequence[Result], sounds: Mapping[str, str]) -> Markup:
+def _timeline(scored: ScoredClips, by_score: Sequence[Result], sounds: Sounds) -> Markup:
     """Draw the scores over time; `by_score` are the results, the highest one first."""
     rest = by_score[ROWS:]
     step = max(1, -(-len(rest) // (POINTS - ROWS)))
@@ -113,7 +113,7 @@ def _timeline(scored: ScoredClips, by_score: Sequence[Result], sounds: Mapping[s
         [result.threshold for result in results],
         None if scored.times is None else [time for _, time in rows],
         [words_of(_told(result)) for result in results],
-        [sounds.get(result.clip, "") for result in results],
+        [sounds.get((result.clip, None), "") for result in results],
     )
 
 

@@ -6,6 +6,7 @@ whose sound is not at hand is named only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from firstshot.report.drawing.audio import Excerpt, audio_addresses, choose_excerpts
+from firstshot.report.drawing.clip_map import Sounds
 from firstshot.report.drawing.example_plots import named_bands, plot_bands, plot_clips
 from firstshot.results import BandDifference, Example
 from firstshot.scoring.threshold import p_value_in_words
@@ -20,6 +22,8 @@ from firstshot.scoring.threshold import p_value_in_words
 EXAMPLE_RATE = 16000
 """Rate in Hz at which the clips of examples are read."""
 SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
+_WINDOW = re.compile(r"@[0-9.]+s$")
+"""The end of the name of a normal clip's window."""
 HEADINGS = ("This clip", "Nearest normal clip")
 DESCRIPTIONS = ("this clip", "its nearest normal clip")
 
@@ -71,12 +75,13 @@ def example_view(
     )
 
 
-def sounds_of(views: Sequence[ExampleView]) -> dict[str, str]:
-    """Return the id of the player of every clip that has one, by the clip's name."""
-    found: dict[str, str] = {}
+def sounds_of(views: Sequence[ExampleView]) -> Sounds:
+    """Return the ids of the players that the examples have."""
+    found: dict[tuple[str, str | None], str] = {}
     for view in views:
-        for side in reversed(view.sides):
-            found.setdefault(side.clip, side.anchor)
+        for side, domain in zip(view.sides, (None, view.example.nearest_domain), strict=False):
+            name = side.clip if domain is None else _WINDOW.sub("", side.clip)
+            found.setdefault((name, domain), side.anchor)
     return found
 
 

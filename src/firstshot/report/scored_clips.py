@@ -8,6 +8,7 @@ normal clip is shown where its file is found and holds the samples that were lea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +23,8 @@ from firstshot.detector.explanation import explain_clip
 from firstshot.detector.file import MemberRow
 from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.normal_clips import clip_of
-from firstshot.errors import FirstshotError
+from firstshot.disk.names import read_name
+from firstshot.errors import FirstshotError, keep_warnings
 from firstshot.report.examples import EXAMPLE_RATE
 from firstshot.results import Example, Result
 from firstshot.scoring.plane import (
@@ -95,7 +97,7 @@ def gather_clips(
         tuple(results),
         file_times([paths[clip.name] for clip in clips], [clip.seconds or 0.0 for clip in clips]),
         tuple(examples),
-        _map(detector.fitted_, clips, results),
+        map_clips(detector.fitted_, clips, results),
     )
 
 
@@ -166,27 +168,31 @@ def _read_normal(
     _, name, digest = clip_of(row)
     start = row.clip.removeprefix(name).removeprefix("@").removesuffix("s")
     for path in _places(name, row, folders):
-        try:
+        with suppress(FirstshotError, OSError, ValueError), keep_warnings():
             # A file of the same name may hold another clip.
             if fitted.embedding_settings.read(Clip(name, path)).digest == digest:
                 return _read(path, channel, float(start or 0.0))
-        except (FirstshotError, OSError, ValueError):
-            continue
     return np.zeros(0, np.float32)
 
 
 def _places(name: str, row: MemberRow, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the files that may hold a normal clip."""
-    origin = [Path(row.origin.source)] if row.origin is not None else []
-    for folder in (*folders, *origin, Path()):
-        path = folder / name
+    origin = [Path(read_name(row.origin.source))] if row.origin is not None else []
+    # The origin of one clip that was added alone is its file.
+    for path in (*origin, *(folder / name for folder in (*folders, *origin, Path()))):
         if path.is_file():
             yield path
 
 
-def _map(
-    fitted: FittedDetector, clips: Sequence[EmbeddedClip], results: Sequence[Result]
+def map_clips(
+    fitted: FittedDetector,
+    clips: Sequence[EmbeddedClip] = (),
+    results: Sequence[Result] = (),
 ) -> ClipMap:
+    """Return the map of the bank's clips and of clips that were scored, at most `MOST_POINTS`.
+
+    A clip of several windows is shown by their mean.
+    """
     bank = [(key, len(list(rows))) for key, rows in groupby(fitted.normal_clips.rows, clip_of)]
     mapped = [MappedClip(name, True, domain) for (domain, name, _), _ in bank]
     mapped += [
@@ -204,8 +210,9 @@ def _all_layers(
     fitted: FittedDetector, clips: Sequence[EmbeddedClip]
 ) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
     """Yield the embeddings (windows, values) of the bank and of the clips, layer by layer."""
-    queries = fitted.recipe.join(stack_layers(clips))
-    yield from zip(fitted.normal_clips.banks, queries, strict=True)
+    banks = fitted.normal_clips.banks
+    queries = fitted.recipe.join(stack_layers(clips)) if clips else [bank[:0] for bank in banks]
+    yield from zip(banks, queries, strict=True)
 
 
 def _mean_rows(
