@@ -120,10 +120,10 @@ def _tell_plan(plan: Plan, connection: Connection, workers: int | None, quiet: b
         say(f"  {name}: {_giga(size)} GB")
     weights = sum(cost.weights.values())
     say(f"weights: {len(cost.weights)} files to fetch, {_giga(weights)} GB")
-    for each in plan.weights:
+    for each in plan.needed():
         if each.place == "fetch":
             say(f"  {each.name} ({each.record.licence}): {_giga(each.size)} GB, {each.source}")
-    by_hand = [each for each in plan.weights if each.place == "by hand"]
+    by_hand = [each for each in plan.needed() if each.place == "by hand"]
     if by_hand:
         say(f"weights: {len(by_hand)} files that you must get yourself")
     for each in by_hand:

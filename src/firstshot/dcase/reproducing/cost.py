@@ -129,7 +129,7 @@ def estimate_cost(
     """
     found = look_up(plan.missing, connection or Connection()) if plan.missing else {}
     archives = {file.name: file.size for file in found.values()}
-    weights = {w.name: w.size for w in plan.weights if w.place == "fetch"}
+    weights = {w.name: w.size for w in plan.needed() if w.place == "fetch"}
     per_clip = BYTES_PER_CLIP * (2 if plan.year >= STEREO_SINCE else 1)
     coming = round(sum(archives.values()) * UNPACKED / per_clip)
     training = sum(len(s.train) for s in plan.sections) + round(TRAINING_SHARE * coming)

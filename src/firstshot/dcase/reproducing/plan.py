@@ -55,13 +55,20 @@ class Weights:
         The encoder.
     variant : str or None
         The published variant; None is the default one.
-    place : "here", "fetch" or "by hand"
-        Whether they are on this machine, can be fetched, or must be got by a person.
     """
 
     record: EncoderRecord
     variant: str | None
-    place: Place
+
+    @property
+    def place(self) -> Place:
+        """Whether they are on this machine now, can be fetched, or must be got by a person."""
+        file = self.record.file(self.variant)
+        if read_pointer(self.record, self.variant) is not None:
+            return "here"
+        if isinstance(file, HandFile):
+            return "by hand"
+        return "here" if isinstance(file, HubFile) and find_in_hub_cache(file) else "fetch"
 
     @property
     def name(self) -> str:
@@ -150,6 +157,11 @@ class Plan:
         absent = ", ".join(weights.name for weights in self.absent(system))
         return f"the weights of {absent} are not on this machine" if absent else None
 
+    def needed(self) -> list[Weights]:
+        """Return the weights that are not on this machine and that unfinished systems run."""
+        waiting = [system for system in self.systems if not self.finished(system)]
+        return list({w.key: w for system in waiting for w in self.absent(system)}.values())
+
     def absent(self, system: AnySystem) -> list[Weights]:
         """Return the weights that a system runs and that are not on this machine."""
         wanted = {key_of(choice) for choice in encoders_of(system)}
@@ -221,17 +233,7 @@ def key_of(choice: EncoderChoice) -> tuple[str, str | None]:
 def _needed_weights(systems: Sequence[AnySystem]) -> Iterator[Weights]:
     choices = [choice for system in systems for choice in encoders_of(system)]
     for name, variant in dict.fromkeys(map(key_of, choices)):
-        record = ENCODERS[name]
-        yield Weights(record, variant, _place(record, variant))
-
-
-def _place(record: EncoderRecord, variant: str | None) -> Place:
-    file = record.file(variant)
-    if read_pointer(record, variant) is not None:
-        return "here"
-    if isinstance(file, HandFile):
-        return "by hand"
-    return "here" if isinstance(file, HubFile) and find_in_hub_cache(file) else "fetch"
+        yield Weights(ENCODERS[name], variant)
 
 
 def _missing_torch() -> str | None:

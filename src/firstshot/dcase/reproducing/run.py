@@ -115,8 +115,8 @@ def reproduce(
                 connection=tools.connection,
                 progress=bars,
             )
+        plan = make_plan(year, data, out, machines)
     _fetch_weights(plan, tools)
-    plan = make_plan(year, data, out, machines)
     done, failures = _run_systems(plan, tools)
     if not done:
         raise DatasetError(f"no system has a result; {_first_of(failures)}")
@@ -134,10 +134,10 @@ def _fetch_weights(plan: Plan, tools: Tools) -> None:
     """Fetch what can be fetched, and say once what a person must get."""
     if plan.library:
         return  # without PyTorch no weights can be read
-    for weights in plan.weights:
+    for weights in plan.needed():
         if weights.place == "by hand":
             tools.say(f"weights of {weights.by_hand()}")
-        elif weights.place == "fetch":
+        else:
             tools.say(f"weights of {weights.name}: fetching {weights.size / 1e9:.2g} GB")
             try:
                 fetch(weights.record, weights.variant, tools.quiet)
