@@ -24,10 +24,10 @@ def test_a_dry_run_says_gigabytes_and_hours_and_changes_nothing(
     done = CliRunner().invoke(app, ["reproduce", "--api", records.url, "--dry-run"])
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
-    assert lines[0].startswith("data of 2025: 2 archives to download, 0.00")
+    assert lines[0].startswith("archives of 2025 to download: 2, 0.00")
     assert any(line.startswith("  dev_fan.zip: 0.000") for line in lines)
     assert any(line.startswith("  eat_large (MIT (repository)): 1.24 GB, hub: ") for line in lines)
-    assert "weights: 2 files that you must get yourself" in lines
+    assert "weights that you must get yourself: 2" in lines
     (line,) = [line for line in lines if line.startswith("  beats_ft1 (MIT")]
     assert "1drv.ms" in line
     hours = {words[0]: words[1] for words in map(str.split, lines) if len(words) == 2}
@@ -75,7 +75,7 @@ def test_a_call_that_ran_everything_ends_with_status_0_and_a_second_one_too(
         assert f"the page: reproduce-2025/{PAGE}" in done.stdout.splitlines()
     done = CliRunner().invoke(app, [*words, "--dry-run"])
     assert "embedded: finished" in done.stdout.splitlines()
-    assert "data of 2025: 0 archives to download, 0 GB" in done.stdout.splitlines()
+    assert "archives of 2025 to download: 0, 0 GB" in done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ whose sound is not at hand is named only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,16 @@ import numpy as np
 from markupsafe import Markup
 
 from firstshot.report.drawing.audio import Excerpt, audio_addresses, choose_excerpts
+from firstshot.report.drawing.clip_map import Sounds
 from firstshot.report.drawing.example_plots import named_bands, plot_bands, plot_clips
 from firstshot.results import BandDifference, Example
 from firstshot.scoring.threshold import p_value_in_words
 
+EXAMPLE_RATE = 16000
+"""Rate in Hz at which the clips of examples are read."""
 SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
+_WINDOW = re.compile(r"@[0-9.]+s$")
+"""The end of the name of a normal clip's window."""
 HEADINGS = ("This clip", "Nearest normal clip")
 DESCRIPTIONS = ("this clip", "its nearest normal clip")
 
@@ -39,7 +45,7 @@ class Side:
 class ExampleView:
     """One example; `sides` are the clip and its nearest normal clip, as far as they have samples.
 
-    `anchor` is its id on the page, `evidence` words its p-value.
+    `anchor` is its id on the page, `evidence` words what the decision rests on.
     """
 
     example: Example
@@ -53,32 +59,34 @@ class ExampleView:
 
 
 def example_view(
-    example: Example, anchor: str, called_anomalous: bool, threshold: float, normal_clips: int
+    example: Example, anchor: str, called_anomalous: bool, threshold: float, evidence: str
 ) -> ExampleView:
-    """Prepare an example for the page; its p-value rests on `normal_clips` normal clips."""
+    """Prepare an example for the page; `evidence` words what the decision rests on."""
     bands = list(example.bands)
     return ExampleView(
         example=example,
         anchor=anchor,
         called_anomalous=called_anomalous,
         threshold=threshold,
-        evidence=_evidence(example.p_value, normal_clips),
+        evidence=evidence,
         sides=_sides(anchor, example),
         bands_plot=plot_bands(bands, example.sample_rate) if bands else None,
         bands=named_bands(bands),
     )
 
 
-def sounds_of(views: Sequence[ExampleView]) -> dict[str, str]:
-    """Return the id of the player of every clip that has one, by the clip's name."""
-    found: dict[str, str] = {}
+def sounds_of(views: Sequence[ExampleView]) -> Sounds:
+    """Return the ids of the players that the examples have."""
+    found: dict[tuple[str, str | None], str] = {}
     for view in views:
-        for side in reversed(view.sides):
-            found.setdefault(side.clip, side.anchor)
+        for side, domain in zip(view.sides, (None, view.example.nearest_domain), strict=False):
+            name = side.clip if domain is None else _WINDOW.sub("", side.clip)
+            found.setdefault((name, domain), side.anchor)
     return found
 
 
-def _evidence(p: float, clips: int) -> str:
+def words_of_p_value(p: float, clips: int) -> str:
+    """Word a p-value that rests on so many normal clips."""
     return p_value_in_words(p, clips) if np.isfinite(p) and clips else f"p-value {number(p)}"
 
 

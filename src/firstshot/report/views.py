@@ -16,7 +16,7 @@ from firstshot.domains import DOMAIN_WORDS, DOMAINS
 from firstshot.report.details import detail_tables
 from firstshot.report.drawing.clip_map import MapView, draw_map
 from firstshot.report.drawing.plots import plot_roc, plot_scores
-from firstshot.report.examples import ExampleView, example_view, sounds_of
+from firstshot.report.examples import ExampleView, example_view, sounds_of, words_of_p_value
 from firstshot.report.formats import TextTable
 from firstshot.report.table import called_anomalous
 from firstshot.results import Example, SectionResult
@@ -89,7 +89,8 @@ def _example_views(
         if example.clip in section.clips:
             called = bool(section.decisions[section.clips.index(example.clip)])
         name = f"{anchor}-example-{number}"
-        views.append(example_view(example, name, called, section.threshold, normal_clips))
+        evidence = words_of_p_value(example.p_value, normal_clips)
+        views.append(example_view(example, name, called, section.threshold, evidence))
     return views
 
 

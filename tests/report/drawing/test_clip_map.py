@@ -42,7 +42,7 @@ def test_colours_and_marks_are_those_of_decision_domain_attribute_and_label() ->
         MappedClip("a.wav", False, "target", 1, 2.0, True, ("rpm_2",)),
         MappedClip("b.wav", False, "", None, 1.0, False),
     )
-    view = draw_map(ClipMap(clips, np.eye(3)[:, :2], (0.5, 0.5)), {"a.wav": "player-1"})
+    view = draw_map(ClipMap(clips, np.eye(3)[:, :2], (0.5, 0.5)), {("a.wav", None): "player-1"})
     n, a, b = (points_of(view.plot)[words_of(clip)] for clip in clips)
     assert [shape.get("data-decision") for shape in (n, a, b)] == ["muted", "anomalous", "normal"]
     assert [shape.get("data-domain") for shape in (n, a, b)] == ["source", "target", "muted"]
@@ -90,6 +90,21 @@ def test_far_clips_do_not_press_all_others_into_one_point(
 def test_hostile_names_and_attributes_stay_text() -> None:
     evil = "\"><script>'&<x\n.wav"
     clip = MappedClip(evil, False, "source", None, 1.0, True, (evil,))
-    view = draw_map(ClipMap((clip,), np.zeros((1, 2)), (0.0, 0.0)), {evil: "p"})
+    view = draw_map(ClipMap((clip,), np.zeros((1, 2)), (0.0, 0.0)), {(evil, None): "p"})
     assert "<script" not in view.plot
     assert list(points_of(view.plot)) == [words_of(clip)]
+
+
+def test_a_learned_clip_and_a_scored_one_of_the_same_name_are_told_apart() -> None:
+    clips = (
+        MappedClip("1.wav", True, "source"),
+        MappedClip("1.wav", True, "target"),
+        MappedClip("1.wav", False, "target", None, 1.0, True),
+        MappedClip("2.wav", True, ""),
+    )
+    sounds = {("1.wav", None): "new", ("1.wav", "target"): "old", ("2.wav", "source"): "bare"}
+    view = draw_map(ClipMap(clips, np.zeros((4, 2)), (0.0, 0.0)), sounds)
+    shapes = points_of(view.plot)
+    assert [shapes[words_of(clip)].get("data-plays") for clip in clips] == [
+        None, "old", "new", "bare",
+    ]  # fmt: skip

@@ -115,17 +115,16 @@ def _tell_plan(plan: Plan, connection: Connection, workers: int | None, quiet: b
     with progress_bars(quiet) as bars:
         cost = estimate_cost(plan, connection, workers, bars)
     data = sum(cost.archives.values())
-    say(f"data of {plan.year}: {len(cost.archives)} archives to download, {_giga(data)} GB")
+    say(f"archives of {plan.year} to download: {len(cost.archives)}, {_giga(data)} GB")
     for name, size in cost.archives.items():
         say(f"  {name}: {_giga(size)} GB")
     weights = sum(cost.weights.values())
-    say(f"weights: {len(cost.weights)} files to fetch, {_giga(weights)} GB")
+    say(f"weights to fetch: {len(cost.weights)}, {_giga(weights)} GB")
     for each in plan.needed():
         if each.place == "fetch":
             say(f"  {each.name} ({each.record.licence}): {_giga(each.size)} GB, {each.source}")
     by_hand = [each for each in plan.needed() if each.place == "by hand"]
-    if by_hand:
-        say(f"weights: {len(by_hand)} files that you must get yourself")
+    say(f"weights that you must get yourself: {len(by_hand)}")
     for each in by_hand:
         say(f"  {each.by_hand()}")
     if plan.library:

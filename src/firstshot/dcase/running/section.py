@@ -22,6 +22,7 @@ from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
 from firstshot.detector.explanation import compare_spectra, difference_db
 from firstshot.errors import keep_warnings
 from firstshot.progress import Progress
+from firstshot.report.examples import EXAMPLE_RATE
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
 from firstshot.scoring.details import Details, attribute_results, part_metrics
@@ -29,8 +30,6 @@ from firstshot.scoring.metrics import section_metrics
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
 from firstshot.sound.audio import Channel, load_waveform
 from firstshot.store import EmbeddingStore
-
-EXAMPLE_RATE = 16000
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from markupsafe import Markup
@@ -25,6 +26,8 @@ FAR = 5.0
 MOST_COLOURINGS = 3
 """Attributes that the map can be coloured by, the first ones."""
 REST = "muted"
+Sounds: TypeAlias = Mapping[tuple[str, str | None], str]
+"""Ids of players: of a scored clip by its name and None, of a learned one by name and domain."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class MapView:
     colourings: tuple[Colouring, ...]
 
 
-def draw_map(clip_map: ClipMap, sounds: Mapping[str, str]) -> MapView:
-    """Draw a map; `sounds` has the ids of players by the names of clips."""
+def draw_map(clip_map: ClipMap, sounds: Sounds) -> MapView:
+    """Draw a map; the clips of `sounds` can be played."""
     clips = clip_map.clips
     groups = _groups(clips)
     colours = [
@@ -54,7 +57,7 @@ def draw_map(clip_map: ClipMap, sounds: Mapping[str, str]) -> MapView:
     ]
     x, y, compressed = _axes_of(clip_map.points)
     points = [
-        Point(x[row], y[row], words_of(clip), _mark(clip), colours[row], sounds.get(clip.clip, ""))
+        Point(x[row], y[row], words_of(clip), _mark(clip), colours[row], sounds.get(_key(clip), ""))
         for row, clip in enumerate(clips)
     ]
     shares = [f"{100 * share:.0f} %" for share in clip_map.shares]
@@ -94,6 +97,11 @@ def words_of(clip: MappedClip) -> str:
             told.append("rightly" if bool(clip.label) == clip.is_anomaly else "wrongly")
     known = ", ".join(filter(None, (clip.domain, *map(show_name, clip.attributes))))
     return f"{show_name(clip.clip)}: {', '.join(told)}" + (f"; {known}" if known else "")
+
+
+def _key(clip: MappedClip) -> tuple[str, str | None]:
+    # A normal clip of an unknown domain is learned as source.
+    return clip.clip, (clip.domain or DOMAINS[0]) if clip.learned else None
 
 
 def _mark(clip: MappedClip) -> str:
