@@ -36,6 +36,7 @@ from firstshot.encoders.runtimes.openvino import openvino_precisions
 from firstshot.encoders.runtimes.processor import describe_processor
 from firstshot.encoders.runtimes.torch import torch_network
 from firstshot.encoders.runtimes.with_runtime import with_runtime
+from firstshot.errors import ParameterError
 
 SAMPLES, RATE = 160000, 16000
 ENCODERS = ("ced_tiny", "eat", "beats_ft1")
@@ -106,7 +107,11 @@ def print_latency(name: str, threads: int, rounds: int) -> None:
     if name.startswith("ced"):  # the style's front-end is CED's
         ways = {"reference": partial(reference_style.embed, encoder, [waveform], layers), **ways}
     for runtime, precision in runtimes():
-        run_by = with_runtime(encoder, runtime, precision, layers, threads=threads)
+        try:
+            run_by = with_runtime(encoder, runtime, precision, layers, threads=threads)
+        except ParameterError as error:
+            print(error)  # a precision that the network does not bear
+            continue
         ways[f"{runtime} {precision}"] = partial(run_by.embed, waveform[None], RATE, layers)
     print("| encoder | way | p50, ms | p99, ms | times as fast as the reference |")
     print("|---|---|---|---|---|")

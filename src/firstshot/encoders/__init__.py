@@ -62,7 +62,7 @@ def load_encoder(
         Whether published weights that are not on this machine are fetched from the hub.
     **settings
         What else the encoder takes, see docs/encoders.md: `keep_level` (logmel); `last_layer`,
-        `micro_batch`, `fixed_samples`, `variant`, `pooled`, `output`, `least_frames`.
+        `micro_batch`, `fixed_samples`, `variant`, `pooled`, `output`, `least_frames`, `level`.
 
     Raises
     ------

@@ -51,7 +51,7 @@ def _announce(source: Source) -> Announced:
     try:
         with web.ask(source.url, TIMEOUT_SECONDS) as answer:
             size = web.read_size(answer.headers, "Content-Length")
-            status, tag = answer.status, str(answer.headers.get("ETag", "")).strip('W/"')
+            status, tag = answer.status, str(answer.headers.get("ETag", ""))
     except (web.Unreachable, web.BadAnswer) as error:
         raise DownloadError(
             f"{source.shown}: cannot be reached ({error}); connect to the network, check the "
