@@ -96,7 +96,7 @@ def test_a_channel_that_is_not_there_is_refused_with_how_many_there_are(tmp_path
 
 @pytest.mark.parametrize("channel", ["left", 0.5, True, None])
 def test_a_channel_that_is_no_number_is_refused(channel):
-    with pytest.raises(ParameterError, match="expected a number from 0 on, or 'mean'"):
+    with pytest.raises(ParameterError, match="expected a number from 0 on, 'mean' or 'near-far'"):
         load_waveform(TONE, RATE, channel=channel)
 
 
@@ -415,6 +415,9 @@ def test_a_rate_below_the_encoders_is_reported_and_a_higher_one_is_not(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_waveform(write(tmp_path, TONE, rate=48000, name="high"), RATE)
+        load_waveform(write(tmp_path, TONE, rate=16000, name="usual"), 32000)
+    with pytest.warns(FirstshotWarning, match=r"low\.wav: recorded at 8000 Hz, below .*32000 Hz"):
+        load_waveform(write(tmp_path, TONE[:8000], rate=8000, name="low"), 32000)
 
 
 def test_an_array_with_its_axes_exchanged_is_refused():
