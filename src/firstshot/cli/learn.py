@@ -39,6 +39,14 @@ def fit(
             "may be repeated.",
         ),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="A pattern (regular expression) in file names that tells the recording of a clip, "
+            r"such as 'run_\d+', where clips were cut from longer recordings. Default: the clips "
+            "before and after count as the same recording."
+        ),
+    ] = None,
     store: Store = None,
     no_store: NoStore = False,
     workers: Workers = None,
@@ -50,6 +58,7 @@ def fit(
     Example: firstshot fit recordings/normal --target recordings/high_speed -o fan.firstshot
     """
     from firstshot.detector import Detector
+    from firstshot.detector.views import default_preset
     from firstshot.progress import report_progress
 
     refuse_existing_detector(out, overwrite)
@@ -61,6 +70,8 @@ def fit(
             store=open_store(store, no_store),
             progress=bars("embedding clips"),
             workers=workers,
+            groups=groups,
+            held_out=bars("scoring each clip without its recording"),
         )
     detector.save(out, overwrite=overwrite)
     reason = getattr(detector.embedding_settings().encoder, "reason", "")
@@ -69,9 +80,13 @@ def fit(
     domains = [row.domain for row in detector.fitted_.normal_clips.rows]
     typer.echo(
         f"learned {domains.count('source')} source and {domains.count('target')} target clips "
-        f"with {detector.embedding_settings().encoder.name}"
+        f"with {detector.preset or detector.embedding_settings().encoder.name}"
     )
+    if detector.preset and "views" not in settings:
+        typer.echo(f"preset {detector.preset}: {default_preset()[1]}", err=True)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
+    for line in detector.false_alarms():
+        typer.echo(line)
     typer.echo(f"wrote {out}; next: firstshot score {out} NEW_CLIPS")
 
 
@@ -113,3 +128,5 @@ def calibrate(
     detector.calibrate(false_alarm_rate, method, clips=clips or None, extrapolate=extrapolate)
     detector.save(out or detector_file, overwrite=overwrite or out is None)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
+    for line in detector.false_alarms():
+        typer.echo(line)

@@ -42,6 +42,8 @@ class Setting:
         What the command line turns the text into.
     read : callable
         Makes the argument's value of it.
+    called : str
+        The option's name where it is not the argument's.
     """
 
     argument: str
@@ -50,10 +52,13 @@ class Setting:
     default: object = None
     kind: Any = str
     read: Callable[[Any], Any] = lambda value: value
+    called: str = ""
 
     @property
     def name(self) -> str:
         """The option without dashes, as a Python name."""
+        if self.called:
+            return self.called
         outer, _, inner = self.argument.partition(".")
         return outer.removesuffix("s") if inner == "*" else inner or outer
 
@@ -119,7 +124,17 @@ METHODS = (
 )
 RATE = "Share of normal clips that may be called anomalous."
 SETTINGS = (
-    Setting("encoder", "Encoder", "See `firstshot encoders`.", "logmel"),
+    Setting(
+        "views",
+        "Preset",
+        "What is compared, and how: recommended (four views of log spectra), recommended_small "
+        "(two of them), recommended_fusion (with EfficientAT mn04, whose weights are needed) or "
+        "embedded (log-mel statistics, the setting of version 0.1). Default: recommended_fusion where its "
+        "weights are found, else recommended; the options of Encoder and Scores describe another "
+        "way instead.",
+        called="preset",
+    ),
+    Setting("encoder", "Encoder", "See `firstshot encoders`. Default: logmel."),
     Setting("encoder_settings.weights", "Encoder", "The encoder's weights file.", kind=Path),
     Setting(
         "layers",
@@ -131,8 +146,8 @@ SETTINGS = (
         "pooling",
         "Encoder",
         "How a layer's output becomes one embedding: temporal (mean over time, frequencies kept), "
-        "spectral (mean over frequency), or all (one mean).",
-        "temporal",
+        "spectral (mean over frequency), all (one mean), mean_deviation, or gem:P, gwrp:R, rdp:G, "
+        "rdp_gem:G (docs/methods.md). Default: temporal.",
     ),
     Setting(
         "encoder_settings.device", "Encoder", "cpu, or cuda for a graphics card. Default: cpu."
@@ -179,28 +194,30 @@ SETTINGS = (
     Setting(
         "transform",
         "Scores",
-        "What is done to embeddings before distances are taken: none, standardize or whiten. "
-        "Default: the encoder's own.",
+        "What is done to embeddings before distances are taken: none, standardize, "
+        "half_standardize or whiten. Default: the encoder's own.",
     ),
-    Setting("metric", "Scores", "Distance: sqeuclidean, euclidean or cosine.", "sqeuclidean"),
+    Setting(
+        "metric", "Scores", "Distance: sqeuclidean, euclidean or cosine. Default: sqeuclidean."
+    ),
     Setting(
         "combine",
         "Scores",
-        "Several layers: score_mean (a score per layer, then the mean) or concat (one long "
-        "embedding).",
+        "Several views or layers: score_mean (a score for each, then the mean), score_min (the "
+        "smallest) or concat (one long embedding of all layers).",
         "score_mean",
     ),
     Setting(
         "normalizer",
         "Scores",
-        "How distances become scores: none, domain_zscore, local_density, domain_local_density, or "
-        "test_zscore (which looks at the clips under test).",
-        "domain_local_density",
+        "How distances become scores: none, domain_zscore, local_density, domain_local_density, "
+        "density, corrected, mahalanobis, pca_residual, or test_zscore (which looks at the clips "
+        "under test). Default: domain_local_density.",
     ),
     Setting(
         "normalizer_settings.k",
         "Scores",
-        "Nearest neighbours. Default: 16 for local_density, otherwise 1.",
+        "Nearest neighbours. Default: 16 for local_density, 2 for density, otherwise 1.",
         kind=int,
     ),
     Setting(
@@ -244,6 +261,20 @@ SETTINGS = (
     ),
     Setting("threshold", "Threshold", METHODS, "conformal"),
     Setting("false_alarm_rate", "Threshold", RATE, 0.1, kind=float),
+    Setting(
+        "threshold_for",
+        "Threshold",
+        "pooled (the rate is that of all normal clips) or each_domain (no domain exceeds it: the "
+        "higher threshold of the two, for new conditions that must not raise alarms).",
+        "pooled",
+    ),
+    Setting(
+        "held_out",
+        "Threshold",
+        "The clips that a clip is scored without, to set the threshold: block (its recording, or "
+        "its neighbours by name) or single (itself alone). Default: block for the recommended "
+        "presets, otherwise single.",
+    ),
 )
 
 

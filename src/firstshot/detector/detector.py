@@ -6,10 +6,10 @@ with new conditions. Output: a score per clip, a decision, and the normal clips 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,25 @@ from firstshot.detector.fitted import (
     fit_detector,
     make_normal_clips,
     read_settings,
+    recordings_of,
+    resolve_settings,
 )
 from firstshot.detector.fitted.parts import Part, Recipe
 from firstshot.detector.prediction import clip_scores, leave_out_learned, predict_clips
 from firstshot.detector.sources import Source, Sources, list_clips
+from firstshot.detector.views import View
 from firstshot.encoders.protocol import Encoder
 from firstshot.progress import Progress
 from firstshot.results import Result
-from firstshot.scoring.threshold import Threshold, fit_threshold
+from firstshot.scoring.threshold import Threshold, domain_shares, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
 from firstshot.store import EmbeddingStore
 
 if TYPE_CHECKING:
     from firstshot.detector.explanation import Explanation
+
+Resolved: TypeAlias = tuple[dict[str, Any], dict[str, Any], EmbeddingSettings, Recipe]
+"""The arguments as given, with every choice made, and what they mean."""
 
 
 @dataclass(eq=False)
@@ -44,20 +50,28 @@ class Detector(EditableBank):
 
     Parameters
     ----------
-    encoder : str or Encoder
-        A name of `firstshot.list_encoders()`, or an encoder object.
+    encoder : str or Encoder, optional
+        A name of `firstshot.list_encoders()`, or an encoder object. Where this and the other
+        arguments that describe one way to compare (`layers`, `pooling`, `normalizer`,
+        `normalizer_settings`, `metric`, `transform`) are all None, the detector takes `views`;
+        where one of them is given, None means `logmel`.
+    views : str or sequence of View, optional
+        A preset (`recommended`, `recommended_small`, `recommended_fusion`, `embedded`) or views.
+        None takes `recommended_fusion` where its weights are on this machine, else `recommended`.
     layers : sequence of int, optional
         Layers counted from 1, negative ones from the end; None takes the encoder's own choice.
-    pooling : "temporal", "spectral" or "all"
-        How a layer's grid becomes one embedding.
-    combine : "score_mean" or "concat"
-        Plain mean over the scores of each layer's bank, or one bank of the joined embeddings.
-    normalizer : str
-        `none`, `test_zscore`, `domain_zscore`, `local_density` or `domain_local_density`.
+    pooling : str, optional
+        How a layer's grid becomes one embedding, see `firstshot.encoders.pooling`; None means
+        `temporal`.
+    combine : "score_mean", "score_min" or "concat"
+        Plain mean over the scores of the views (or of each layer's bank), the smallest of them, or
+        one bank of the joined embeddings.
+    normalizer : str, optional
+        A name of `firstshot.scoring.normalizers`; None means `domain_local_density`.
     normalizer_settings : dict, optional
         Its parameters, such as `{"k_source": 16, "k_target": 9}`.
-    metric : "sqeuclidean", "euclidean" or "cosine"
-        The distance between embeddings.
+    metric : "sqeuclidean", "euclidean" or "cosine", optional
+        The distance between embeddings; None means `sqeuclidean`.
     transform : "none", "standardize" or "whiten", optional
         Fitted on the normal clips before distances are taken; None takes the encoder's own choice
         (`standardize` for `logmel`, whose dimensions have different units, else `none`).
@@ -69,6 +83,12 @@ class Detector(EditableBank):
         How `fit` sets the threshold on held-out scores; see `calibrate`.
     false_alarm_rate : float
         The share of normal clips that may be called anomalous.
+    threshold_for : "pooled" or "each_domain"
+        Whether the false-alarm rate is that of all held-out scores, or of each domain: then the
+        higher of the domains' thresholds is taken, so that new conditions raise no more alarms.
+    held_out : "block" or "single", optional
+        Whether a clip's held-out score is of a fit without its recording, or without it alone. None
+        means `block` for standardised views, and `single` for the rest.
     memmixup : bool
         Widen the target bank by mixtures of target and source clips (GenRep, 2024).
     bank_precision : "float32" or "float16"
@@ -88,26 +108,29 @@ class Detector(EditableBank):
     [True, False]
     """
 
-    encoder: str | Encoder = "logmel"
+    encoder: str | Encoder | None = None
     _: KW_ONLY
+    views: str | Sequence[View | Mapping[str, Any]] | None = None
     layers: Sequence[int] | None = None
-    pooling: str = "temporal"
-    combine: Literal["score_mean", "concat"] = "score_mean"
-    normalizer: str = "domain_local_density"
+    pooling: str | None = None
+    combine: Literal["score_mean", "score_min", "concat"] = "score_mean"
+    normalizer: str | None = None
     normalizer_settings: dict[str, Any] | None = None
-    metric: str = "sqeuclidean"
+    metric: str | None = None
     transform: str | None = None
     length: str | LengthPolicy = "native"
     channel: Channel = "mean"
     threshold: str = "conformal"
     false_alarm_rate: float = 0.1
+    threshold_for: Literal["pooled", "each_domain"] = "pooled"
+    held_out: Literal["block", "single"] | None = None
     memmixup: bool = False
     bank_precision: str = "float32"
     encoder_settings: dict[str, Any] | None = None
     sample_rate: int | None = None
 
     fitted_: FittedDetector = field(init=False, repr=False)
-    resolved_: tuple[dict[str, Any], EmbeddingSettings, Recipe] = field(init=False, repr=False)
+    resolved_: Resolved = field(init=False, repr=False)
 
     def fit(
         self,
@@ -118,6 +141,8 @@ class Detector(EditableBank):
         store: EmbeddingStore | None = None,
         progress: Progress | None = None,
         workers: int | None = None,
+        groups: str | Sequence[Any] | None = None,
+        held_out: Progress | None = None,
     ) -> Detector:
         """Learn from normal clips: files, folders, (array, rate) pairs or records with a `path`.
 
@@ -134,6 +159,12 @@ class Detector(EditableBank):
             Where embeddings are kept between runs; called with (clips done, clips in all).
         workers : int, optional
             Clips worked on at once; None means one per core, 8 at most. No number depends on it.
+        groups : str or sequence, optional
+            Which clips are cut from one recording: a label per clip (source, then target), or a
+            pattern (a regular expression; its first group, or the whole match, in a clip's name is
+            the recording). None takes the clips before and after, in the order of their names.
+        held_out : optional
+            Called with (clips scored, clips in all) while clips are left out in turn.
 
         Raises
         ------
@@ -142,20 +173,32 @@ class Detector(EditableBank):
         """
         sources, targets = clips_to_learn(source, target, self._rate(sample_rate))
         settings, _ = self._prepare()
+        recordings = recordings_of(groups, [clip.name for clip in sources + targets])
         clips = embed_all(
             sources + targets, settings, store=store, progress=progress, workers=workers
         )
-        return self.fit_embedded(clips[: len(sources)], clips[len(sources) :])
+        return self.fit_embedded(
+            clips[: len(sources)], clips[len(sources) :], groups=recordings, progress=held_out
+        )
 
     def fit_embedded(
-        self, source: Sequence[EmbeddedClip], target: Sequence[EmbeddedClip] = ()
+        self,
+        source: Sequence[EmbeddedClip],
+        target: Sequence[EmbeddedClip] = (),
+        *,
+        groups: str | Sequence[Any] | None = None,
+        progress: Progress | None = None,
     ) -> Detector:
         """Learn from clips that were embedded before, as `fit` does."""
         embedding_settings, recipe = self._prepare()
+        resolved = self.resolved_[1]
         # A fit that fails half-way must not leave the old detector as if it were the new one.
         vars(self).pop("fitted_", None)
-        normal_clips = make_normal_clips(source, target, embedding_settings.length, recipe)
-        self.fitted_ = fit_detector(self._settings(), embedding_settings, recipe, normal_clips)
+        names = [clip.name for clip in (*source, *target)]
+        normal_clips = make_normal_clips(
+            source, target, embedding_settings.length, recipe, recordings_of(groups, names)
+        )
+        self.fitted_ = fit_detector(resolved, embedding_settings, recipe, normal_clips, progress)
         return self.calibrate()
 
     def embedding_settings(self, fetch_missing: bool = True) -> EmbeddingSettings:
@@ -168,12 +211,30 @@ class Detector(EditableBank):
             return self.fitted_.embedding_settings
         return self._prepare(fetch_missing)[0]
 
+    def unfitted(self) -> Detector:
+        """Return a detector of the same settings that has learned nothing, with the same encoder.
+
+        The encoder is loaded once for all of them.
+        """
+        self._prepare()
+        again = Detector(**self._settings())
+        again.resolved_ = self.resolved_
+        return again
+
+    @property
+    def preset(self) -> str | None:
+        """The name of the preset in use, None where the detector has views of its own or none."""
+        self._prepare()
+        views = self.resolved_[1]["views"]
+        return views if isinstance(views, str) else None
+
     def _prepare(self, fetch_missing: bool = True) -> tuple[EmbeddingSettings, Recipe]:
         """Resolve the constructor's arguments as they are now; an encoder is loaded once."""
         settings = self._settings()
         if not hasattr(self, "resolved_") or self.resolved_[0] != settings:
-            self.resolved_ = (settings, *read_settings(settings, fetch_missing))
-        return self.resolved_[1:]
+            resolved = resolve_settings(settings)
+            self.resolved_ = (settings, resolved, *read_settings(resolved, fetch_missing))
+        return self.resolved_[2:]
 
     def _settings(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
@@ -208,9 +269,25 @@ class Detector(EditableBank):
             )
             scores, windows = clip_scores(self.predict_embedded(embedded, neighbors=0))
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate)
+        per_domain = clips is None and self.threshold_for == "each_domain"
+        domains = [row.domain for row in fitted.normal_clips.first_rows] if per_domain else None
+        threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate, domains)
         self.fitted_ = replace(fitted, calibrated=Calibration(threshold, scores, windows))
         return self
+
+    def false_alarms(self) -> list[str]:
+        """Say which share of each domain's normal clips scores above the threshold.
+
+        The scores are the held-out scores of the normal clips. A domain that exceeds the requested
+        rate by more than chance explains is named.
+        """
+        fitted = self._fitted()
+        if fitted.calibration.windows is not None:
+            return []  # it was set on other clips
+        domains = [row.domain for row in fitted.normal_clips.first_rows]
+        if len(domains) != len(fitted.training_scores):
+            return []
+        return domain_shares(fitted.calibration.threshold, fitted.training_scores, domains)
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:
         """Say why one clip scores as it does; see `firstshot.detector.explanation.Explanation`."""
@@ -282,7 +359,13 @@ class Detector(EditableBank):
         """Make the detector of a record, such as another detector's `fitted_`."""
         detector = cls(**fitted.settings)
         detector.fitted_ = fitted
-        detector.resolved_ = (detector._settings(), fitted.embedding_settings, fitted.recipe)
+        settings = detector._settings()
+        detector.resolved_ = (
+            settings,
+            dict(fitted.settings),
+            fitted.embedding_settings,
+            fitted.recipe,
+        )
         return detector
 
     @property

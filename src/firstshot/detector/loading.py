@@ -9,7 +9,7 @@ differently than on the machine that made the file, every score would differ: th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ from firstshot.detector.fitted import (
     read_settings,
 )
 from firstshot.detector.fitted.parts import Recipe, SavedPart
+from firstshot.detector.fitted.settings import ONE_WAY
 from firstshot.detector.saving import self_check
+from firstshot.detector.views import View
 from firstshot.encoders import list_encoders
+from firstshot.encoders.joint import JointEncoder
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import (
     DatasetError,
@@ -111,10 +114,13 @@ def _rebuild(
         arrays.get(LEVELS, np.full(len(rows), np.nan, dtype=np.float32)),
         manifest.fitted_seconds,
     )
-    saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in parts]
+    saved = [
+        _saved_part(manifest.schema, part.transform, arrays, f"part_{i}.")
+        for i, part in enumerate(recipe.parts)
+    ]
     with keep_warnings():
         # A warning about the bank (too few clips for K, say) was given when it was fitted.
-        built = build_parts(embedding_settings, recipe, normal_clips, saved)
+        built = build_parts(recipe, normal_clips, saved)
     return FittedDetector(
         settings,
         embedding_settings,
@@ -145,36 +151,64 @@ def _read_settings(
 
     Nothing is fetched for it: a detector file may come from anyone.
     """
+    given = encoder.members if isinstance(encoder, JointEncoder) else [encoder] if encoder else []
+    objects = {one.name: one for one in given}
+    views = None
+    if manifest.views is not None:
+        views = tuple(_view(values, objects) for values in manifest.views)
     name = manifest.encoder
-    if encoder is None and name not in list_encoders():
-        raise DetectorFileError(
-            f"{path}: made with the encoder {name!r}, which is not known here; install it, or give "
-            "the object: Detector.load(path, encoder=...)"
-        )
-    encoder_settings = manifest.encoder_settings
-    if not _is_local_file(encoder_settings.get("weights")):
-        # The path is of the machine that fitted it. The cache may have the same weights; the
-        # fingerprint below shows whether it does.
-        encoder_settings.pop("weights", None)
-    settings = {
-        "bank_precision": "float32",  # which older files do not state
+    wanted = [name] if views is None else [view.encoder_name for view in views]
+    for name in wanted:
+        if encoder is None and name not in list_encoders():
+            raise DetectorFileError(
+                f"{path}: made with the encoder {name!r}, which is not known here; install it, or "
+                "give the object: Detector.load(path, encoder=...)"
+            )
+    settings: dict[str, Any] = {
+        # Which older files do not state.
+        "bank_precision": "float32",
+        "held_out": "single",
+        "threshold_for": "pooled",
+        **dict.fromkeys(ONE_WAY),
         **manifest.settings,
-        "encoder": encoder or name,
-        "layers": manifest.layers,
+        "views": views,
         "length": manifest.length,
-        "transform": manifest.transform,
-        "encoder_settings": encoder_settings or None,
+        "encoder_settings": None,
     }
+    if views is None:
+        settings |= {
+            "encoder": encoder or manifest.encoder,
+            "layers": manifest.layers,
+            "transform": manifest.transform,
+            "encoder_settings": _of_this_machine(manifest.encoder_settings) or None,
+        }
     embedding_settings, recipe = read_settings(settings, fetch_missing=False)
     found = embedding_settings.encoder
     if found.fingerprint != manifest.fingerprint:
         raise DetectorFileError(
-            f"{path}: made with {name} of other weights or settings "
+            f"{path}: made with {found.name} of other weights or settings "
             f"({ascii(manifest.fingerprint[:12])[1:-1]}) "
             f"than {found.name} here ({found.fingerprint[:12]}); give that encoder with "
             "Detector.load(path, encoder=...), or fit anew"
         )
     return settings, embedding_settings, recipe
+
+
+def _view(values: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> View:
+    """Make a view of a manifest's values; its encoder is the object given, if there is one."""
+    own = _of_this_machine(dict(values["encoder_settings"]))
+    name = values["encoder"]
+    return View(**{**values, "encoder": encoders.get(name, name), "encoder_settings": own})
+
+
+def _of_this_machine(encoder_settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a path of weights that is of the machine that fitted the detector.
+
+    The cache may have the same weights; the fingerprint shows whether it does.
+    """
+    if not _is_local_file(encoder_settings.get("weights")):
+        encoder_settings.pop("weights", None)
+    return encoder_settings
 
 
 def _is_local_file(weights: Any) -> bool:
@@ -184,6 +218,8 @@ def _is_local_file(weights: Any) -> bool:
 
 
 def _count_parts(manifest: Manifest) -> int:
+    if manifest.views is not None:
+        return len(manifest.views)
     return 1 if manifest.settings.get("combine") == "concat" else len(manifest.layers)
 
 
@@ -258,9 +294,9 @@ def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[f
     )
 
 
-def _saved_part(manifest: Manifest, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:
-    transform = transform_from_arrays(manifest.transform, _named(arrays, f"{part}transform."))
-    if manifest.schema == 1:
+def _saved_part(schema: int, name: str, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:
+    transform = transform_from_arrays(name, _named(arrays, f"{part}transform."))
+    if schema == 1:
         return SavedPart(transform)
     return SavedPart(transform, _named(arrays, f"{part}normalizer."))
 

@@ -41,7 +41,7 @@ def predict_clips(
     _warn_of_lengths(clips, length, fitted.normal_clips.seconds)
     parts, rule = fitted.parts, recording_rule(fitted, clips)
     queries = fitted.recipe.join(stack_layers(clips))
-    scores = score_parts(parts, queries)
+    scores = score_parts(parts, fitted.recipe, queries)
     p_values = p_value(scores.total, calibration.scores)
     ends = np.cumsum([len(clip.starts) for clip in clips]).tolist()
     starts = [0, *ends[:-1]]

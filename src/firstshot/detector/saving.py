@@ -9,7 +9,7 @@ machine that loads it can tell whether it computes the same numbers.
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from firstshot.detector.file.manifest import SETTINGS
 from firstshot.detector.file.origins import additions_of, seconds_table
 from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.parts import saved_parts, score_parts
+from firstshot.detector.views import View, read_views, with_encoder_settings
+from firstshot.encoders.joint import JointEncoder
+from firstshot.encoders.pooling import resolve_layer
 
 
 def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
@@ -46,17 +49,17 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
             arrays[f"part_{i}.transform.{name}"] = values
         for name, values in (kept.state or {}).items():
             arrays[f"part_{i}.normalizer.{name}"] = values
+    given = fitted.settings["encoder_settings"]
+    views = fitted.settings["views"]
+    of_encoder: dict[str, Any] = {"encoder_settings": None}
+    if views is None:
+        of_encoder = {"encoder_settings": resolved_encoder_settings(encoder, given)}
     manifest: dict[str, Any] = {
         "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
         "layers": list(settings.layers),
         "length": str(settings.length),
         "transform": fitted.parts[0].transform.name,
-        "settings": {name: fitted.settings[name] for name in SETTINGS}
-        | {
-            "encoder_settings": resolved_encoder_settings(
-                encoder, fitted.settings["encoder_settings"]
-            )
-        },
+        "settings": {name: fitted.settings[name] for name in SETTINGS} | of_encoder,
         "threshold": asdict(calibration.threshold),
         "calibration_windows": calibration.windows,
         "heard_seconds": seconds_table(normal.fitted_seconds),
@@ -67,15 +70,33 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
             "python": platform.python_version(),
         },
     }
+    if views is not None:
+        manifest["views"] = [
+            _plain_view(view, fitted) for view in with_encoder_settings(read_views(views), given)
+        ]
     additions = additions_of(normal.rows)
     if additions:
         manifest["additions"] = additions
     write_detector_file(path, manifest, arrays, normal.rows, overwrite)
 
 
+def _plain_view(view: View, fitted: FittedDetector) -> dict[str, Any]:
+    """Return a view as plain values, its encoder with the runtime that runs it here."""
+    encoder = fitted.embedding_settings.encoder
+    members = encoder.members if isinstance(encoder, JointEncoder) else (encoder,)
+    own = next(member for member in members if member.name == view.encoder_name)
+    return {
+        **{one.name: getattr(view, one.name) for one in fields(view)},
+        "encoder": view.encoder_name,
+        "layer": resolve_layer(view.layer, own.depth, own.name),
+        "normalizer_settings": dict(view.normalizer_settings),
+        "encoder_settings": resolved_encoder_settings(own, view.encoder_settings) or {},
+    }
+
+
 def self_check(fitted: FittedDetector) -> float | None:
     """Score one second of seeded noise; None where the normaliser refuses a single clip."""
-    if fitted.recipe.normalizer == "test_zscore":
+    if fitted.recipe.transductive:
         return None
     settings = replace(fitted.embedding_settings, channel="mean")  # the noise has one channel
     samples = max(settings.encoder.sample_rate, settings.encoder.minimum_samples)
@@ -83,4 +104,4 @@ def self_check(fitted: FittedDetector) -> float | None:
     clips = [Clip("self-check", noise, settings.encoder.sample_rate)]
     (clip,) = embed_clips(clips, settings, spectra=False)
     queries = fitted.recipe.join(clip.layers)
-    return float(score_parts(fitted.parts, queries).total.max())
+    return float(score_parts(fitted.parts, fitted.recipe, queries).total.max())

@@ -20,7 +20,8 @@ one is refused.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,8 @@ from firstshot.messages import choose_one_of, shown_value
 METHODS = ("gamma", "quantile", "conformal")
 CHALLENGE_RATE = 0.1
 SMALLEST_RATE = 1e-9
+CHANCE = 0.05
+"""Probability below which a number of false alarms is more than chance."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,11 @@ def fit_threshold(
     method: str = "gamma",
     false_alarm_rate: float = CHALLENGE_RATE,
     extrapolate: bool = False,
+    domains: Sequence[str] | None = None,
 ) -> Threshold:
     """Set a threshold on the scores (clips,) of normal clips.
+
+    With `domains`, one per clip, each domain has a threshold of its own, and the highest is taken.
 
     `false_alarm_rate` is the share of normal clips that may score above it; the challenge's
     baselines use the gamma law's 0.9 quantile, a rate of 0.1. Raises ParameterError for a rate that
@@ -101,6 +107,8 @@ def fit_threshold(
     _check_rate(false_alarm_rate)
     if method == "gamma":
         return _gamma_threshold(values, false_alarm_rate, extrapolate)
+    if domains is not None and len(set(domains)) > 1:
+        return _highest_threshold(values, method, false_alarm_rate, domains)
     if extrapolate:
         raise ParameterError(
             f"method {method!r} cannot extrapolate beyond the largest score; use 'gamma' for that"
@@ -108,6 +116,63 @@ def fit_threshold(
     if false_alarm_rate < smallest_promise(values.size) * (1 - 1e-9):
         raise ParameterError(_too_few_clips(values.size, false_alarm_rate))
     return _ranked_threshold(values, method, false_alarm_rate)
+
+
+def domain_shares(threshold: Threshold, scores: ArrayLike, domains: Sequence[str]) -> list[str]:
+    """Say for each domain how many normal scores (clips,) lie above a threshold.
+
+    >>> threshold = fit_threshold(range(1, 20), method="conformal", false_alarm_rate=0.1)
+    >>> for line in domain_shares(threshold, range(1, 20), ["source"] * 15 + ["target"] * 4):
+    ...     print(line)
+    source: 0 of 15 normal clips score above it, each judged without itself (0%)
+    target: 1 of 4 normal clips score above it, each judged without itself (25%)
+    """
+    values, own = _finite(scores, "score"), np.asarray(domains)
+    lines = []
+    for domain in dict.fromkeys(domains):
+        above, clips = (
+            int((values[own == domain] > threshold.value).sum()),
+            int((own == domain).sum()),
+        )
+        line = (
+            f"{domain}: {above} of {clips} normal clips score above it, each judged without itself "
+            f"({100 * above / clips:.0f}%)"
+        )
+        if _at_least(above, clips, threshold.false_alarm_rate) < CHANCE:
+            line += (
+                f"; that is more than {100 * threshold.false_alarm_rate:.3g}% and chance: expect "
+                f"false alarms in {domain} conditions, or fit with --threshold-for each_domain"
+            )
+        lines.append(line)
+    return lines
+
+
+def _at_least(above: int, clips: int, rate: float) -> float:
+    """Return the probability of at least so many of n clips, each with the given rate."""
+    return math.fsum(
+        math.comb(clips, count) * rate**count * (1 - rate) ** (clips - count)
+        for count in range(above, clips + 1)
+    )
+
+
+def _highest_threshold(
+    values: NDArray[np.float64], method: str, rate: float, domains: Sequence[str]
+) -> Threshold:
+    """Return the threshold of the domain whose threshold is highest, told as what it is."""
+    own = np.asarray(domains)
+    found = {}
+    for domain in dict.fromkeys(domains):
+        scores = values[own == domain]
+        if rate < smallest_promise(scores.size) * (1 - 1e-9):
+            raise ParameterError(f"{domain}: {_too_few_clips(scores.size, rate)}")
+        found[domain] = _ranked_threshold(scores, method, rate)
+    highest = max(found, key=lambda domain: found[domain].value)
+    return replace(
+        found[highest],
+        clips=values.size,
+        promise=f"at most {100 * rate:.3g}% of the normal clips of each domain score above it, on "
+        f"average; the {highest} clips set it",
+    )
 
 
 def _ranked_threshold(values: NDArray[np.float64], method: str, rate: float) -> Threshold:

@@ -52,12 +52,12 @@ def run_sections(
                 _try(run_baseline_section, section, system, store, progress, workers=workers),
             )
         return
-    if len(system.encoders) > 1:
+    if len(system.members) > 1:
         # An error about missing weights comes before the first encoder's hours, not after.
-        for choice in system.encoders:
+        for choice in system.members:
             system.detector(choice).embedding_settings()
     scored: Scored = {section.name: [] for section in sections}
-    for choice in system.encoders:
+    for choice in system.members:
         _score_all(sections, system, choice, scored, store, progress, workers)
     for section in sections:
         found = scored[section.name]
@@ -72,22 +72,21 @@ def run_sections(
 def _score_all(
     sections: Sequence[MachineSection],
     system: System,
-    choice: EncoderChoice,
+    choice: EncoderChoice | None,
     scored: Scored,
     store: EmbeddingStore | None,
     progress: Callable[[str], Progress] | None,
     workers: int | None,
 ) -> None:
     """Add one encoder's scores of every section; the encoder is released on return."""
-    encoder = system.detector(choice).embedding_settings().encoder
+    first = system.detector(choice)
+    title = first.embedding_settings().encoder.name
     for section in sections:
         before = scored[section.name]
         if isinstance(before, FirstshotError):
             continue
-        detector = system.detector(choice)
-        detector.encoder = encoder
-        step = progress(f"{section.name}: clips embedded by {choice.name}") if progress else None
-        found = _try(score_section, section, detector, store, step, workers)
+        step = progress(f"{section.name}: clips embedded by {title}") if progress else None
+        found = _try(score_section, section, first.unfitted(), store, step, workers)
         scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -21,12 +22,14 @@ from pydantic import (
     ValidationError,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
+from firstshot.detector.views import View, default_preset, read_views, with_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of, shown_value
@@ -54,14 +57,40 @@ class EncoderChoice(_Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+class ViewChoice(_Strict):
+    """A view; see `firstshot.detector.views.View` for each field."""
+
+    encoder: str = Field(min_length=1, max_length=200)
+    layer: LayerNumber = 1
+    pooling: str = "temporal"
+    transform: str = "none"
+    metric: str = "euclidean"
+    groups: Annotated[StrictInt, Field(ge=1, le=10**6)] = 1
+    over_groups: Literal["max", "mean"] = "max"
+    normalizer: str = "density"
+    normalizer_settings: dict[str, Any] = Field(default_factory=dict)
+    standardize: bool = True
+    encoder_settings: dict[str, Any] = Field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def view(self) -> View:
+        """The view itself."""
+        return View(**self.model_dump())
+
+
 class System(_Strict):
-    """All settings of a nearest-neighbour system; see `Detector` for each field."""
+    """All settings of a nearest-neighbour system; see `Detector` for each field.
+
+    It has either views, or encoders and one way to compare their layers.
+    """
 
     name: Name
     description: str = ""
-    encoders: tuple[EncoderChoice, ...] = Field(min_length=1)
-    pooling: Literal["temporal", "spectral", "all"] = "temporal"
-    combine: Literal["score_mean", "concat"] = "score_mean"
+    encoders: tuple[EncoderChoice, ...] = ()
+    views: tuple[ViewChoice, ...] = ()
+    pooling: str = "temporal"
+    combine: Literal["score_mean", "score_min", "concat"] = "score_mean"
     normalizer: str = "domain_local_density"
     normalizer_settings: dict[str, Any] = Field(default_factory=dict)
     metric: str = "sqeuclidean"
@@ -72,6 +101,22 @@ class System(_Strict):
     threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
     bank_precision: Literal["float32", "float16"] = "float32"
+    threshold_for: Literal["pooled", "each_domain"] = "pooled"
+    held_out: Literal["block", "single"] | None = None
+
+    @model_validator(mode="after")
+    def _check_views(self) -> System:
+        if bool(self.encoders) == bool(self.views):
+            raise ValueError("give either encoders or views, one or more of them")
+        beside = [name for name in _ONE_WAY if name in self.model_fields_set]
+        if self.views and any(getattr(self, n) != _DEFAULTS[n] for n in beside):
+            raise ValueError(f"{beside[0]} beside views: each view has its own, leave it out")
+        return self
+
+    @property
+    def members(self) -> tuple[EncoderChoice | None, ...]:
+        """What has a detector of its own: every encoder, or (None) all views together."""
+        return self.encoders or (None,)
 
     def check(self) -> None:
         """Refuse an unknown normaliser, metric, transform or length policy."""
@@ -82,22 +127,31 @@ class System(_Strict):
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
 
-    def detector(self, choice: EncoderChoice) -> Detector:
-        """Return an unfitted detector for one of the system's encoders."""
+    def detector(self, choice: EncoderChoice | None) -> Detector:
+        """Return an unfitted detector for one of the system's members."""
+        if choice is None:
+            return Detector(
+                views=tuple(view.view for view in self.views),
+                **self.model_dump(exclude={"name", "description", "encoders", "views", *_ONE_WAY}),
+            )
         return Detector(
             choice.name,
             layers=choice.layers,
             encoder_settings=dict(choice.settings),
-            **self.model_dump(exclude={"name", "description", "encoders"}),
+            **self.model_dump(exclude={"name", "description", "encoders", "views"}),
         )
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, dump: Callable[[System], dict[str, Any]]) -> dict[str, Any]:
         """Leave out the default of a new field, so that earlier runs have the same identity."""
-        fields = dump(self)
-        if fields.get("bank_precision") == "float32":
-            del fields["bank_precision"]
-        return fields
+        values = dump(self)
+        for name, usual in _NEW_DEFAULTS.items():
+            if name in values and values[name] in usual:
+                del values[name]
+        if "views" in values:
+            for name in ("encoders", *_ONE_WAY):
+                values.pop(name, None)
+        return values
 
     def changed(self, settings: Mapping[str, Any]) -> System:
         """Return the system with other settings, checked as those of a system file.
@@ -118,7 +172,17 @@ class System(_Strict):
         plain = self.model_dump(mode="json")
         if "encoder" in changes:
             plain["encoders"] = [{"name": changes.pop("encoder"), "settings": {}}]
+            plain.pop("views", None)
+        if "views" in changes:
+            views = changes.pop("views")
+            plain = {name: v for name, v in plain.items() if name not in ("encoders", *_ONE_WAY)}
+            plain["views"] = [_plain(view) for view in read_views(views)]
+            plain["name"] = views if isinstance(views, str) else plain["name"]
         of_encoders = changes.pop("encoder_settings", {})
+        if "views" in plain:
+            views = [ViewChoice(**view).view for view in plain["views"]]
+            plain["views"] = [_plain(v) for v in with_encoder_settings(views, of_encoders)]
+            plain.setdefault("encoders", [])
         if "weights" in of_encoders and len(plain["encoders"]) > 1:
             raise ParameterError(
                 f"weights {of_encoders['weights']!r} with {self.name}: it has several encoders; "
@@ -128,9 +192,10 @@ class System(_Strict):
             choice["settings"] |= of_encoders
             choice["layers"] = changes.get("layers", choice.get("layers"))
         changes.pop("layers", None)
-        if "normalizer" in changes:
-            plain["normalizer_settings"] = {}
-        plain["normalizer_settings"] |= changes.pop("normalizer_settings", {})
+        if "views" not in plain:
+            if "normalizer" in changes:
+                plain["normalizer_settings"] = {}
+            plain["normalizer_settings"] |= changes.pop("normalizer_settings", {})
         system = make_system({**plain, **changes})
         assert isinstance(system, System)
         system.check()
@@ -141,6 +206,8 @@ class System(_Strict):
 
         The choice is made once for the whole run, so it is part of the run's identity.
         """
+        if self.views:
+            return self._pick_for_views()
         choices, picked = [], []
         for choice in self.encoders:
             if not choice.settings.keys() & {"runtime", "precision"}:
@@ -158,6 +225,56 @@ class System(_Strict):
             if getattr(encoder, "reason", ""):
                 picked.append(f"{choice.name}: {encoder.reason}")
         return self.model_copy(update={"encoders": tuple(choices)}), picked
+
+    def _pick_for_views(self) -> tuple[System, list[str]]:
+        if not any(view.encoder_settings.keys() & {"runtime", "precision"} for view in self.views):
+            return self, []
+        detector = self.detector(None)
+        settings = detector.embedding_settings()
+        encoder: Any = settings.encoder
+        if hasattr(encoder, "compile"):
+            encoder.compile(settings.layers)
+        found = {one.name: one for one in getattr(encoder, "members", [encoder])}
+        views = tuple(
+            view.model_copy(
+                update={
+                    "encoder_settings": {
+                        **view.encoder_settings,
+                        **(
+                            resolved_encoder_settings(found[view.encoder], view.encoder_settings)
+                            or {}
+                        ),
+                    }
+                }
+            )
+            for view in self.views
+        )
+        reasons = {name: getattr(one, "reason", "") for name, one in found.items()}
+        picked = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+        return self.model_copy(update={"views": views}), picked
+
+
+_ONE_WAY = ("pooling", "normalizer", "normalizer_settings", "metric", "transform")
+"""Fields that each view has of its own, where there are views."""
+_DEFAULTS = {
+    name: field.get_default(call_default_factory=True)
+    for name, field in System.model_fields.items()
+    if name in _ONE_WAY
+}
+_NEW_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "bank_precision": ("float32",),
+    "threshold_for": ("pooled",),
+    "held_out": (None,),
+    "views": ((), []),
+}
+"""Fields that earlier runs did not have; they are left out where they have these values."""
+
+
+def _plain(view: View) -> dict[str, Any]:
+    """Return a view as plain values."""
+    choice = {one.name: getattr(view, one.name) for one in fields(view)}
+    choice["normalizer_settings"] = dict(view.normalizer_settings)
+    return {**choice, "encoder_settings": dict(view.encoder_settings)}
 
 
 class BaselineSystem(_Strict):
@@ -212,6 +329,17 @@ def list_systems() -> tuple[str, ...]:
     """
     folder = resources.files("firstshot.dcase") / "systems"
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def default_system(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the packaged system that is run where none is named, and why.
+
+    `settings` are arguments of `Detector`; those that describe another way to compare layers than
+    views do are changes of `embedded`.
+    """
+    if settings.keys() & {"encoder", "layers", *_ONE_WAY}:
+        return "embedded", ""
+    return default_preset()
 
 
 def load_system(name_or_path: str) -> AnySystem:

@@ -160,7 +160,7 @@ class BatchEmbedder:
 
     @cached_property
     def _wanted(self) -> list[str]:
-        return [f"layer_{n}" for n in self.settings.layers] + [SPECTRUM, LEVEL] * self.spectra
+        return [*self.settings.array_names, *[SPECTRUM, LEVEL] * self.spectra]
 
     @cached_property
     def _recipe(self) -> dict[str, object]:
@@ -181,7 +181,7 @@ class BatchEmbedder:
         for (clip, recording), entry in zip(batch, found, strict=True):
             assert entry is not None
             starts = tuple(start / rate for start in recording.starts)
-            layers = tuple(entry[f"layer_{n}"] for n in self.settings.layers)
+            layers = tuple(entry[name] for name in self.settings.array_names)
             spectrum, levels = np.empty((len(starts), 0), np.float32), np.empty(0, np.float32)
             if self.spectra:
                 spectrum, levels = entry[SPECTRUM], entry[LEVEL]

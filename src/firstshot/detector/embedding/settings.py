@@ -32,11 +32,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class EmbeddingSettings:
-    """The encoder, the layers taken from it, and how clips are pooled, cut and mixed to mono."""
+    """The encoder, the layers taken from it, and how clips are pooled, cut and mixed to mono.
+
+    `pooling` is one for all layers, or a tuple of one per layer.
+    """
 
     encoder: Encoder
     layers: tuple[int, ...]
-    pooling: str = "temporal"
+    pooling: str | tuple[str, ...] = "temporal"
     length: LengthPolicy = field(default_factory=LengthPolicy)
     channel: Channel = "mean"
 
@@ -45,9 +48,17 @@ class EmbeddingSettings:
         return {
             "encoder": self.encoder.name,
             "fingerprint": self.encoder.fingerprint,
-            "pooling": self.pooling,
+            "pooling": self.pooling if isinstance(self.pooling, str) else "by layer",
             "length": str(self.length),
         }
+
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        """What the embeddings of each layer are called in the store."""
+        if isinstance(self.pooling, str):
+            return tuple(f"layer_{layer}" for layer in self.layers)
+        pairs = zip(self.layers, self.pooling, strict=True)
+        return tuple(f"layer_{layer}.{pooling}" for layer, pooling in pairs)
 
     def read(self, clip: Clip, check: Callable[[int], object] = lambda samples: None) -> Recording:
         """Return the clip, mono at the encoder's rate, cut by the length policy.

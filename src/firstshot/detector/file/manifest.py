@@ -25,16 +25,24 @@ SETTINGS = (
     "memmixup",
     "bank_precision",
     "encoder_settings",
+    "held_out",
+    "threshold_for",
 )
 """The constructor's arguments that a manifest keeps."""
 
-_ADDED = ("bank_precision",)
+_ADDED = ("bank_precision", "held_out", "threshold_for")
 """Settings that older files lack; their default applies."""
+_OF_VIEWS = ("pooling", "normalizer", "metric", "normalizer_settings", "encoder_settings")
+"""Settings that each view has of its own, where there are views."""
 _REMOVED = ("index",)
 """Settings of older files that changed no fitted value and no longer exist."""
-_WORDS = ("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision")
+_WORDS = (
+    *("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision"),
+    *("held_out", "threshold_for"),
+)
+_VIEW_WORDS = (*("encoder", "pooling", "transform", "metric", "over_groups", "normalizer", "name"),)
 _RATES = (1e-12, 1 - 1e-12)
-_MOST_CHANNELS, _MOST_NEIGHBORS, _MOST_LAYERS = 1024, 2**31, 1000
+_MOST_CHANNELS, _MOST_NEIGHBORS, _MOST_LAYERS, _MOST_GROUPS = 1024, 2**31, 1000, 2**20
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Manifest:
     length: str
     transform: str
     settings: dict[str, Any]
+    views: tuple[dict[str, Any], ...] | None
     threshold: Threshold
     calibration_windows: int | None
     fitted_seconds: tuple[float, float] | None
@@ -64,9 +73,15 @@ def read_manifest(values: Any) -> Manifest:
     """Check a manifest; raises ValueError for the first field of another type or out of range."""
     table = Table.of(values, "manifest")
     encoder = table.table("encoder")
-    settings = _settings(table.table("settings"))
+    views = None
+    if "views" in table:
+        views = tuple(_view(v, i) for i, v in enumerate(table.items("views")))
+        if not views:
+            raise ValueError("views is empty")
+    settings = _settings(table.table("settings"), views is not None)
     # test_zscore needs several clips at once; every other detector has a self-check.
-    unchecked = settings.get("normalizer") == "test_zscore" and "self_check_score" not in table
+    normalizers = [settings.get("normalizer"), *(view["normalizer"] for view in views or ())]
+    unchecked = "test_zscore" in normalizers and "self_check_score" not in table
     return Manifest(
         schema=table.whole("schema"),
         encoder=encoder.line("name"),
@@ -75,6 +90,7 @@ def read_manifest(values: Any) -> Manifest:
         length=table.line("length"),
         transform=table.line("transform"),
         settings=settings,
+        views=views,
         threshold=_threshold(table.table("threshold")),
         # Older files lack it.
         calibration_windows=table.whole("calibration_windows", low=1)
@@ -86,27 +102,51 @@ def read_manifest(values: Any) -> Manifest:
     )
 
 
-def _settings(table: Table) -> dict[str, Any]:
+def _view(value: Any, number: int) -> dict[str, Any]:
+    """Check a view; its fields are those of `firstshot.detector.views.View`."""
+    table = Table.of(value, f"views[{number}]")
+    table.only(
+        (*_VIEW_WORDS, "layer", "groups", "standardize", "normalizer_settings", "encoder_settings")
+    )
+    return {
+        **{name: table.line(name) for name in _VIEW_WORDS},
+        "layer": table.whole("layer", 1, _MOST_LAYERS),
+        "groups": table.whole("groups", 1, _MOST_GROUPS),
+        "standardize": table.flag("standardize"),
+        "normalizer_settings": dict(table.table("normalizer_settings").values),
+        "encoder_settings": _for_here(table.table("encoder_settings")) or {},
+    }
+
+
+def _settings(table: Table, views: bool) -> dict[str, Any]:
     given = table.only((*SETTINGS, *_REMOVED)).values
-    words = {n: table.line(n) for n in _WORDS if n in given or n not in _ADDED}
+    own = [n for n in _WORDS if not (views and n in _OF_VIEWS)]
+    words = {n: table.line(n) for n in own if n in given or n not in _ADDED}
     channel = "mean" if given.get("channel") == "mean" else None
     return {
         **words,
         "channel": channel or table.whole("channel", 0, _MOST_CHANNELS),
         "false_alarm_rate": table.number("false_alarm_rate", *_RATES),
         "memmixup": table.flag("memmixup"),
-        "normalizer_settings": _parameters(table.table_or_none("normalizer_settings")),
-        "encoder_settings": _for_here(table.table_or_none("encoder_settings")),
+        "normalizer_settings": None
+        if views
+        else _parameters(table.table_or_none("normalizer_settings")),
+        "encoder_settings": None if views else _for_here(table.table_or_none("encoder_settings")),
     }
 
 
 def _parameters(table: Table | None) -> dict[str, Any] | None:
     if table is None:
         return None
-    return {
-        name: value if isinstance(value, bool) else table.whole(name, 1, _MOST_NEIGHBORS)
-        for name, value in table.values.items()
-    }
+    found: dict[str, Any] = {}
+    for name, value in table.values.items():
+        if isinstance(value, (bool, str)):
+            found[name] = value
+        elif isinstance(value, float):
+            found[name] = table.number(name)
+        else:
+            found[name] = table.whole(name, 1, _MOST_NEIGHBORS)
+    return found
 
 
 def _for_here(table: Table | None) -> dict[str, Any] | None:

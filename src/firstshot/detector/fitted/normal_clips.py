@@ -6,6 +6,7 @@ every operation returns new ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from firstshot.detector.embedding.clips import stack_layers
 from firstshot.detector.file import MemberRow
 from firstshot.detector.fitted.parts import Recipe
 from firstshot.domains import DOMAINS
-from firstshot.errors import DatasetError, warn
+from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.sound.audio import LengthPolicy
 
 Seconds = tuple[float, float]
@@ -61,6 +62,26 @@ class NormalClips:
         ends = [seconds for pair in known if pair is not None for seconds in pair]
         return min(ends), max(ends)
 
+    @property
+    def first_rows(self) -> list[MemberRow]:
+        """The first row of each clip."""
+        return [next(windows) for _, windows in groupby(self.rows, clip_of)]
+
+    def without_copies(self) -> NormalClips:
+        """Return the clips, those of identical samples once: the first by name is kept."""
+        kept: dict[str, tuple[str, str, str]] = {}
+        for clip in sorted(map(clip_of, self.rows), key=lambda clip: (clip[1], clip[0])):
+            kept.setdefault(clip[2], clip)
+        rows = [i for i, row in enumerate(self.rows) if kept[row.digest] == clip_of(row)]
+        if len(rows) == len(self.rows):
+            return self
+        gone = len({clip_of(row) for row in self.rows}) - len(kept)
+        warn(
+            f"{gone} normal clip{'s have' if gone > 1 else ' has'} the same samples as another; "
+            "identical clips count once"
+        )
+        return self.keep(np.asarray(rows, dtype=np.intp))
+
     def keep(self, rows: NDArray[np.intp]) -> NormalClips:
         """Return the windows of the given rows, which ascend."""
         return replace(
@@ -92,15 +113,20 @@ def make_normal_clips(
     target: Sequence[EmbeddedClip],
     length: LengthPolicy,
     recipe: Recipe,
+    recordings: Sequence[str] | None = None,
 ) -> NormalClips:
-    """Return embedded clips as arrays; raises DatasetError where there is none."""
+    """Return embedded clips as arrays; raises DatasetError where there is none.
+
+    `recordings` names the recording of each clip, source first, where that is known.
+    """
     clips = [*source, *target]
+    labels = iter(recordings or [""] * len(clips))
     if not clips:
         check_rows(())
     rows = tuple(
-        MemberRow(name, domain, clip.digest)
+        MemberRow(name, domain, clip.digest, recording=label)
         for domain, of_domain in zip(DOMAINS, (source, target), strict=True)
-        for clip in of_domain
+        for clip, label in zip(of_domain, labels, strict=False)
         for name in clip.window_names
     )
     levels = np.concatenate([clip.levels for clip in clips])
@@ -117,8 +143,37 @@ def make_normal_clips(
     )
 
 
-def check_rows(rows: Sequence[MemberRow]) -> None:
-    """Refuse fewer than two source windows, and warn of clips that are there twice."""
+def recordings_of(groups: str | Sequence[Any] | None, names: Sequence[str]) -> list[str] | None:
+    r"""Return the recording of each clip from labels, or from a pattern in the clips' names.
+
+    Raises ParameterError for another number of labels than clips, a pattern that is none, or a name
+    in which it is not found.
+
+    >>> recordings_of(r"run_\d+", ["run_1_a.wav", "run_1_b.wav", "run_2_a.wav"])
+    ['run_1', 'run_1', 'run_2']
+    """
+    if groups is None:
+        return None
+    if not isinstance(groups, str):
+        labels = [str(label) for label in groups]
+        if len(labels) != len(names):
+            raise ParameterError(f"groups holds {len(labels)} labels for {len(names)} clips")
+        return labels
+    try:
+        pattern = re.compile(groups)
+    except re.error as error:
+        raise ParameterError(f"groups {groups!r}: not a pattern ({error})") from error
+    found = []
+    for name in names:
+        match = pattern.search(name)
+        if match is None:
+            raise ParameterError(f"groups {groups!r}: not found in the clip's name {name!r}")
+        found.append(match.group(1 if pattern.groups else 0) or "")
+    return found
+
+
+def check_rows(rows: Sequence[MemberRow], copies_count: bool = True) -> None:
+    """Refuse fewer than two source windows, and warn of clips that count twice."""
     sources = sum(row.domain == "source" for row in rows)
     if sources < 2:
         raise DatasetError(
@@ -132,7 +187,7 @@ def check_rows(rows: Sequence[MemberRow]) -> None:
         if digest in first:
             copies.append(f"{name} of {first[digest]}")
         first.setdefault(digest, name)
-    if copies:
+    if copies and copies_count:
         more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
         warn(
             f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "

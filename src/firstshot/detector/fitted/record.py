@@ -14,14 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
+from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.detector.file import MappedFile
 from firstshot.detector.fitted.held_out import held_out_scores
-from firstshot.detector.fitted.normal_clips import NormalClips, check_rows, clip_windows
+from firstshot.detector.fitted.normal_clips import (
+    NormalClips,
+    check_rows,
+    clip_of,
+    clip_windows,
+)
 from firstshot.detector.fitted.parts import Part, Recipe, SavedPart, fit_parts
-from firstshot.errors import NotFittedError, ParameterError
-from firstshot.messages import choose_one_of
-from firstshot.scoring.threshold import METHODS, Threshold
+from firstshot.errors import NotFittedError
+from firstshot.progress import Progress
+from firstshot.scoring.refits import plan_refits
+from firstshot.scoring.threshold import Threshold
 
 NOT_FITTED = "this detector has learned nothing yet; call fit(...) first"
 
@@ -49,11 +55,11 @@ class FittedDetector:
     embedding_settings : EmbeddingSettings
         How clips become embeddings.
     recipe : Recipe
-        How the parts are built of the embeddings.
+        How the parts are built of the embeddings, and their scores merged.
     normal_clips : NormalClips
         What it was fitted on.
     parts : tuple of Part
-        One nearest-neighbour system per layer, or one of all layers.
+        One nearest-neighbour system per view, or one of all layers.
     training_scores : float64 (clips,)
         Held-out score of each normal clip.
     calibrated : Calibration or None
@@ -79,68 +85,43 @@ class FittedDetector:
         return self.calibrated
 
 
-def read_settings(
-    settings: Mapping[str, Any], fetch_missing: bool = True
-) -> tuple[EmbeddingSettings, Recipe]:
-    """Check the constructor's arguments and load the encoder, its weights fetched where allowed.
-
-    Raises
-    ------
-    ParameterError
-        A setting has a value that cannot be used; the message names both. No clip is read before.
-    """
-    if settings["threshold"] not in METHODS:
-        raise ParameterError(
-            f"threshold {settings['threshold']!r}: {choose_one_of(settings['threshold'], METHODS)}"
-        )
-    rate = settings["false_alarm_rate"]
-    if not 0 < rate < 1:
-        raise ParameterError(f"false_alarm_rate {rate}: it must lie between 0 and 1, as 0.05")
-    embedding_settings = make_embedding_settings(
-        settings["encoder"],
-        settings["encoder_settings"],
-        **{name: settings[name] for name in ("layers", "pooling", "length", "channel")},
-        fetch_missing=fetch_missing,
-    )
-    encoder = embedding_settings.encoder
-    recipe = Recipe(
-        settings["transform"] or getattr(encoder, "default_transform", "none"),
-        settings["normalizer"],
-        settings["metric"],
-        settings["normalizer_settings"] or {},
-        settings["memmixup"],
-        settings["combine"],
-        settings["bank_precision"],
-    )
-    recipe.check()
-    return embedding_settings, recipe
-
-
 def fit_detector(
     settings: Mapping[str, Any],
     embedding_settings: EmbeddingSettings,
     recipe: Recipe,
     normal_clips: NormalClips,
+    progress: Progress | None = None,
 ) -> FittedDetector:
     """Fit the parts and compute the held-out scores; the threshold is not set yet.
+
+    Standardised views count clips of identical samples once, before anything is measured.
+    `progress` is called with (clips scored, clips in all) while clips are left out in turn.
 
     Raises
     ------
     DatasetError
         There are too few clips, or too few different ones.
     """
-    check_rows(normal_clips.rows)
-    parts = build_parts(embedding_settings, recipe, normal_clips)
-    scores = held_out_scores(parts, recipe, clip_windows(normal_clips.rows))
+    if recipe.standardized:
+        normal_clips = normal_clips.without_copies()
+    check_rows(normal_clips.rows, copies_count=not recipe.standardized)
+    parts = build_parts(recipe, normal_clips)
+    refits = None
+    if settings.get("held_out") == "block" and not recipe.transductive:
+        clips = [clip_of(row) for row in normal_clips.first_rows]
+        recordings = [row.recording for row in normal_clips.first_rows]
+        refits = plan_refits(
+            [domain for domain, *_ in clips],
+            [name for _, name, _ in clips],
+            recordings if any(recordings) else None,
+        )
+    windows = clip_windows(normal_clips.rows)
+    scores = held_out_scores(parts, recipe, windows, refits, progress)
     return FittedDetector(settings, embedding_settings, recipe, normal_clips, parts, scores)
 
 
 def build_parts(
-    embedding_settings: EmbeddingSettings,
-    recipe: Recipe,
-    normal_clips: NormalClips,
-    saved: Sequence[SavedPart] | None = None,
+    recipe: Recipe, normal_clips: NormalClips, saved: Sequence[SavedPart] | None = None
 ) -> tuple[Part, ...]:
     """Fit the parts, or build them of what was fitted before and `saved`."""
-    labels = [f"layer {layer}" for layer in embedding_settings.layers]
-    return fit_parts(labels, normal_clips.banks, normal_clips.rows, recipe, saved)
+    return fit_parts(normal_clips.banks, normal_clips.rows, recipe, saved)

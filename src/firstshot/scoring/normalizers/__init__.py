@@ -27,7 +27,7 @@ import inspect
 import operator
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -51,8 +51,10 @@ ENTRY_POINT_GROUP = "firstshot.normalizers"
 class Normalizer(Protocol):
     """What turns banks and queries into scores."""
 
-    name: ClassVar[str]
-    metric: str
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def metric(self) -> str: ...  # noqa: D102
 
     def fit(self, banks: BankArrays, names: BankNames | None = None) -> Normalizer:
         """Hold {"source": (clips, values), "target": (clips, values)}; one may be empty."""
