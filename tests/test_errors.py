@@ -63,7 +63,9 @@ def test_no_module_counts_stack_levels_by_hand() -> None:
     assert named == []
 
 
-@pytest.mark.parametrize("make", [Detector, lambda: Ensemble([Detector(), Detector()])])
+@pytest.mark.parametrize(
+    "make", [Detector, lambda: Ensemble([Detector("logmel"), Detector("logmel")])]
+)
 def test_a_detector_that_has_learned_nothing_says_so_by_its_own_error(make: Any) -> None:
     with pytest.raises(NotFittedError, match=r"call fit\(\.\.\.\) first") as caught:
         make().predict("today.wav")

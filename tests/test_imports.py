@@ -32,7 +32,8 @@ for normalizer in ("none", "domain_zscore", "local_density", "domain_local_densi
     assert result.is_anomaly and detector.explain(clips[0]).words
 detector.save(FILE)
 assert firstshot.Detector.load(FILE).score(clips[0]) == detector.score(clips[0])
-ensemble = firstshot.Ensemble([firstshot.Detector(), firstshot.Detector(layers=[2])]).fit(clips)
+ensemble = firstshot.Ensemble([firstshot.Detector("logmel"), firstshot.Detector(layers=[2])])
+ensemble.fit(clips)
 assert len(ensemble.score(clips)) == 12
 print(sorted(m for m in HEAVY if m in sys.modules))
 """

@@ -34,7 +34,7 @@ def bank():
 CALLS = {
     "workers": lambda n: count_workers(n),
     "workers of a pool": lambda n: in_order(abs, [1, 2], n),
-    "workers of a detector": lambda n: Detector().fit(NOISE, sample_rate=16000, workers=n),
+    "workers of a detector": lambda n: Detector("logmel").fit(NOISE, sample_rate=16000, workers=n),
     "threads": lambda n: count_threads(n),
     "clips of a benchmark": lambda n: bench("logmel", clips=n),
     "workers of a benchmark": lambda n: bench("logmel", workers=n),
@@ -61,7 +61,9 @@ FRACTIONS = {
     "learning rate": lambda x: TrainingSettings(learning_rate=x),
     "validation share": lambda x: TrainingSettings(validation_share=x),
     "false-alarm rate": lambda x: fit_threshold(range(1, 40), "quantile", x),
-    "false-alarm rate of a detector": lambda x: Detector(false_alarm_rate=x).embedding_settings(),
+    "false-alarm rate of a detector": lambda x: Detector(
+        "logmel", false_alarm_rate=x
+    ).embedding_settings(),
     "level": lambda x: bootstrap_intervals([0, 1], [0, 1], level=x),
     "severity": lambda x: synthesize("SynthFan", "imbalance", severity=x),
     "seconds": lambda x: synthesize("SynthFan", seconds=x),

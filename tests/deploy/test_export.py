@@ -402,7 +402,7 @@ def test_what_cannot_be_exported_leaves_nothing_behind(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ParameterError, match="scores as it is"):
-        export_detector(Detector().fit(clips_of(1.0, 9)), tmp_path / "logmel")
+        export_detector(Detector("logmel").fit(clips_of(1.0, 9)), tmp_path / "logmel")
     with pytest.raises(ParameterError, match="'mine' is a plug-in, which cannot be written"):
         export_detector(Detector(Plugin()).fit(clips_of(1.0, 9)), tmp_path / "mine")
     with pytest.raises(FirstshotError, match="learned nothing"):

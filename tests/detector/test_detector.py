@@ -72,7 +72,7 @@ def few_clips_are_no_news():
 def fitted():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FirstshotWarning)
-        return Detector(threshold="gamma").fit(sounds(24), sounds(6, 50, colour=-0.6))
+        return Detector("logmel", threshold="gamma").fit(sounds(24), sounds(6, 50, colour=-0.6))
 
 
 def embedded(vectors, name="clip"):
@@ -95,7 +95,7 @@ def test_the_constructor_only_stores():
 
 
 def test_fit_and_calibrate_return_the_detector_and_what_is_learned_ends_in_an_underscore():
-    detector = Detector()
+    detector = Detector("logmel")
     before = set(vars(detector))
     assert detector.fit(sounds(10)) is detector
     assert detector.calibrate(0.2) is detector
@@ -123,11 +123,11 @@ def test_before_fit_everything_else_is_refused_and_says_what_to_do(tmp_path):
     )
     for call in calls:
         with pytest.raises(FirstshotError, match=r"call fit\(\.\.\.\) first"):
-            call(Detector())
+            call(Detector("logmel"))
 
 
 def test_a_fit_that_failed_leaves_no_detector_that_answers():
-    detector = Detector(threshold="conformal", false_alarm_rate=0.01)
+    detector = Detector("logmel", threshold="conformal", false_alarm_rate=0.01)
     with pytest.raises(ParameterError, match=r"cannot be promised from 10 normal clips, .*give 99"):
         detector.fit(sounds(10))
     with pytest.raises(FirstshotError, match=r"call fit\(\.\.\.\) first"):
@@ -171,21 +171,21 @@ def test_folders_paths_arrays_and_records_give_the_same_scores(tmp_path):
         write_folder(tmp_path / name, clips)
         for name, clips in (("s", source), ("t", target), ("n", new))
     )
-    expected = Detector().fit(source, target).score(new)
+    expected = Detector("logmel").fit(source, target).score(new)
     files = {folder: sorted(folder.iterdir()) for folder in (s, t, n)}
-    assert np.array_equal(Detector().fit(s, t).score(n), expected)
-    assert np.array_equal(Detector().fit(str(s), [str(t)]).score([str(n)]), expected)
-    assert np.array_equal(Detector().fit(files[s], files[t]).score(files[n]), expected)
+    assert np.array_equal(Detector("logmel").fit(s, t).score(n), expected)
+    assert np.array_equal(Detector("logmel").fit(str(s), [str(t)]).score([str(n)]), expected)
+    assert np.array_equal(Detector("logmel").fit(files[s], files[t]).score(files[n]), expected)
     records = {folder: [Record(path) for path in paths] for folder, paths in files.items()}
-    found = Detector().fit(iter(records[s]), records[t]).score(records[n])
+    found = Detector("logmel").fit(iter(records[s]), records[t]).score(records[n])
     assert np.array_equal(found, expected)
 
 
 def test_arrays_of_another_rate_are_heard_like_the_files_they_were_written_to(tmp_path):
     clips = sounds(9, rate=22050)
     folder = write_folder(tmp_path / "s", clips)
-    by_array = Detector().fit([samples for samples, _ in clips], sample_rate=22050)
-    by_file = Detector().fit(folder)
+    by_array = Detector("logmel").fit([samples for samples, _ in clips], sample_rate=22050)
+    by_file = Detector("logmel").fit(folder)
     new = sound(90, rate=22050)
     assert by_array.score(new[0], sample_rate=22050) == by_file.score(new)
 
@@ -194,7 +194,7 @@ def test_clips_of_unequal_length_and_rate_may_share_a_bank(tmp_path):
     folder = write_folder(tmp_path / "s", [sound(i, 0.3 + 0.1 * i) for i in range(6)])
     for i, rate in enumerate((8000, 44100, 96000)):
         soundfile.write(folder / f"r{i}.flac", *sound(20 + i, rate=rate))
-    detector = Detector().fit(folder)
+    detector = Detector("logmel").fit(folder)
     assert len(detector.fitted_.normal_clips.rows) == 9
     assert np.isfinite(detector.score(sounds(3, 90))).all()
 
@@ -204,37 +204,37 @@ def test_an_empty_folder_one_clip_and_a_missing_target_are_named(tmp_path):
     one = write_folder(tmp_path / "one", sounds(1))
     many = write_folder(tmp_path / "many", sounds(5))
     with pytest.raises(DatasetError, match=r"empty: no audio among its files; .*source clips"):
-        Detector().fit(tmp_path / "empty")
+        Detector("logmel").fit(tmp_path / "empty")
     with pytest.raises(DatasetError, match="1 source clip: at least 2 normal clips are needed"):
-        Detector().fit(one)
+        Detector("logmel").fit(one)
     with pytest.raises(DatasetError, match="0 source clips: at least 2"):
-        Detector().fit([])
+        Detector("logmel").fit([])
     with pytest.raises(DatasetError, match=r"gone: does not exist; .*target clips"):
-        Detector().fit(many, tmp_path / "gone")
+        Detector("logmel").fit(many, tmp_path / "gone")
 
 
 def test_one_clip_that_cannot_be_read_stops_the_fit_and_is_named(tmp_path):
     folder = write_folder(tmp_path / "s", sounds(4))
     (folder / "002.wav").write_bytes(b"no sound")
     with pytest.raises(SoundError, match=r"002\.wav: not readable as audio"):
-        Detector().fit(folder)
+        Detector("logmel").fit(folder)
 
 
 def test_two_clips_are_too_few_and_so_few_promise_little():
     with pytest.raises(DatasetError, match=r"2 normal clips are too few.*give at least 3") as error:
-        Detector().fit(sounds(2))
+        Detector("logmel").fit(sounds(2))
     assert "\n" not in str(error.value)
     with pytest.raises(ParameterError, match=r"0\.1 cannot be promised from 3 .*give 9 normal"):
-        Detector().fit(sounds(3))
+        Detector("logmel").fit(sounds(3))
     with pytest.warns(FirstshotWarning, match="depends on the gamma law alone; 9 clips"):
-        detector = Detector(threshold="gamma").fit(sounds(3))
+        detector = Detector("logmel", threshold="gamma").fit(sounds(3))
     assert np.isfinite(detector.score(sounds(2, 90))).all()
 
 
 def test_copies_among_the_normal_clips_are_told_of():
     clips = sounds(8)
     with pytest.warns(FirstshotWarning, match="array 0 of array 3 and 1 more; a copy") as caught:
-        Detector().fit(clips, [clips[3], clips[5], *sounds(4, 50)])
+        Detector("logmel").fit(clips, [clips[3], clips[5], *sounds(4, 50)])
     assert any(w.filename == __file__ for w in caught if "copies among" in str(w.message))
 
 
@@ -288,7 +288,7 @@ def test_memmixup_widens_the_target_and_needs_one():
     assert (mixed.score(new) < plain.score(new)).any()
     assert all("*" not in near.clip for near in mixed.predict(new[0]).nearest)
     with pytest.raises(ParameterError, match="target bank is empty; MemMixup"):
-        Detector(memmixup=True).fit(source)
+        Detector("logmel", memmixup=True).fit(source)
 
 
 def test_an_anomaly_scores_above_normal_sound(fitted):
@@ -321,7 +321,7 @@ def test_about_the_asked_share_of_new_normal_clips_is_called_anomalous(normalize
     settings = {"normalizer": normalizer, "transform": transform, "threshold": "conformal"}
     for _ in range(8):
         clips = rng.standard_normal((260, 144)) @ np.diag(np.linspace(0.2, 3.0, 144))
-        detector = Detector(false_alarm_rate=0.2, **settings)
+        detector = Detector("logmel", false_alarm_rate=0.2, **settings)
         detector.fit_embedded(embedded(clips[:60], "normal"))
         found = detector.predict_embedded(embedded(clips[60:], "new"), neighbors=0)
         rates.append(np.mean([result.is_anomaly for result in found]))
@@ -336,7 +336,9 @@ def test_clips_in_windows_keep_the_asked_rate_per_clip():
             EmbeddedClip(str(i), str(i), (0.0, 1.0, 2.0, 3.0), (w,), w)
             for i, w in enumerate(windows)
         ]
-        detector = Detector(threshold="conformal", false_alarm_rate=0.2, normalizer="none")
+        detector = Detector(
+            "logmel", threshold="conformal", false_alarm_rate=0.2, normalizer="none"
+        )
         detector.fit_embedded(clips[:40])
         assert detector.training_scores_.shape == (40,)
         found = detector.predict_embedded(clips[40:], neighbors=0)
@@ -435,7 +437,9 @@ def test_a_copy_of_a_normal_clip_is_told_of_where_the_user_called(fitted, call):
 @pytest.fixture(scope="module")
 def in_windows():
     """A detector of 9 clips of 4 windows each."""
-    return Detector(length="windows:0.5").fit([joined(sounds(4, 4 * i)) for i in range(9)])
+    return Detector("logmel", length="windows:0.5").fit(
+        [joined(sounds(4, 4 * i)) for i in range(9)]
+    )
 
 
 def with_tones(*windows, of=8):
@@ -474,7 +478,7 @@ def test_of_a_clip_twice_as_long_as_those_learned_both_halves_must_be_odd(in_win
 @pytest.fixture(scope="module")
 def one_window_each():
     """A detector of 24 clips of one window of 0.5 s each."""
-    return Detector(length="windows:0.5").fit(sounds(24, 100))
+    return Detector("logmel", length="windows:0.5").fit(sounds(24, 100))
 
 
 def test_a_normal_recording_is_no_anomaly_though_its_worst_window_is_one(one_window_each):
@@ -562,7 +566,7 @@ def test_an_array_of_one_window_knows_its_ends():
         ("fixed:2", 0.75),
         ("windows:2", 0.75),
     ):
-        detector = Detector(length=length).fit(sounds(12))
+        detector = Detector("logmel", length=length).fit(sounds(12))
         (window,) = detector.predict(sound(90, 0.75)).windows
         assert (window.start_seconds, window.end_seconds) == (0.0, end)
 
@@ -593,7 +597,9 @@ def test_of_an_older_file_no_length_is_known_and_none_is_told_of():
 
 
 def test_clips_shorter_than_a_window_are_heard_as_they_are():
-    detector = Detector(length="windows:1:0.5").fit([sound(i, 0.4 + 0.3 * i) for i in range(9)])
+    detector = Detector("logmel", length="windows:1:0.5").fit(
+        [sound(i, 0.4 + 0.3 * i) for i in range(9)]
+    )
     assert len(detector.training_scores_) == 9
     results = detector.predict([sound(90, 0.3), sound(91, 2.2)])
     assert [len(result.window_scores) for result in results] == [1, 4]
@@ -601,7 +607,7 @@ def test_clips_shorter_than_a_window_are_heard_as_they_are():
 
 def test_one_long_recording_in_windows_is_enough_and_warns_what_the_threshold_means():
     with pytest.warns(FirstshotWarning, match="1 source recording cut into 20 windows") as caught:
-        detector = Detector(length="windows:0.5").fit(sound(0, 10))
+        detector = Detector("logmel", length="windows:0.5").fit(sound(0, 10))
     assert any(w.filename == __file__ for w in caught if "recording" in str(w.message))
     assert len(detector.fitted_.normal_clips.rows) == len(detector.training_scores_) == 20
 
@@ -613,21 +619,21 @@ def test_a_pooling_that_keeps_time_refuses_clips_of_different_lengths():
         )
 
     with pytest.raises(ParameterError, match=r"3 to 4 values: .*fixed:SECONDS"):
-        Detector().fit_embedded([clip("a", 3), clip("b", 4)])
+        Detector("logmel").fit_embedded([clip("a", 3), clip("b", 4)])
 
 
 def test_embeddings_made_before_give_the_same_as_the_clips(fitted):
     clips = [Clip(f"array {i}", *clip) for i, clip in enumerate(sounds(24))]
     target = [Clip(f"array {i}", *clip) for i, clip in enumerate(sounds(6, 50, colour=-0.6))]
     settings = EmbeddingSettings(LogMel(), (1,))
-    other = Detector().fit_embedded(
+    other = Detector("logmel").fit_embedded(
         list(embed_clips(clips, settings)), list(embed_clips(target, settings))
     )
     assert np.array_equal(other.training_scores_, fitted.training_scores_)
 
 
 def test_a_seed_is_nowhere_needed():
-    a, b = (Detector().fit(sounds(12), sounds(5, 50)) for _ in range(2))
+    a, b = (Detector("logmel").fit(sounds(12), sounds(5, 50)) for _ in range(2))
     assert np.array_equal(a.training_scores_, b.training_scores_)
     assert np.array_equal(a.score(sounds(3, 90)), b.score(sounds(3, 90)))
     assert firstshot.Detector is Detector

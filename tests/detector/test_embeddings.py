@@ -42,7 +42,7 @@ def test_a_file_is_read_by_numpy_without_pickle(tmp_path):
 
 
 def test_a_detector_embeds_before_it_is_fitted():
-    (clip, *_) = firstshot.Detector().embed(CLIPS, sample_rate=RATE)
+    (clip, *_) = firstshot.Detector("logmel").embed(CLIPS, sample_rate=RATE)
     np.testing.assert_array_equal(
         clip.layers[0], firstshot.embed(CLIPS[:1], sample_rate=RATE).layers[1]
     )

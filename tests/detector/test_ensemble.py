@@ -86,7 +86,7 @@ def test_clips_in_windows_score_the_mean_of_the_detectors_worst_windows():
     result = same.predict(new)
     assert len(result.window_scores) == 4
     assert result.score == pytest.approx(np.mean(list(result.parts.values())))
-    mixed = Ensemble([Detector(length="windows:0.3"), Detector()]).fit(clips)
+    mixed = Ensemble([Detector("logmel", length="windows:0.3"), Detector("logmel")]).fit(clips)
     assert mixed.predict(new).window_scores == ()
     assert mixed.score(new)[0] == pytest.approx(np.mean([d.score(new)[0] for d in mixed.detectors]))
 
@@ -110,7 +110,9 @@ def test_a_longer_recording_is_judged_by_its_pieces():
 def test_detectors_that_cut_a_recording_differently_judge_the_same_moments():
     clips = sounds(30)
     new = joined(sounds(8, 900))
-    mixed = Ensemble([Detector(length="windows:0.3"), Detector(length="windows:0.3:0.15")])
+    mixed = Ensemble(
+        [Detector("logmel", length="windows:0.3"), Detector("logmel", length="windows:0.3:0.15")]
+    )
     result = mixed.fit(clips).predict(new)
     assert result.pieces == 15
     assert result.windows == result.window_scores == ()
@@ -139,6 +141,6 @@ def test_no_detectors_unfitted_ones_and_ones_of_different_clips_are_refused():
         Ensemble([]).fit(sounds(4))
     with pytest.raises(FirstshotError, match=r"call fit\(\.\.\.\) first"):
         Ensemble(members()).predict(sounds(1)[0])
-    fitted = [Detector().fit(sounds(10)), Detector().fit(sounds(11))]
+    fitted = [Detector("logmel").fit(sounds(10)), Detector("logmel").fit(sounds(11))]
     with pytest.raises(ParameterError, match=r"held-out scores of \[10, 11\] clips"):
         Ensemble(fitted).calibrate()

@@ -58,7 +58,7 @@ def test_settings_are_got_and_set_by_name():
     }
 
 
-@pytest.mark.parametrize("made", [Detector(), pair()])
+@pytest.mark.parametrize("made", [Detector("logmel"), pair()])
 def test_an_unknown_setting_is_refused_and_none_is_set(made):
     with pytest.raises(ParameterError, match=r"setting 'neighbours': choose one of .*threshold"):
         made.set_params(threshold="gamma", neighbours=3)
@@ -103,7 +103,7 @@ def test_the_decision_is_the_score_minus_the_threshold(make):
 
 
 def test_the_decision_of_a_recording_is_by_the_threshold_of_its_pieces():
-    detector = Detector(length="windows:0.2").fit(sounds(20))
+    detector = Detector("logmel", length="windows:0.2").fit(sounds(20))
     long = np.concatenate([samples for samples, _ in sounds(30, 200)]), RATE
     result = detector.predict(long)
     assert result.threshold != detector.threshold_.value
@@ -141,7 +141,7 @@ def test_anomalous_clips_are_left_out_where_labels_are_given(make, kind):
 )
 def test_other_labels_are_refused(y, said):
     with pytest.raises(ParameterError, match=said):
-        Detector().fit(sounds(3), y)
+        Detector("logmel").fit(sounds(3), y)
 
 
 # Within scikit-learn
@@ -149,7 +149,7 @@ def test_other_labels_are_refused(y, said):
 
 def test_a_detector_is_the_last_step_of_a_pipeline():
     quieter = FunctionTransformer(lambda clips: [(0.5 * samples, rate) for samples, rate in clips])
-    detector = Detector(encoder_settings={"keep_level": True})
+    detector = Detector("logmel", encoder_settings={"keep_level": True})
     pipeline = Pipeline([("quieter", quieter), ("detector", detector)])
     alone = clone(detector).fit(quieter.transform(sounds(12)))
     assert pipeline.fit(sounds(12), [0] * 12) is pipeline
@@ -184,7 +184,7 @@ def test_a_grid_search_finds_the_setting_that_tells_anomalies_best(tmp_path):
 
 
 def test_scikit_learn_tells_what_it_is_and_whether_it_has_learned():
-    for made in (Detector(), pair()):
+    for made in (Detector("logmel"), pair()):
         assert is_outlier_detector(made)
         with pytest.raises(ValueError, match="not fitted yet"):
             check_is_fitted(made)
@@ -250,7 +250,7 @@ class CheckedDetector(AnyLabels, Detector):
         return tags
 
 
-LONE = (Detector(),)
+LONE = (Detector("logmel"),)
 
 
 class CheckedEnsemble(AnyLabels, Ensemble):

@@ -197,7 +197,7 @@ def test_levels_come_back_from_a_file_and_are_not_known_of_an_older_one(tmp_path
 
 
 def test_of_a_clip_cut_into_windows_the_level_is_that_of_the_window():
-    detector = Detector(length="windows:0.5").fit([hiss(i) for i in range(20)])
+    detector = Detector("logmel", length="windows:0.5").fit([hiss(i) for i in range(20)])
     words = detector.explain(louder_by(hiss(99, tone=0.05), -12.0)).words
     assert words.startswith("this window is ")
     assert "the whole clip" not in words

@@ -53,7 +53,7 @@ def stored_detector():
 def saved(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FirstshotWarning)
-        detector = Detector().fit(sounds(14), sounds(5, 50))
+        detector = Detector("logmel").fit(sounds(14), sounds(5, 50))
     path = tmp_path_factory.mktemp("saved") / "fan.firstshot"
     detector.save(path)
     return path
@@ -139,7 +139,7 @@ def test_a_loaded_detector_calibrates_and_saves_like_the_one_that_was_saved(save
 
 def test_equal_detectors_are_equal_files_without_code(tmp_path):
     for name in ("a", "b"):
-        Detector().fit(sounds(8), sounds(4, 50)).save(tmp_path / name)
+        Detector("logmel").fit(sounds(8), sounds(4, 50)).save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert tuple(contents(tmp_path / "a")) == MEMBERS
     table = contents(tmp_path / "a")["members.csv"].decode().splitlines()

@@ -55,7 +55,7 @@ def test_a_sub_folder_that_cannot_be_listed_is_a_fault_beside_the_clips(closed):
 
 def test_nothing_is_learned_from_a_folder_that_cannot_be_listed_whole(closed):
     with pytest.raises(DatasetError, match="closed: cannot be listed"):
-        Detector().fit(closed)
+        Detector("logmel").fit(closed)
 
 
 def test_linked_folders_are_heard_and_no_clip_twice(tmp_path):
@@ -78,7 +78,7 @@ def test_a_target_folder_inside_the_source_folder_is_refused(tmp_path):
     paths = [tmp_path / "set" / f"{i}.wav" for i in range(3)]
     record(*paths, tmp_path / "set" / "fast" / "a.wav")
     with pytest.raises(DatasetError, match=r"a\.wav: among the source and among the target clips"):
-        Detector().fit(tmp_path / "set", tmp_path / "set" / "fast")
+        Detector("logmel").fit(tmp_path / "set", tmp_path / "set" / "fast")
 
 
 def test_sound_that_is_not_read_is_counted_by_kind(tmp_path):
@@ -269,4 +269,4 @@ def test_a_rate_that_is_none_is_refused_by_its_name(rate):
     ):
         list_clips(noise(), rate)
     with pytest.raises(ParameterError, match=r"^sample_rate"):
-        Detector(sample_rate=rate).fit([noise(i) for i in range(9)])
+        Detector("logmel", sample_rate=rate).fit([noise(i) for i in range(9)])

@@ -164,7 +164,7 @@ def read_store(case: Case) -> None:
             path.write_bytes(change.mutate_bytes(case.dice, path.read_bytes()))
     store = EmbeddingStore(folder)
     store.summary()
-    Detector().fit([case.samples / "data" / "fan" / "train"], store=store)
+    Detector("logmel").fit([case.samples / "data" / "fan" / "train"], store=store)
 
 
 @target("system file", 40)

@@ -127,7 +127,7 @@ def test_every_number_of_workers_gives_the_same_bits(make, length):
 
 def test_scores_thresholds_and_explanations_are_the_same_bits_too():
     normal, today = sounds(20), sounds(9, 100)
-    alone, many = (Detector().fit(normal, workers=workers) for workers in (1, 4))
+    alone, many = (Detector("logmel").fit(normal, workers=workers) for workers in (1, 4))
     assert alone.threshold_ == many.threshold_
     assert np.array_equal(alone.score(today, workers=1), many.score(today, workers=3))
     assert alone.predict(today, workers=1) == many.predict(today, workers=3)
@@ -142,7 +142,7 @@ def test_how_many_workers_there_were_is_in_no_detector_file(tmp_path):
     files = []
     for workers in (1, 3):
         path = tmp_path / f"{workers}.firstshot"
-        Detector().fit(sounds(20), workers=workers).save(path)
+        Detector("logmel").fit(sounds(20), workers=workers).save(path)
         with zipfile.ZipFile(path) as file:
             files.append({name: file.read(name) for name in file.namelist()})
     assert files[0] == files[1]
@@ -386,4 +386,4 @@ def test_scores_make_no_spectra_that_nobody_looks_at(monkeypatch):
 
 def test_a_number_of_workers_that_makes_no_sense_is_refused():
     with pytest.raises(ParameterError, match="workers 0: expected at least one"):
-        Detector().fit(sounds(12), workers=0)
+        Detector("logmel").fit(sounds(12), workers=0)

@@ -99,6 +99,8 @@ def test_every_wrong_value_in_a_manifest_is_refused_or_harmless(request, tmp_pat
         "calibration_windows",
         "heard_seconds",
         "settings.bank_precision",
+        "settings.held_out",
+        "settings.threshold_for",
         "settings.channel",
         "settings.encoder_settings",
         "settings.encoder_settings.keep_level",

@@ -51,7 +51,7 @@ def few_clips_are_no_news():
 
 
 def fitted(source=SOURCE, target=TARGET, **others):
-    return Detector(**others).fit(source, target)
+    return Detector(**{"encoder": "logmel", **others}).fit(source, target)
 
 
 def saved(detector, folder):
@@ -116,7 +116,9 @@ def test_the_threshold_keeps_its_method_and_rate():
     detector = fitted().calibrate(0.2, "quantile").add(NEW)
     assert (detector.threshold_.method, detector.threshold_.false_alarm_rate) == ("quantile", 0.2)
     assert detector.threshold_.clips == 19
-    expected = Detector(threshold="quantile", false_alarm_rate=0.2).fit([*SOURCE, *NEW], TARGET)
+    expected = Detector("logmel", threshold="quantile", false_alarm_rate=0.2).fit(
+        [*SOURCE, *NEW], TARGET
+    )
     assert detector.threshold_ == expected.threshold_
 
 
@@ -181,7 +183,7 @@ def test_a_clip_of_both_domains_is_removed_from_the_one_that_is_named():
 
 def test_arrays_go_on_where_the_numbers_of_the_bank_end():
     pairs = [(clip.source, RATE) for clip in SOURCE]
-    detector = Detector().fit(pairs).add([(clip.source, RATE) for clip in NEW])
+    detector = Detector("logmel").fit(pairs).add([(clip.source, RATE) for clip in NEW])
     assert names(detector, "source")[-3:] == ["array 12", "array 13", "array 14"]
 
 
@@ -271,7 +273,7 @@ def test_edits_need_a_fitted_detector():
         lambda d: d.merge(fitted()),
     ):
         with pytest.raises(NotFittedError, match=r"call fit\(\.\.\.\) first"):
-            edit(Detector())
+            edit(Detector("logmel"))
 
 
 def test_a_file_of_schema_1_can_be_edited(tmp_path):

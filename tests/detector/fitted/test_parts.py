@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from firstshot.detector.file import MemberRow
 from firstshot.detector.fitted.held_out import FOLDS, held_out_scores
 from firstshot.detector.fitted.parts import (
+    PartRecipe,
     Recipe,
     fit_part,
     fit_parts,
@@ -38,13 +40,21 @@ def rows_of(source, target=0):
 
 def recipe_of(normalizer="none", transform="none", **others):
     settings = SETTINGS.get(normalizer, {})
-    return Recipe(transform, normalizer, "sqeuclidean", settings, **others)
+    part = PartRecipe("layer 1", transform, normalizer, "sqeuclidean", settings)
+    return Recipe((part,), (0,), **others)
+
+
+def of_layers(recipe, count):
+    """The same way of comparing for several layers."""
+    (part,) = recipe.parts
+    parts = tuple(replace(part, label=f"layer {n + 1}") for n in range(count))
+    return replace(recipe, parts=parts, columns=tuple(range(count)))
 
 
 def refit(X, n_source, left_out, recipe):
     """Score the rows left out by a normaliser that was fitted, transform and all, without them."""
     kept = np.setdiff1d(np.arange(len(X)), left_out)
-    transform = make_transform(recipe.transform).fit(X[kept])
+    transform = make_transform(recipe.parts[0].transform).fit(X[kept])
     banks = {
         "source": transform(X[kept[kept < n_source]]) if (kept < n_source).any() else [],
         "target": transform(X[kept[kept >= n_source]]) if (kept >= n_source).any() else [],
@@ -61,7 +71,7 @@ def refit(X, n_source, left_out, recipe):
             )
         )
         banks = mixed.arrays()
-    normalizer = make_normalizer(recipe.normalizer, **recipe.settings).fit(banks)
+    normalizer = make_normalizer(recipe.parts[0].normalizer, **recipe.parts[0].settings).fit(banks)
     return normalizer.score(transform(X[left_out]))
 
 
@@ -72,7 +82,7 @@ def test_a_held_out_score_is_that_of_a_refit_without_the_clip(normalizer, transf
     n_source = FOLDS - n_target
     X = np.concatenate([draw(n_source, 0), draw(n_target, 1, shift=2.0)])
     recipe = recipe_of(normalizer, transform)
-    parts = [fit_part("layer 1", X, rows_of(n_source, n_target), recipe)]
+    parts = [fit_part(recipe.parts[0], X, rows_of(n_source, n_target), recipe)]
     found = held_out_scores(parts, recipe, [1] * FOLDS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FirstshotWarning)
@@ -82,7 +92,7 @@ def test_a_held_out_score_is_that_of_a_refit_without_the_clip(normalizer, transf
 
 def test_more_clips_than_folds_are_left_out_a_fold_at_a_time():
     X, recipe = draw(47, 2), recipe_of("none", "standardize")
-    parts = [fit_part("layer 1", X, rows_of(47), recipe)]
+    parts = [fit_part(recipe.parts[0], X, rows_of(47), recipe)]
     found = held_out_scores(parts, recipe, [1] * 47)
     for fold in range(FOLDS):
         left = np.arange(fold, 47, FOLDS)
@@ -93,7 +103,7 @@ def test_mixtures_of_a_clip_are_left_out_with_it():
     X = np.concatenate([draw(12, 3), draw(4, 4, shift=2.0)])
     for transform in ("none", "standardize"):
         recipe = recipe_of("domain_local_density", transform, memmixup=True)
-        parts = [fit_part("layer 1", X, rows_of(12, 4), recipe)]
+        parts = [fit_part(recipe.parts[0], X, rows_of(12, 4), recipe)]
         found = held_out_scores(parts, recipe, [1] * 16)
         expected = [refit(X, 12, np.array([i]), recipe)[0] for i in range(16)]
         np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -103,7 +113,7 @@ def test_mixtures_of_a_clip_are_left_out_with_it():
 def test_all_windows_of_a_clip_are_left_out_together_and_the_worst_one_counts(transform):
     windows = [3, 1, 2, 4, 2]
     X, recipe = draw(sum(windows), 5), recipe_of("none", transform)
-    parts = [fit_part("layer 1", X, rows_of(len(X)), recipe)]
+    parts = [fit_part(recipe.parts[0], X, rows_of(len(X)), recipe)]
     found = held_out_scores(parts, recipe, windows)
     ends = np.cumsum(windows)
     for clip, (start, end) in enumerate(zip(ends - windows, ends, strict=True)):
@@ -113,7 +123,7 @@ def test_all_windows_of_a_clip_are_left_out_together_and_the_worst_one_counts(tr
 
 def test_one_recording_in_windows_is_left_out_by_blocks_and_told_of():
     X, recipe = draw(100, 6), recipe_of("none", "standardize")
-    parts = [fit_part("layer 1", X, rows_of(100), recipe)]
+    parts = [fit_part(recipe.parts[0], X, rows_of(100), recipe)]
     with pytest.warns(FirstshotWarning, match="1 source recording cut into 100 windows"):
         found = held_out_scores(parts, recipe, [100])
     assert found.shape == (100,)
@@ -125,11 +135,11 @@ def test_one_recording_in_windows_is_left_out_by_blocks_and_told_of():
 def test_a_target_of_two_clips_is_scored_by_the_source_when_one_is_left_out():
     X = np.concatenate([draw(10, 7), draw(2, 8, shift=5.0)])
     recipe = recipe_of("domain_local_density", "standardize")
-    parts = [fit_part("layer 1", X, rows_of(10, 2), recipe)]
+    parts = [fit_part(recipe.parts[0], X, rows_of(10, 2), recipe)]
     with pytest.warns(FirstshotWarning, match="the target holds too few clips to leave one out"):
         found = held_out_scores(parts, recipe, [1] * 12)
     transform = make_transform("standardize").fit(X[:11])
-    source = make_normalizer("domain_local_density", **recipe.settings).fit(
+    source = make_normalizer("domain_local_density", **recipe.parts[0].settings).fit(
         {"source": transform(X[:10])}
     )
     assert found[11] == pytest.approx(source.score(transform(X[11:]))[0], rel=1e-6)
@@ -149,7 +159,7 @@ def test_too_few_clips_to_leave_one_out_are_refused_with_the_least_number(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FirstshotWarning)
             try:
-                parts = [fit_part("layer 1", draw(count, 9), rows_of(count), recipe)]
+                parts = [fit_part(recipe.parts[0], draw(count, 9), rows_of(count), recipe)]
             except DatasetError:
                 assert normalizer == "domain_zscore"
                 assert count < 3
@@ -165,12 +175,12 @@ def test_too_few_clips_to_leave_one_out_are_refused_with_the_least_number(
 def test_a_score_is_the_mean_over_parts_and_the_domain_the_one_with_the_lowest_mean():
     layers = [np.concatenate([draw(9, s), draw(5, s + 1, 3.0)]) for s in (10, 20)]
     queries = [draw(7, 30, 1.5), draw(7, 31, 1.5)]
-    recipe = recipe_of("domain_local_density")
-    parts = fit_parts(["layer 1", "layer 2"], layers, rows_of(9, 5), recipe)
-    scores = score_parts(parts, queries)
+    recipe = of_layers(recipe_of("domain_local_density"), 2)
+    parts = fit_parts(layers, rows_of(9, 5), recipe)
+    scores = score_parts(parts, recipe, queries)
     by_hand = []
     for layer, query in zip(layers, queries, strict=True):
-        normalizer = make_normalizer("domain_local_density", **recipe.settings)
+        normalizer = make_normalizer("domain_local_density", **recipe.parts[0].settings)
         normalizer.fit({"source": layer[:9], "target": layer[9:]})
         terms = normalizer.domain_scores(query)
         by_hand.append(np.stack([terms["source"], terms["target"]]))
@@ -184,17 +194,17 @@ def test_a_score_is_the_mean_over_parts_and_the_domain_the_one_with_the_lowest_m
 def test_concat_is_one_bank_of_the_joined_layers():
     layers, queries = [draw(9, 40), draw(9, 41)], [draw(3, 42), draw(3, 43)]
     recipe = recipe_of("local_density", combine="concat")
-    (part,) = fit_parts(["layer 1", "layer 2"], recipe.join(layers), rows_of(9), recipe)
-    assert part.label == "layer 1 + layer 2"
+    (part,) = fit_parts(recipe.join(layers), rows_of(9), recipe)
     joined = make_normalizer("local_density", k=3).fit({"source": np.hstack(layers)})
-    found = score_parts([part], recipe.join(queries)).total
+    found = score_parts([part], recipe, recipe.join(queries)).total
     np.testing.assert_allclose(found, joined.score(np.hstack(queries)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("transform", ["none", "standardize", "whiten"])
 def test_the_nearest_members_are_those_of_brute_force(transform):
     X, Q = np.concatenate([draw(8, 50), draw(4, 51)]), draw(5, 52)
-    part = fit_part("layer 1", X, rows_of(8, 4), recipe_of("none", transform))
+    recipe = recipe_of("none", transform)
+    part = fit_part(recipe.parts[0], X, rows_of(8, 4), recipe)
     moved, query = part.transform(X).astype(float), part.transform(Q).astype(float)
     d = ((query[:, None] - moved[None]) ** 2).sum(axis=2)
     for near, row in zip(nearest_members(part, Q, 3), d, strict=True):

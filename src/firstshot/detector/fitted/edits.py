@@ -205,7 +205,11 @@ def _identity(fitted: FittedDetector) -> dict[str, Any]:
         "pooling": settings.pooling,
         "length": str(settings.length),
         "channel": settings.channel,
-        **asdict(fitted.recipe),
+        **{
+            name: tuple(getattr(part, name) for part in fitted.recipe.parts)
+            for name in ("label", "transform", "normalizer", "metric", "settings", "groups")
+        },
+        **{name: value for name, value in asdict(fitted.recipe).items() if name != "parts"},
     }
 
 

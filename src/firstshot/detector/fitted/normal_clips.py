@@ -24,6 +24,7 @@ from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError, warn
 from firstshot.sound.audio import LengthPolicy
 
+FEWEST_STANDARDIZED = 4
 Seconds = tuple[float, float]
 """The shortest and the longest stretch that is embedded of a clip."""
 
@@ -75,10 +76,11 @@ class NormalClips:
         rows = [i for i, row in enumerate(self.rows) if kept[row.digest] == clip_of(row)]
         if len(rows) == len(self.rows):
             return self
-        gone = len({clip_of(row) for row in self.rows}) - len(kept)
+        copies = [clip for clip in dict.fromkeys(map(clip_of, self.rows)) if clip != kept[clip[2]]]
+        more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
         warn(
-            f"{gone} normal clip{'s have' if gone > 1 else ' has'} the same samples as another; "
-            "identical clips count once"
+            f"copies among the normal clips: {copies[0][1]} of {kept[copies[0][2]][1]}{more}; "
+            "clips of the same samples count once"
         )
         return self.keep(np.asarray(rows, dtype=np.intp))
 
@@ -192,6 +194,15 @@ def check_rows(rows: Sequence[MemberRow], copies_count: bool = True) -> None:
         warn(
             f"copies among the normal clips: {copies[0]}{more}; a copy makes the clip look more "
             "normal than it is, leave it out"
+        )
+
+
+def check_enough(rows: Sequence[MemberRow]) -> None:
+    """Refuse fewer windows than standardised scores are defined from."""
+    if len(rows) < FEWEST_STANDARDIZED:
+        raise DatasetError(
+            f"{len(rows)} normal clips are too few, or too alike, to score each without itself, "
+            f"which the threshold needs; give at least {FEWEST_STANDARDIZED} different ones"
         )
 
 

@@ -16,17 +16,19 @@ from numpy.typing import NDArray
 
 from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.detector.file import MappedFile
-from firstshot.detector.fitted.held_out import held_out_scores
+from firstshot.detector.fitted.held_out import FEWEST_CLIPS, held_out_scores
 from firstshot.detector.fitted.normal_clips import (
     NormalClips,
+    check_enough,
     check_rows,
     clip_of,
     clip_windows,
 )
 from firstshot.detector.fitted.parts import Part, Recipe, SavedPart, fit_parts
+from firstshot.domains import DOMAINS
 from firstshot.errors import NotFittedError
 from firstshot.progress import Progress
-from firstshot.scoring.refits import plan_refits
+from firstshot.scoring.refits import Refit, plan_refits
 from firstshot.scoring.threshold import Threshold
 
 NOT_FITTED = "this detector has learned nothing yet; call fit(...) first"
@@ -105,19 +107,30 @@ def fit_detector(
     if recipe.standardized:
         normal_clips = normal_clips.without_copies()
     check_rows(normal_clips.rows, copies_count=not recipe.standardized)
+    if recipe.standardized:
+        check_enough(normal_clips.rows)
     parts = build_parts(recipe, normal_clips)
-    refits = None
-    if settings.get("held_out") == "block" and not recipe.transductive:
-        clips = [clip_of(row) for row in normal_clips.first_rows]
-        recordings = [row.recording for row in normal_clips.first_rows]
-        refits = plan_refits(
-            [domain for domain, *_ in clips],
-            [name for _, name, _ in clips],
-            recordings if any(recordings) else None,
-        )
     windows = clip_windows(normal_clips.rows)
+    refits = None
+    if settings["held_out"] == "block" and not recipe.transductive:
+        refits = _plan(normal_clips)
     scores = held_out_scores(parts, recipe, windows, refits, progress)
     return FittedDetector(settings, embedding_settings, recipe, normal_clips, parts, scores)
+
+
+def _plan(normal_clips: NormalClips) -> list[Refit] | None:
+    """Return which clips are left out together; None where a domain is one recording or two."""
+    firsts = normal_clips.first_rows
+    for domain in DOMAINS:
+        clips = sum(row.domain == domain for row in firsts)
+        if clips < FEWEST_CLIPS and clips < sum(row.domain == domain for row in normal_clips.rows):
+            return None  # without its recording, next to nothing is left of the domain
+    recordings = [row.recording for row in firsts]
+    return plan_refits(
+        [row.domain for row in firsts],
+        [clip_of(row)[1] for row in firsts],
+        recordings if any(recordings) else None,
+    )
 
 
 def build_parts(
