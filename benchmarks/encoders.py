@@ -21,7 +21,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -30,13 +29,14 @@ import numpy as np
 import reference_style
 import torch
 
-from firstshot.deploy.benchmark import random_encoder
 from firstshot.deploy.timing import matrix_peak
+from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.runtimes.compile import compile_graph
 from firstshot.encoders.runtimes.openvino import openvino_precisions
 from firstshot.encoders.runtimes.processor import describe_processor
 from firstshot.encoders.runtimes.torch import torch_network
 from firstshot.encoders.runtimes.with_runtime import with_runtime
+from firstshot.errors import ParameterError
 
 SAMPLES, RATE = 160000, 16000
 ENCODERS = ("ced_tiny", "eat", "beats_ft1")
@@ -107,7 +107,11 @@ def print_latency(name: str, threads: int, rounds: int) -> None:
     if name.startswith("ced"):  # the style's front-end is CED's
         ways = {"reference": partial(reference_style.embed, encoder, [waveform], layers), **ways}
     for runtime, precision in runtimes():
-        run_by = with_runtime(encoder, runtime, precision, layers, threads=threads)
+        try:
+            run_by = with_runtime(encoder, runtime, precision, layers, threads=threads)
+        except ParameterError as error:
+            print(error)  # a precision that the network does not bear
+            continue
         ways[f"{runtime} {precision}"] = partial(run_by.embed, waveform[None], RATE, layers)
     print("| encoder | way | p50, ms | p99, ms | times as fast as the reference |")
     print("|---|---|---|---|---|")
@@ -138,10 +142,8 @@ def against_reference(taken: dict[str, list[float]], times: list[float]) -> floa
 
 def useful_gflop(encoder: Any) -> float:
     """Return the GFLOP of one clip up to the deepest layer asked for, the tagging head left out."""
-    geometry = encoder.spec.geometry
-    headless = {"classes": 0} if hasattr(geometry, "classes") else {}
-    cut = replace(geometry, depth=max(encoder.default_layers), **headless)
-    return 2 * float(cut.macs(SAMPLES, attention=True)) / 1e9
+    samples = SAMPLES * encoder.sample_rate // RATE
+    return 2e-9 * float(encoder.spec.geometry.macs_up_to(max(encoder.default_layers), samples))
 
 
 if __name__ == "__main__":

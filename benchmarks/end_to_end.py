@@ -34,8 +34,8 @@ import torch
 from numpy.typing import NDArray
 
 from firstshot import Detector
-from firstshot.deploy.benchmark import random_encoder
 from firstshot.detector.embedding import EmbeddedClip
+from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.runtimes.openvino import openvino_precisions
 from firstshot.encoders.runtimes.processor import describe_processor

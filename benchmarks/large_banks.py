@@ -179,7 +179,7 @@ def measure_fit(bank: NDArray[np.float16]) -> None:
 
 def print_shares(folder: Path, decays: list[float]) -> None:
     """Print the share of variance that leading directions hold, of real and of made-up banks."""
-    from firstshot.deploy.benchmark import random_encoder
+    from firstshot.encoders.loading import random_encoder
     from firstshot.sound.audio import load_waveform
 
     encoder, rate = random_encoder("ced_tiny"), 16000

@@ -94,8 +94,8 @@ def parse_arguments() -> argparse.Namespace:
 def make_bundle(folder: Path, members: int) -> None:
     """Fit CED tiny with random weights on noise, and export it."""
     from firstshot import Detector
-    from firstshot.deploy.benchmark import random_encoder
     from firstshot.deploy.export import export_detector
+    from firstshot.encoders.loading import random_encoder
     from firstshot.errors import FirstshotWarning
 
     warnings.simplefilter("ignore", FirstshotWarning)

@@ -33,6 +33,8 @@ COUNTED = {
     "ced_mini": (2_363_415_552, 1_410_481_152, 9_679_503),
     "ced_small": (5_300_311_424, 3_163_172_224, 21_596_815),
     "ced_base": (21_132_263_936, 12_611_355_136, 85_660_303),
+    "efficientat_mn04": (110_643_072, None, 983_599),
+    "efficientat_mn10": (541_078_208, None, 4_876_831),
 }
 # Parameters of the original modules less heads, fixed position tables and data.
 LEARNED = {
@@ -45,9 +47,12 @@ LEARNED = {
     "ced_mini": 9_560_704,
     "ced_small": 21_418_880,
     "ced_base": 85_304_960,
+    "efficientat_mn04": 516_128,
+    "efficientat_mn10": 2_971_664,
 }
 # Tokens of a 10 s clip, CLS included, for the two products inside attention.
 TOKENS = {"beats_ft1": 496, "m2d_clap": 311, "eat": 513, "sslam": 513, "eat_large": 513}
+TOKENS |= dict.fromkeys(("efficientat_mn04", "efficientat_mn10"), 0)
 TOKENS |= dict.fromkeys(("ced_tiny", "ced_mini", "ced_small", "ced_base"), 248)
 
 
@@ -71,7 +76,7 @@ def test_counts_of_six_seconds_are_thop_s_to_the_last_digit(name):
 @pytest.mark.parametrize("name", COUNTED)
 def test_attention_adds_two_products_of_every_token_with_every_token(name):
     row, geometry = complexity(name), SPECS[name].geometry
-    products = geometry.depth * 2 * TOKENS[name] ** 2 * geometry.dim
+    products = geometry.depth * 2 * TOKENS[name] ** 2 * geometry.dim_of(1)
     assert row.macs_with_attention - row.macs == products
 
 
@@ -89,7 +94,7 @@ def test_m2d_with_608_frames_encodes_ten_seconds_as_two_pieces():
 
 def test_eat_padded_to_whole_patches_only_has_38_steps_of_six_seconds():
     native = EatGeometry(least_frames=16)
-    assert native.grid(96000) == (38, 8)
+    assert native.grid(96000, 1) == (38, 8)
     assert native.macs(96000) == 12 * 7_077_888 * 305 + 304 * 768 * 256 + 25 * 4 * 305 * 768
 
 
@@ -119,7 +124,7 @@ def test_a_long_clip_of_ced_costs_its_pieces_each_with_a_head():
     ],
 )
 def test_grids_are_those_of_the_specifications(geometry, samples, grid):
-    assert geometry.grid(samples) == grid
+    assert geometry.grid(samples, 1) == grid
 
 
 def test_small_geometries_count_the_values_of_the_stored_small_models():

@@ -16,7 +16,9 @@ from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of
 from firstshot.numbers import check_whole
 
-TEN_SECONDS = 160000
+SAMPLE_RATE = 16000
+"""The rate in Hz of the clips whose samples are given; an encoder of another rate resamples."""
+TEN_SECONDS = 10 * SAMPLE_RATE
 MOST_SAMPLES = 24 * 360 * TEN_SECONDS
 """Of a day: the counts are sums over the pieces of a clip."""
 AUTOENCODER = "autoencoder"
@@ -136,13 +138,14 @@ def complexity(name: str, samples: int = TEN_SECONDS) -> Complexity:
     if spec is None:
         known = (*SPECS, AUTOENCODER, *SYSTEM_ENCODERS)
         raise ParameterError(f"{name!r} has no counts; {choose_one_of(name, known)}")
-    geometry = spec.geometry
-    _check_length(name, samples, geometry.minimum_samples)
+    geometry, rate = spec.geometry, spec.sample_rate
+    _check_length(name, samples, -(-geometry.minimum_samples * SAMPLE_RATE // rate))
+    own = samples * rate // SAMPLE_RATE
     return Complexity(
         name,
         samples,
-        geometry.macs(samples),
-        geometry.macs(samples, attention=True),
+        geometry.macs(own),
+        geometry.macs(own, attention=True),
         geometry.counted_parameters(),
         geometry.learned_parameters(),
     )

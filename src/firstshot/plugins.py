@@ -7,34 +7,44 @@ is imported only when it is asked for by name. An error inside a plug-in names t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any
 
 from firstshot.errors import FirstshotError, ParameterError
 
 
-def registered(group: str) -> dict[str, tuple[EntryPoint, ...]]:
-    """Return the entry points by name, importing none; several where packages claim one name."""
+def registered(
+    group: str, own: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return the entry points by name, importing none; several where packages claim one name.
+
+    `own` are firstshot's own of this group, "module:object" by name; installed packages add theirs.
+    """
     found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=group):
+    ours = (EntryPoint(name, value, group) for name, value in own.items())
+    for point in (*ours, *entry_points(group=group)):
         found.setdefault(point.name, {}).setdefault(point.value, point)
     return {name: tuple(points.values()) for name, points in found.items()}
 
 
 def load_plugin(
-    group: str, what: str, name: str, absent: type[FirstshotError] = ParameterError
+    points: Sequence[EntryPoint],
+    what: str,
+    name: str,
+    absent: type[FirstshotError] = ParameterError,
 ) -> tuple[Callable[..., Any], str]:
     """Return what a plug-in registers, and what to call it in messages.
 
     Parameters
     ----------
-    group : str
-        The entry point group.
+    points : sequence of EntryPoint
+        What `registered` has under the name.
     what : str
         For messages: "encoder", "normaliser".
     name : str
-        A name of `registered(group)`.
+        The name.
     absent : type
         The error where the plug-in cannot be imported.
 
@@ -45,7 +55,6 @@ def load_plugin(
     FirstshotError
         The plug-in cannot be imported.
     """
-    points = registered(group)[name]
     if len(points) > 1:
         claims = " and ".join(point.value for point in points)
         raise ParameterError(f"{what} {name!r} is claimed by {claims}; uninstall one of them")

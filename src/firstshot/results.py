@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from firstshot.errors import MissingLibraryError, ParameterError
 from firstshot.messages import choose_one_of, shown
+from firstshot.scoring.details import Details
+from firstshot.scoring.plane import ClipMap
 from firstshot.scoring.threshold import p_value_in_words
 
 FRAMES = ("pandas", "polars")
@@ -217,7 +219,11 @@ class BandDifference:
 
 @dataclass(frozen=True)
 class Example:
-    """One clip of a section with all that is needed to show why it scored as it did."""
+    """One clip with all that is needed to show why it scored as it did.
+
+    A waveform may be empty where the sound is not at hand; `start_seconds` tells where in its clip
+    `waveform` begins.
+    """
 
     clip: str
     domain: str
@@ -231,6 +237,7 @@ class Example:
     nearest_waveform: NDArray[np.float32]
     bands: tuple[BandDifference, ...]
     words: str
+    start_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -252,7 +259,8 @@ class SectionResult:
     name missing where it cannot be computed. `training_scores` are the leave-one-out scores of the
     normal clips that the threshold was set on. For a system that is trained, `metrics` are means
     over trials, `deviations` their standard deviations, and the rest is of the first trial.
-    `fingerprints` tell the encoders' weights, constants and settings apart, by their names.
+    `details` are the results by attribute value, part and encoder; `clip_map` shows the clips as
+    points. `fingerprints` tell the encoders' weights, constants and settings apart, by their names.
     """
 
     machine: str
@@ -271,6 +279,8 @@ class SectionResult:
     fingerprints: dict[str, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
+    details: Details = field(default_factory=Details)
+    clip_map: ClipMap | None = None
 
     @property
     def name(self) -> str:

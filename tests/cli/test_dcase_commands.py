@@ -28,6 +28,24 @@ def test_run_prints_a_row_per_machine_and_where_the_results_are(firstshot, datas
     assert max(map(len, done.stdout.splitlines()[:-2])) <= 80
 
 
+def test_show_prints_the_details_that_run_prints_when_asked(firstshot, dataset, finished, tmp_path):
+    ran = firstshot("dcase", "run", dataset, "--out", finished, "--details")
+    shown = firstshot("dcase", "show", finished)
+    assert (ran.returncode, shown.returncode, shown.stderr) == (0, 0, "")
+    told = json.loads((finished / "results.json").read_text())
+    section = told["machines"]["SynthFan_section_00"]
+    for one in section["details"]["attributes"]:
+        line, *_ = [line for line in shown.stdout.splitlines() if one["value"] in line]
+        assert line.split()[-1] == ("–" if one["auc"] is None else f"{100 * one['auc']:.2f}")
+        assert line in ran.stdout
+    assert f"{100 * told['official_score']:.2f}" in shown.stdout
+    document = json.loads(firstshot("dcase", "show", finished, "--format", "json").stdout)
+    assert document["sections"][0]["details"] == section["details"]
+    refused = firstshot("dcase", "show", tmp_path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "name a folder that `firstshot dcase run` wrote" in refused.stderr
+
+
 def test_run_leaves_out_a_machine_with_a_broken_clip_and_says_so(firstshot, dataset, tmp_path):
     data = Path(shutil.copytree(dataset, tmp_path / "data"))
     broken = min((data / "SynthFan" / "train").iterdir())

@@ -48,7 +48,7 @@ def rows(*arguments: str) -> dict[str, dict[str, Any]]:
 
 def test_the_list_names_every_encoder_with_size_cost_grid_and_licence() -> None:
     found = rows()
-    assert list(found)[:10] == ["logmel", *ENCODERS]
+    assert list(found)[: 2 + len(ENCODERS)] == ["logmel", "spectra", *ENCODERS]
     for name, row in found.items():
         if name in ENCODERS:
             assert (row["macs"], row["parameters"]) == (
@@ -57,14 +57,17 @@ def test_the_list_names_every_encoder_with_size_cost_grid_and_licence() -> None:
             )
             assert row["licence"]
             assert row["ready"] is False
-    assert found["eat_large"]["grid"] == [64, 8]
-    assert (found["eat_large"]["dim"], found["eat_large"]["depth"]) == (1024, 24)
+    assert found["eat_large"]["grid"] == [[64, 8]] * 24
+    assert (found["eat_large"]["dim"], found["eat_large"]["depth"]) == ([1024] * 24, 24)
+    assert found["spectra"]["dim"] == [3, 2, 1, 1]
+    assert [rows for _, rows in found["spectra"]["grid"]] == [48, 128, 48, 192]
     assert found["logmel"]["weights"] == "none needed"
     printed = run()
     for fact in (
         "302.57 M",
         "155.16 G",
-        "62 x 4",
+        "12 of 62 x 4 x 192",
+        "4, 1 x 48 x 3 to 1 x 192 x 1",
         "Apache-2.0",
         "firstshot encoders fetch ced_tiny",
     ):
@@ -75,7 +78,7 @@ def test_the_list_names_every_encoder_with_size_cost_grid_and_licence() -> None:
 def test_the_list_counts_clips_of_any_length() -> None:
     six = rows("--seconds", "6")
     assert six["m2d_clap"]["macs"] == 16_274_543_616
-    assert six["ced_tiny"]["grid"] == [37, 4]
+    assert six["ced_tiny"]["grid"][-1] == [37, 4]
     assert "MACs 6 s" in run("--seconds", "6")
 
 

@@ -25,9 +25,10 @@ from firstshot.deploy.bundle import load_bundle, with_digest  # noqa: E402
 from firstshot.deploy.export import export_detector  # noqa: E402
 from firstshot.detector import Detector  # noqa: E402
 from firstshot.disk.files import sha256_of  # noqa: E402
-from firstshot.encoders import list_encoders, load_encoder  # noqa: E402
+from firstshot.encoders import WITHOUT_WEIGHTS, list_encoders, load_encoder  # noqa: E402
 from firstshot.encoders.logmel import LogMel  # noqa: E402
 from firstshot.encoders.runtimes.with_runtime import with_runtime  # noqa: E402
+from firstshot.encoders.specs import SPECS  # noqa: E402
 from firstshot.encoders.specs.as_json import read_spec, write_spec  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     DetectorFileError,
@@ -40,7 +41,7 @@ from firstshot.errors import (  # noqa: E402
 
 NAMES = tuple(official.MINI)
 _TOGETHER = {"normalizer": "test_zscore"}  # its clips are scored together, so it has no self-check
-FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
+FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap", "efficientat_mn04")
 BLOCK = """
 import sys
 class Blocked:
@@ -93,8 +94,8 @@ def exported(
 
 
 def test_every_pre_trained_encoder_is_held_to_its_detector() -> None:
-    assert set(NAMES) == set(list_encoders()) - {"logmel"}
-    assert len(NAMES) == 9
+    assert set(NAMES) == set(list_encoders()) - set(WITHOUT_WEIGHTS)
+    assert len(NAMES) == 11
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,13 +129,25 @@ def test_the_front_end_is_the_encoders_bit_for_bit(files: dict[str, Path], name:
         for samples in (original.minimum_samples, 16000, 79999, 160000, 161920, 196800, 240000):
             (clip,) = noise(samples / 16000)
             np.testing.assert_array_equal(read.front_end(clip), original.front_end(clip))
-            assert read.grid(samples) == original.grid(samples)
             assert read.macs(samples) == original.macs(samples)
-            if hasattr(original, "pooled_time"):
-                assert read.pooled_time(samples) == original.pooled_time(samples)
-        for name_ in ("name", "depth", "dim", "default_layers", "minimum_samples"):
+            for layer in range(1, original.depth + 1):
+                assert read.grid(samples, layer) == original.grid(samples, layer)
+                assert read.pooled_time(samples, layer) == original.pooled_time(samples, layer)
+        for name_ in ("name", "depth", "default_layers", "minimum_samples"):
             assert getattr(read, name_) == getattr(original, name_)
-        assert read.frequency_bands() == original.frequency_bands()
+        for layer in range(1, original.depth + 1):
+            assert read.dim(layer) == original.dim(layer)
+            assert read.frequency_bands(layer) == original.frequency_bands(layer)
+
+
+def test_a_description_with_one_list_of_bands_for_all_layers_is_still_read() -> None:
+    spec = SPECS["ced_tiny"]
+    written = json.loads(json.dumps(write_spec(spec)))
+    (first, *_) = written["frequency_bands"]
+    assert read_spec({**written, "frequency_bands": first}) == spec
+    for wrong in (first[1:], written["frequency_bands"][1:], []):
+        with pytest.raises(WeightsError, match="frequency_bands are"):
+            read_spec({**written, "frequency_bands": wrong})
 
 
 def test_constants_of_another_front_end_are_refused(files: dict[str, Path]) -> None:

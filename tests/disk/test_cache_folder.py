@@ -68,7 +68,7 @@ def test_a_user_without_a_home_works_without_caches(capsys):
     assert read_pointer(ENCODERS["ced_tiny"]) is None
     keep_measured("runtime_errors", "key", 1.0)
     assert read_measured("runtime_errors") == {}
-    file = ENCODERS["ced_tiny"].hub_file()
+    file = ENCODERS["ced_tiny"].file()
     assert file is not None and find_in_hub_cache(file) is None
 
 

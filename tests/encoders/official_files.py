@@ -19,13 +19,21 @@ import torch
 from safetensors.torch import save_file
 from tests.encoders import beats_eat_recipe, ced_m2d_recipe
 
+from firstshot.encoders.models import build
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.specs.base import Spec
 from firstshot.encoders.specs.beats import spec_from_cfg
 from firstshot.encoders.specs.ced import CedGeometry
 from firstshot.encoders.specs.eat import EatGeometry
+from firstshot.encoders.specs.efficientat import EfficientAtGeometry
 from firstshot.encoders.specs.m2d import M2dGeometry
-from firstshot.encoders.weights.catalog import ENCODERS, EncoderRecord
+from firstshot.encoders.weights.catalog import (
+    ENCODERS,
+    EncoderRecord,
+    HubFile,
+    PublishedFile,
+    WebFile,
+)
 from firstshot.encoders.weights.read import build_spec
 
 _LOCAL = ced_m2d_recipe.LOCAL
@@ -43,19 +51,30 @@ def _mini(spec: Spec) -> Spec:
         "beats": spec_from_cfg(golden("beats_mini").facts["cfg"]).geometry,
         "ced": CedGeometry(dim=32, heads=2, depth=2, classes=11),
         "eat": _EAT,
+        "efficientat": EfficientAtGeometry(0.1),
         "m2d": M2dGeometry(dim=32, heads=2, depth=2),
     }
-    return replace(spec, geometry=geometries[spec.family], default_layers=(1, 2))
+    layers = (3, 9) if spec.family == "efficientat" else (1, 2)
+    return replace(spec, geometry=geometries[spec.family], default_layers=layers)
+
+
+def _unpinned(file: PublishedFile) -> PublishedFile:
+    """The file as a server of a test has it: other bytes under the same name."""
+    if isinstance(file, HubFile):
+        return replace(file, revision=None, size=None)
+    return replace(file, sha256=None, size=None) if isinstance(file, WebFile) else file
 
 
 MINI: dict[str, EncoderRecord] = {
     name: replace(
         record,
         spec=_mini(record.spec),
-        hub={variant: replace(f, revision=None, size=None) for variant, f in record.hub.items()},
+        files={variant: _unpinned(file) for variant, file in record.files.items()},
     )
     for name, record in ENCODERS.items()
 }
+STORED = tuple(name for name in MINI if MINI[name].spec.family != "efficientat")
+"""Those whose originals' numbers are stored at mini size; EfficientAT's are on its real weights."""
 
 
 def use_mini(monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
@@ -132,6 +151,21 @@ def _fairseq(naming: str) -> dict[str, Any]:
     }
 
 
+@cache
+def _efficientat() -> dict[str, torch.Tensor]:
+    """Seeded values under the published names, tagging head and counters of training included."""
+    torch.manual_seed(0)
+    state = {}
+    for name, values in build(MINI["efficientat_mn04"].spec).state_dict().items():
+        state[name] = values
+        if name.endswith("running_var"):
+            state[name.replace("running_var", "num_batches_tracked")] = torch.tensor(9)
+            state[name] = 0.5 + torch.rand(values.shape)
+        elif name.endswith(("running_mean", ".1.bias")):
+            state[name] = 0.1 * torch.randn(values.shape)
+    return state | {"classifier.2.weight": torch.zeros(3, 2), "classifier.5.bias": torch.zeros(2)}
+
+
 _EAT_FORMATS: dict[str, Callable[[], Any]] = {
     "finetuned.safetensors": lambda: golden("eat_mini").state(),
     "pretrained.safetensors": lambda: golden("eat_mini").state(heads=False),
@@ -146,6 +180,7 @@ FORMATS: dict[str, dict[str, Callable[[], Any]]] = {
         "zenodo.pt": ced_zenodo,
         "wrapped.pt": lambda: {"model": ced_zenodo()},
     },
+    "efficientat": {"release.pt": _efficientat},
     "m2d": {"2024.pth": _m2d_fine_tuned, "plain.pth": _m2d_plain, "2025.pth": _m2d_2025},
 }
 """By module, what each published file holds."""

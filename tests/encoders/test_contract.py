@@ -28,13 +28,13 @@ from firstshot.errors import (  # noqa: E402
 )
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "plugin_example"
-NAMES = ("logmel", "octave_bands", *official.MINI)
+NAMES = ("logmel", "spectra", "octave_bands", *official.MINI)
 SETTINGS: dict[str, dict[str, Any]] = {
     "logmel": {"keep_level": True},
     "octave_bands": {"floor_db": -80.0},
     **{name: {"dtype": "float64"} for name in official.MINI},
 }
-"""For every encoder a setting that changes its numbers."""
+"""For every encoder that has settings, one that changes its numbers."""
 pytestmark = [
     pytest.mark.filterwarnings("ignore:m2d_clap:firstshot.errors.FirstshotWarning"),
     pytest.mark.filterwarnings("ignore:.*different clips:firstshot.errors.FirstshotWarning"),
@@ -107,20 +107,21 @@ def test_it_has_the_members_of_an_encoder(name: str, encoder: Encoder) -> None:
     assert encoder.minimum_samples > 0
     assert encoder.macs(480000) > encoder.macs(160000)
     assert all(1 <= layer <= encoder.depth for layer in encoder.default_layers)
-    freq = encoder.grid(16000)[1]
-    assert len(encoder.frequency_bands) == freq
-    assert all(0 <= low < high <= 8000.001 for low, high in encoder.frequency_bands)
-    assert list(encoder.frequency_bands) == sorted(encoder.frequency_bands)
+    for layer in range(1, encoder.depth + 1):
+        bands = encoder.frequency_bands(layer)
+        assert len(bands) == encoder.grid(encoder.sample_rate, layer)[1]
+        assert all(0 <= low < high <= encoder.sample_rate / 2 + 0.001 for low, high in bands)
+        assert list(bands) == sorted(bands)
 
 
 @every_encoder
 def test_layers_have_the_shape_of_the_grid(name: str, encoder: Encoder) -> None:
     every = encoder.layers(clips(3))
     assert len(every) == encoder.depth
-    for tokens in every:
+    samples = round(1.5 * encoder.sample_rate)
+    for layer, tokens in enumerate(every, start=1):
         assert tokens.dtype == np.float32
-        assert tokens.shape[:3] == (3, *encoder.grid(24000))
-    assert every[0].shape[3] == encoder.dim
+        assert tokens.shape == (3, *encoder.grid(samples, layer), encoder.dim(layer))
 
 
 @every_encoder
@@ -135,6 +136,21 @@ def test_embeddings_are_the_pooled_layers(name: str, pooling: str, encoder: Enco
         tokens = every[layer - (layer > 0)].astype(np.float64)
         np.testing.assert_allclose(embedding, tokens.mean(axis=axes).reshape(2, -1), atol=1e-4)
         assert embedding.dtype == np.float32
+
+
+@every_encoder
+def test_each_layer_can_have_a_pooling_of_its_own(name: str, encoder: Encoder) -> None:
+    batch = clips(2)
+    layers = range(1, encoder.depth + 1)
+    poolings = [("all", "rdp:4", "temporal")[layer % 3] for layer in layers]
+    found = encoder.embed(batch, layers=layers, pooling=poolings)
+    for embedding, layer, pooling in zip(found, layers, poolings, strict=True):
+        (alone,) = encoder.embed(batch, layers=[layer], pooling=pooling)
+        np.testing.assert_array_equal(embedding, alone)
+    with pytest.raises(ParameterError, match="give one for all, or one per layer"):
+        encoder.embed(batch, layers=layers, pooling=[*poolings, "temporal"])
+    with pytest.raises(ParameterError, match="pooling 'median'"):
+        encoder.embed(batch, layers=[1], pooling=["median"])
 
 
 @every_encoder
@@ -182,13 +198,13 @@ def test_arrays_and_lists_of_clips_are_the_same(name: str, encoder: Encoder) -> 
 def test_the_shortest_clip_is_encoded_and_a_shorter_one_refused(
     name: str, encoder: Encoder
 ) -> None:
-    shortest = clips(1, encoder.minimum_samples)
-    assert np.isfinite(encoder.embed(shortest)[0]).all()
-    assert encoder.layers(shortest)[0].shape[1:3] == encoder.grid(encoder.minimum_samples)
+    shortest, rate = clips(1, encoder.minimum_samples), encoder.sample_rate
+    assert np.isfinite(encoder.embed(shortest, rate)[0]).all()
+    assert encoder.layers(shortest, rate)[0].shape[1:3] == encoder.grid(encoder.minimum_samples, 1)
     with pytest.raises(SoundError, match=str(encoder.minimum_samples)):
-        encoder.embed([shortest[0][1:]])
+        encoder.embed([shortest[0][1:]], rate)
     with pytest.raises(SoundError, match=str(encoder.minimum_samples)):
-        encoder.grid(encoder.minimum_samples - 1)
+        encoder.grid(encoder.minimum_samples - 1, 1)
 
 
 @every_encoder
@@ -202,9 +218,10 @@ def test_another_rate_is_resampled(name: str, encoder: Encoder) -> None:
     import soxr
 
     clip = clips(1, 48000)[0]
-    heard = soxr.resample(clip, 48000, 16000, quality="HQ")
+    rate = encoder.sample_rate
+    heard = soxr.resample(clip, 48000, rate, quality="HQ")
     for found, expected in zip(
-        encoder.embed([clip], sample_rate=48000), encoder.embed([heard]), strict=True
+        encoder.embed([clip], sample_rate=48000), encoder.embed([heard], rate), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
@@ -236,19 +253,21 @@ def test_layers_that_do_not_exist_are_refused(name: str, encoder: Encoder) -> No
 
 @pytest.mark.parametrize("name", list(official.MINI))
 def test_computation_stops_at_the_deepest_layer_asked_for(name: str, encoder: Any) -> None:
-    stack = getattr(encoder.network.module, "blocks", None) or encoder.network.module.encoder.layers
+    module = encoder.network.module
+    stack = getattr(module, "blocks", None) or getattr(module, "features", None)
+    stack = stack or module.encoder.layers
     ran: list[int] = []
     for number, block in enumerate(stack, start=1):
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
     every = encoder.layers(clips(1))
-    assert ran == [1, 2]
+    assert ran == list(range(1, encoder.depth + 1))
     ran.clear()
     (first,) = encoder.layers(clips(1), layers=[1])
     assert ran == [1]
     np.testing.assert_array_equal(first, every[0])
 
 
-@every_encoder
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_that_changes_the_numbers_changes_the_fingerprint(
     name: str, encoder: Encoder, load: Callable[..., Encoder]
 ) -> None:
@@ -283,7 +302,10 @@ def test_a_detector_made_with_it_comes_back_from_its_file(
         tmp_path / "machine.firstshot", encoder=load_encoder(name, **settings)
     )
     np.testing.assert_array_equal(given.score(new, sample_rate=16000), scores)
-    other = load_encoder(name, **settings, **SETTINGS[name])
+    # One without settings is another encoder where its constants differ.
+    other = load_encoder(name, **settings, **SETTINGS.get(name, {}))
+    if name not in SETTINGS:
+        other.__dict__["fingerprint"] = "of other constants"
     with pytest.raises(DetectorFileError, match=f"{name} of other weights or settings"):
         firstshot.Detector.load(tmp_path / "machine.firstshot", encoder=other)
 
@@ -359,6 +381,21 @@ def test_plug_ins_that_cannot_be_used_are_named(
         load_encoder("octave_bands")
 
 
+def test_a_plug_in_with_one_grid_for_all_layers_is_told_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+from octave_bands import OctaveBands
+
+class Old(OctaveBands):
+    dim = 1
+    frequency_bands = ((20.0, 40.0),)
+"""
+    plug(tmp_path, monkeypatch, code, old="Old")
+    with pytest.raises(ParameterError, match=r"'old': .*make both functions of the layer"):
+        load_encoder("old")
+
+
 def test_a_fault_inside_a_plug_in_is_not_called_a_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,7 +422,9 @@ def test_listing_encoders_imports_no_plug_in() -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(ParameterError, match=r"'wav2vec' is not known; .*logmel, beats_ft1"):
+    with pytest.raises(
+        ParameterError, match=r"'wav2vec' is not known; .*logmel, spectra, beats_ft1"
+    ):
         load_encoder("wav2vec")
 
 

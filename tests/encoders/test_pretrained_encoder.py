@@ -55,10 +55,10 @@ def clips() -> list[np.ndarray]:
 
 def test_it_is_an_encoder(encoder: PretrainedEncoder) -> None:
     assert isinstance(encoder, Encoder)
-    assert (encoder.depth, encoder.dim, encoder.sample_rate) == (2, 48, 16000)
+    assert (encoder.depth, encoder.dim(1), encoder.sample_rate) == (2, 48, 16000)
     assert encoder.parameters == encoder.spec.geometry.learned_parameters()
     assert encoder.macs(160000) == encoder.spec.geometry.macs(160000)
-    assert len(encoder.frequency_bands) == encoder.grid(160000)[1] == 8
+    assert len(encoder.frequency_bands(1)) == encoder.grid(160000, 1)[1] == 8
     assert not any(values.requires_grad for values in encoder.network.module.parameters())
 
 
@@ -154,7 +154,7 @@ def test_clips_too_short_for_one_patch_are_refused_with_the_number_needed(
     with pytest.raises(SoundError, match=f"clip 1 has {needed - 1} .* at least {needed} "):
         encoder.embed([shortest, shortest[1:]])
     with pytest.raises(SoundError, match=f"at least {needed}"):
-        encoder.grid(needed - 1)
+        encoder.grid(needed - 1, 1)
     with pytest.raises(SoundError, match="clip 0 has"):
         encoder.embed([shortest], sample_rate=32000)
 

@@ -120,7 +120,7 @@ def _logmel(case: Case, **numbers: Any) -> None:
 
     encoder = load_encoder("logmel")
     encoder.embed(np.ones((1, 8000), np.float32), numbers["sample_rate"], (numbers["layer"],))
-    encoder.grid(numbers["samples"])
+    encoder.grid(numbers["samples"], 1)
 
 
 CALLS: dict[Callable[..., None], dict[str, Any]] = {

@@ -28,7 +28,7 @@ WORDS = {
     "demo": "--out demo -q",
     "synth": "made --machine SynthFan --seconds 0.2 --source 1 --target 0 --test 0",
     "fit": "data/fan/train --out new.firstshot --store store --overwrite",
-    "score": "detectors/plain.firstshot data/fan/test",
+    "score": "detectors/plain.firstshot data/fan/test --page page.html --overwrite",
     "explain": "detectors/plain.firstshot clip.wav",
     "calibrate": "detectors/plain.firstshot --out new.firstshot",
     "export": "detectors/plain.firstshot --out bundle",
@@ -40,9 +40,11 @@ WORDS = {
     "dcase check": "data",
     "dcase run": "data --out run --store store --overwrite",
     "dcase evaluate": "run --truth truth",
+    "dcase show": "run",
     "dcase compare": "run",
     "dcase sweep": "data --encoder logmel --normalizer none --metric euclidean --store store",
     "dcase submit": "run --out submission.zip --overwrite",
+    "dcase reproduce": "--year 2020 --machine fan --api http://records.invalid -o d --dry-run",
     "dcase download": "--year 2020 --part dev --machine fan --api http://records.invalid --out d",
 }
 HEAVY = {"demo": 0.1, "bench": 0.05}

@@ -232,6 +232,7 @@ def read_run_folder(case: Case) -> None:
         case _:
             compare_runs([folder], case.dice.choice((None, "system1")))
             app(["dcase", "compare", str(folder), "--csv", "c.csv", "--page", "p.html"])
+            app(["dcase", "show", str(folder), "--format", "latex"])
 
 
 @target("sweep folder", 8)

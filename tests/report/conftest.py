@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from firstshot.results import BandDifference, Example, Interval, SectionResult
+from firstshot.scoring.details import Details, attribute_results
 from firstshot.scoring.metrics import section_metrics
+from firstshot.scoring.plane import ClipMap, MappedClip
 
 RATE = 16000
 
@@ -54,6 +57,30 @@ def example(number: int, label: int | None = 1, score: float = 9.3) -> Example:
     )
 
 
+def clip_map(section: SectionResult, learned: int = 30) -> ClipMap:
+    """All test clips of a section, and normal clips, as points of random places."""
+    rng = np.random.default_rng(len(section.clips))
+    labels = section.labels
+    domains = section.domains or ("",) * len(section.clips)
+    clips = [
+        MappedClip(f"normal_{k:04d}.wav", True, "source", 0, attributes=(f"rpm_{100 * (k % 9)}",))
+        for k in range(learned)
+    ]
+    clips += [
+        MappedClip(
+            name,
+            False,
+            domains[k],
+            None if labels is None else int(labels[k]),
+            float(section.scores[k]),
+            bool(section.decisions[k]),
+            (f"rpm_{100 * (k % 9)}", f"load_{k % 2}"),
+        )
+        for k, name in enumerate(section.clips)
+    ]
+    return ClipMap(tuple(clips), rng.normal(size=(len(clips), 2)), (0.6, 0.2))
+
+
 def section(
     machine: str = "BearingRig",
     seed: int = 0,
@@ -75,7 +102,7 @@ def section(
         if name in ("auc_source", "auc_target", "pauc", "official_score")
     }
     shown = tuple(example(10 * seed + k, 1 if labelled else None, 9.3 - k) for k in range(examples))
-    return SectionResult(
+    result = SectionResult(
         machine=machine,
         section="00",
         clips=tuple(f"section_00_{k:04d}.wav" for k in range(clips)),
@@ -92,6 +119,14 @@ def section(
         notes=(
             "Threshold: conformal, from 99 normal clips; it can promise a 5 % false alarm rate.",
         ),
+    )
+    # The clips that have players are on the map too.
+    shown_on_map = replace(result, clips=tuple(e.clip for e in shown) + result.clips[len(shown) :])
+    values = [(f"rpm_{100 * (k % 9)}",) for k in range(clips)]
+    return replace(
+        result,
+        clip_map=clip_map(shown_on_map),
+        details=Details(attribute_results(values, result.labels, scores, decisions)),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from firstshot.report.page import write_page
+from firstshot.report.run_page import write_page
 from firstshot.results import Interval, SectionResult
 
 BROWSER = next(
@@ -68,7 +68,28 @@ async function look(width) {
         overlaps.push(a + " | " + b);
     }));
   }
-  return {width, shown: root.clientWidth, needed: root.scrollWidth, pictures, sounds, clipped,
+  const maps = [...page.querySelectorAll(".points")].map(map => {
+    const points = [...map.querySelectorAll(".point")], told = map.querySelector(".told");
+    const colours = () => points.map(point => getComputedStyle(point).color).join();
+    const before = colours(), heard = map.querySelector("[data-plays]");
+    const radios = map.querySelectorAll("input");
+    radios[radios.length - 1].click();
+    heard.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+    const player = page.getElementById(heard.dataset.plays);
+    const inside = points.every(point => {
+      const box = map.querySelector("svg").getBoundingClientRect();
+      const at = point.getBoundingClientRect();
+      return at.left > box.left && at.right < box.right && at.top > box.top &&
+        at.bottom < box.bottom;
+    });
+    const legends = [...map.querySelectorAll(".legend")].filter(keys => !keys.hidden);
+    const found = {recoloured: before !== colours(), told: told.textContent, inside,
+      heard: heard.querySelector("title").textContent, playing: !player.paused,
+      legends: legends.map(keys => keys.dataset.for), by: radios[radios.length - 1].value};
+    player.pause();
+    return found;
+  });
+  return {width, maps, shown: root.clientWidth, needed: root.scrollWidth, pictures, sounds, clipped,
           plots, overlaps};
 }
 (async () => {
@@ -86,6 +107,7 @@ def browse(folder: Path, address: Path, *wishes: str) -> subprocess.CompletedPro
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--hide-scrollbars", "--allow-file-access-from-files",
+            "--autoplay-policy=no-user-gesture-required",
             "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}", *wishes,
             address.as_uri(),
         ],
@@ -130,6 +152,11 @@ def test_the_page_works_in_a_browser(
             assert tab == 0
             assert played == pytest.approx(0.5, abs=0.01)
         assert min(view["plots"]) > 150
+        assert len(view["maps"]) == 3
+        for shown in view["maps"]:
+            assert shown["recoloured"] and shown["inside"] and shown["playing"]
+            assert shown["told"] == shown["heard"] != ""
+            assert shown["legends"] == [shown["by"]]
 
     picture = tmp_path / "page.png"
     browse(tmp_path, page, f"--screenshot={picture}", "--window-size=1280,3000")

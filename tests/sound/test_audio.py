@@ -415,6 +415,9 @@ def test_a_rate_below_the_encoders_is_reported_and_a_higher_one_is_not(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_waveform(write(tmp_path, TONE, rate=48000, name="high"), RATE)
+        load_waveform(write(tmp_path, TONE, rate=16000, name="usual"), 32000)
+    with pytest.warns(FirstshotWarning, match=r"low\.wav: recorded at 8000 Hz, below .*32000 Hz"):
+        load_waveform(write(tmp_path, TONE[:8000], rate=8000, name="low"), 32000)
 
 
 def test_an_array_with_its_axes_exchanged_is_refused():

@@ -15,6 +15,7 @@ from firstshot.cli.options import Quiet
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from firstshot.encoders.protocol import Encoder
     from firstshot.encoders.weights.catalog import EncoderRecord
 
 app = typer.Typer(
@@ -39,7 +40,9 @@ def encoders(
     seconds: Annotated[float, typer.Option(help="Length of the clip that is counted.")] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the encoders: size, cost of a clip, token grid, licence, and where the weights are.
+    """List the encoders: size, cost of a clip, layers, licence, and where the weights are.
+
+    A layer is written as time x freq x dim: time steps, frequency rows, numbers of each.
 
     Example: firstshot encoders --complexity --seconds 6
     """
@@ -64,11 +67,11 @@ def fetch(
     ] = None,
     variant: Annotated[
         str | None,
-        typer.Option(help="finetuned (the default) or pretrained, where there are both."),
+        typer.Option(help="A variant, where there are several; see docs/encoders.md."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Bring weights into the cache, from the hub or from a file, so that the name finds them.
+    """Bring weights into the cache, from the network or from a file, so that the name finds them.
 
     Set HF_ENDPOINT to use a mirror of the hub and FIRSTSHOT_CACHE to choose the folder. A download
     that was interrupted goes on where it stopped.
@@ -99,23 +102,11 @@ def fetch(
 
 
 def _encoder_rows(samples: int) -> list[dict[str, Any]]:
-    from firstshot.encoders import list_encoders, registered
-    from firstshot.encoders.logmel import LogMel
+    from firstshot.encoders import WITHOUT_WEIGHTS, list_encoders, load_encoder, registered
     from firstshot.encoders.weights.catalog import ENCODERS
 
-    embedded = LogMel()
     rows: list[dict[str, Any]] = [
-        {
-            "name": embedded.name,
-            "parameters": embedded.parameters,
-            "macs": embedded.macs(samples),
-            "depth": embedded.depth,
-            "dim": embedded.dim,
-            "grid": list(embedded.grid(samples)),
-            "licence": "MIT (firstshot)",
-            "weights": "none needed",
-            "ready": True,
-        }
+        _embedded_row(load_encoder(name), samples) for name in WITHOUT_WEIGHTS
     ]
     rows += [_pretrained_row(record, samples) for record in ENCODERS.values()]
     points = registered()
@@ -125,34 +116,52 @@ def _encoder_rows(samples: int) -> list[dict[str, Any]]:
     return rows
 
 
+def _embedded_row(encoder: Encoder, samples: int) -> dict[str, Any]:
+    layers = range(1, encoder.depth + 1)
+    return {
+        "name": encoder.name,
+        "parameters": encoder.parameters,
+        "macs": encoder.macs(samples),
+        "depth": encoder.depth,
+        "dim": [encoder.dim(layer) for layer in layers],
+        "grid": [list(encoder.grid(samples, layer)) for layer in layers],
+        "licence": "MIT (firstshot)",
+        "weights": "none needed",
+        "ready": True,
+    }
+
+
 def _pretrained_row(record: EncoderRecord, samples: int) -> dict[str, Any]:
     from firstshot.complexity import complexity
     from firstshot.encoders.weights.cache import read_pointer, weights_folder
 
-    counted = complexity(record.name, samples)
+    counted, spec = complexity(record.name, samples), record.spec
+    own, layers = samples * spec.sample_rate // SAMPLE_RATE, range(1, spec.depth + 1)
     pointer = read_pointer(record)
     weights = str(weights_folder() / pointer.entry) if pointer else _how_to_get(record)
     return {
         "name": record.name,
         "parameters": counted.parameters,
         "macs": counted.macs,
-        "depth": record.spec.depth,
-        "dim": record.spec.dim,
-        "grid": list(record.spec.geometry.grid(samples)),
+        "depth": spec.depth,
+        "dim": [spec.dim(layer) for layer in layers],
+        "grid": [list(spec.geometry.grid(own, layer)) for layer in layers],
         "licence": record.licence,
         "weights": weights,
         "ready": pointer is not None,
         "formats": list(record.formats),
-        "variants": {name: str(file) for name, file in record.hub.items()},
+        "variants": {name: str(file) for name, file in record.files.items()},
         "get": record.advice(),
     }
 
 
 def _how_to_get(record: EncoderRecord) -> str:
-    file = record.hub_file()
-    if file is not None:
-        return f"`firstshot encoders fetch {record.name}` ({file})"
-    return f"get {record.get}; then `firstshot encoders fetch {record.name} --from FILE`"
+    from firstshot.encoders.weights.catalog import HandFile
+
+    file = record.file()
+    if isinstance(file, HandFile):
+        return f"get {file.get}; then `firstshot encoders fetch {record.name} --from FILE`"
+    return f"`firstshot encoders fetch {record.name}` ({file})"
 
 
 def _complexity_rows(samples: int) -> list[dict[str, Any]]:
@@ -202,26 +211,36 @@ def _encoder_table(rows: Sequence[dict[str, Any]], seconds: float) -> Table:
     from rich.text import Text
 
     table = Table()
-    headings = ("encoder", "parameters", f"MACs {seconds:g} s", "dim", "grid", "licence", "weights")
+    headings = ("encoder", "parameters", f"MACs {seconds:g} s", "layers", "licence", "weights")
     for heading in headings:
         table.add_column(heading, no_wrap=heading not in ("weights", "licence"), overflow="fold")
     for row in rows:
         if "macs" not in row:
-            table.add_row(row["name"], "", "", "", "", "", row["weights"])
+            table.add_row(row["name"], "", "", "", "", row["weights"])
             continue
-        time, freq = row["grid"]
         cells = (
             row["name"],
             f"{row['parameters'] / 1e6:.2f} M" if row["parameters"] else "0",
             f"{row['macs'] / 1e9:.2f} G",
-            str(row["dim"]),
-            f"{time} x {freq}",
+            _in_short(row["grid"], row["dim"]),
             row["licence"],
             row["weights"],
         )
         # As text, because rich would read brackets as mark-up.
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _in_short(grids: Sequence[Sequence[int]], dims: Sequence[int]) -> str:
+    """Describe all layers by time x freq x dim: of the one shape, or of the first and the last.
+
+    >>> _in_short([[62, 8], [62, 8]], [768, 768]), _in_short([[2, 8], [1, 4]], [16, 64])
+    ('2 of 62 x 8 x 768', '2, 2 x 8 x 16 to 1 x 4 x 64')
+    """
+    shapes = [f"{time} x {freq} x {dim}" for (time, freq), dim in zip(grids, dims, strict=True)]
+    if len(set(shapes)) == 1:
+        return f"{len(shapes)} of {shapes[0]}"
+    return f"{len(shapes)}, {shapes[0]} to {shapes[-1]}"
 
 
 def _print(table: Table) -> None:

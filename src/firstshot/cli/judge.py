@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstshot.cli.options import Quiet, Workers, open_detector
+from firstshot.cli.options import Overwrite, Quiet, Workers, open_detector
 from firstshot.cli.printing.progress import progress_bars
-from firstshot.cli.printing.tables import folded_lines, print_json, say, table_width
-from firstshot.cli.printing.windows import (
-    limits,
-    name_in_csv,
-    place_of,
-    print_windows,
-    print_windows_csv,
+from firstshot.cli.printing.scores import (
+    Failed,
+    print_scores_csv,
+    print_scores_json,
+    print_scores_table,
+    without_folder,
 )
-from firstshot.disk.names import csv_text, show_name
+from firstshot.cli.printing.tables import print_json, say
+from firstshot.cli.printing.windows import print_windows, print_windows_csv
+from firstshot.disk.names import show_name
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
-    from firstshot.detector.embedding import Clip
+    from firstshot.detector.embedding import Clip, EmbeddedClip
     from firstshot.detector.explanation import Explanation
     from firstshot.errors import FirstshotError
     from firstshot.results import Result
@@ -34,30 +35,7 @@ File = Annotated[
     Path,
     typer.Argument(help="A file written by `firstshot fit`, or a folder by `firstshot export`."),
 ]
-COLUMNS = (
-    "clip",
-    "score",
-    "p_value",
-    "threshold",
-    "is_anomaly",
-    "domain",
-    "nearest",
-    "start_seconds",
-)
-SCHEMA = 1
-"""Of the JSON of `score`; a field that is added does not change it."""
 BANDS_SHOWN = 5
-PIPE_WIDTH = 140
-WIDE = 120
-HEADINGS = ("Decision", "Score", "p-value", "Judged by", "Clip", "Nearest normal clip")
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A clip, or a folder, that cannot be read."""
-
-    clip: str
-    reason: str
 
 
 class Format(StrEnum):
@@ -86,6 +64,18 @@ def score(
         bool,
         typer.Option("--windows", help="Print every window of every clip, with its own decision."),
     ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write a page here: scores over time, and the clips to listen to."),
+    ] = None,
+    normal: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A folder that the detector was fitted on, for the page to play its normal clips; "
+            "may be repeated."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -93,30 +83,53 @@ def score(
 
     Exit status: 0 all normal (or --fail-on-anomaly not given), 1 an anomaly, 2 an error.
 
-    Example: firstshot score fan.firstshot today/ --format csv --fail-on-anomaly
+    Example: firstshot score fan.firstshot today/ --page today.html --fail-on-anomaly
     """
+    _check_page(page, normal or (), overwrite)
     detector = open_detector(detector_file)
-    results, failed = _judge(detector, clips, workers, quiet)
-    if format is Format.json:
-        _print_json(results, failed, windows)
-    elif format is Format.csv:
-        print_windows_csv(results) if windows else _print_csv(results)
-    elif results:
-        if windows:
-            print_windows(results)
-        _print_table(results)
-        if not windows and any(len(result.window_scores) > 1 for result in results):
-            typer.echo("each window's own score and decision: --windows")
+    judged = _judge(detector, clips, workers, quiet, spectra=page is not None)
+    results, failed = judged.results, judged.failed
+    _print(results, failed, format, windows)
+    if page is not None and results:
+        _write_page(page, detector, judged, detector_file, normal or (), overwrite)
+        typer.echo(f"the page: {page}", err=format is not Format.table)
     if failed:
         raise typer.Exit(2)
     if fail_on_anomaly and any(result.is_anomaly for result in results):
         raise typer.Exit(1)
 
 
+def _check_page(page: Path | None, normal: Sequence[Path], overwrite: bool) -> None:
+    """Refuse what the page cannot be written to or made of, before any work is done."""
+    from firstshot.disk.listing import is_folder
+    from firstshot.errors import ParameterError
+
+    for folder in normal:
+        if page is None:
+            raise ParameterError(f"--normal {folder}: is for the page only; add --page FILE")
+        if not is_folder(folder):
+            raise ParameterError(f"--normal {folder}: no such folder; name one of normal clips")
+    if page is not None:
+        from firstshot.disk.files import check_replaceable
+        from firstshot.report.clips_page import is_clips_page
+
+        check_replaceable(page, overwrite, "page of scored clips", "today.html", is_clips_page)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The clips that could be read, with their results and files, and those that could not."""
+
+    embedded: list[EmbeddedClip]
+    results: list[Result]
+    paths: dict[str, Path]
+    failed: list[Failed]
+
+
 def _judge(
-    detector: Detector, paths: Sequence[Path], workers: int | None, quiet: bool
-) -> tuple[list[Result], list[Failed]]:
-    """Return the results of all clips that can be read, and what cannot be."""
+    detector: Detector, paths: Sequence[Path], workers: int | None, quiet: bool, spectra: bool
+) -> _Judged:
+    """Score all clips that can be read."""
     from firstshot.detector.embedding import embed_clips
 
     failed = []
@@ -135,10 +148,51 @@ def _judge(
                 progress=bars("embedding clips"),
                 on_error=report,
                 workers=workers,
-                spectra=False,
+                spectra=spectra,
             )
         )
-    return detector.predict_embedded(embedded), failed
+    files = {clip.name: clip.source for clip in clips if isinstance(clip.source, Path)}
+    return _Judged(embedded, detector.predict_embedded(embedded), files, failed)
+
+
+def _print(
+    results: Sequence[Result], failed: Sequence[Failed], form: Format, windows: bool
+) -> None:
+    if form is Format.json:
+        print_scores_json(results, failed, windows)
+    elif form is Format.csv:
+        print_windows_csv(results) if windows else print_scores_csv(results)
+    elif results:
+        if windows:
+            print_windows(results)
+        print_scores_table(results)
+        if not windows and any(len(result.window_scores) > 1 for result in results):
+            typer.echo("each window's own score and decision: --windows")
+
+
+def _write_page(
+    page: Path,
+    detector: Detector,
+    judged: _Judged,
+    detector_file: Path,
+    normal: Sequence[Path],
+    overwrite: bool,
+) -> None:
+    from firstshot.disk.files import write_result
+    from firstshot.report.clips_page import render_clips
+    from firstshot.report.scored_clips import gather_clips
+
+    folder, names = without_folder([result.clip for result in judged.results])
+    shown = [replace(one, clip=name) for one, name in zip(judged.results, names, strict=True)]
+    text = render_clips(
+        gather_clips(detector, judged.embedded, shown, judged.paths, normal),
+        title=f"Clips judged by {show_name(detector_file.name)}",
+        threshold=detector.threshold_,
+        settings=dict(detector.fitted_.settings),
+        folder=folder,
+        failures=[(one.clip, one.reason) for one in judged.failed],
+    )
+    write_result(page, text, overwrite)
 
 
 def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None]) -> list[Clip]:
@@ -161,81 +215,6 @@ def _find(paths: Sequence[Path], report: Callable[[Path, FirstshotError], None])
             named = Clip(str(clip.source), clip.source)
             clips.setdefault(os.path.realpath(named.name), named)
     return list(clips.values())
-
-
-def _print_json(results: Sequence[Result], failed: Sequence[Failed], windows: bool) -> None:
-    """Print one document; docs/score_output.md says what each field is."""
-    records = [asdict(result) for result in results]
-    if not windows:
-        for record in records:
-            del record["windows"]
-    print_json({"schema": SCHEMA, "results": records, "failed": [asdict(clip) for clip in failed]})
-
-
-def _row(result: Result) -> tuple[str | int, ...]:
-    nearest = result.nearest[0].clip if result.nearest else ""
-    return (
-        name_in_csv(result.clip),
-        repr(result.score),
-        repr(result.p_value),
-        repr(result.threshold),
-        int(result.is_anomaly),
-        result.domain,
-        name_in_csv(nearest),
-        repr(result.start_seconds),
-    )
-
-
-def _print_csv(results: Sequence[Result]) -> None:
-    typer.echo(csv_text([COLUMNS, *map(_row, results)]), nl=False)
-
-
-def _print_table(results: Sequence[Result]) -> None:
-    width = table_width(PIPE_WIDTH)
-    folder, names = _without_folder([result.clip for result in results])
-    rows = [_cells(result, show_name(name)) for name, result in zip(names, results, strict=True)]
-    # Names of clips are long; where two columns of them cannot be read, the clip's own stays.
-    names_shown = 2 if width >= WIDE else 1
-    shown = slice(len(HEADINGS) - 2 + names_shown)
-    if folder:
-        typer.echo(show_name(folder))
-    table = [row[shown] for row in (HEADINGS, *rows)]
-    for line in folded_lines(table, names_shown, width, right=(1, 2)):
-        typer.echo(_in_red(line))
-    found = sum(result.is_anomaly for result in results)
-    typer.echo(
-        f"{found} of {len(results)} clips anomalous ({limits(results)}); why: firstshot explain"
-    )
-    clips = results[0].normal_clips
-    typer.echo(f"p-values rest on {clips} normal clips; the smallest possible is 1 in {clips + 1}")
-
-
-def _cells(result: Result, name: str) -> tuple[str, ...]:
-    return (
-        "ANOMALY" if result.is_anomaly else "normal",
-        f"{result.score:.4f}",
-        f"{result.p_value:.3f}",
-        result.domain,
-        name + place_of(result),
-        show_name(result.nearest[0].clip) if result.nearest else "",
-    )
-
-
-def _in_red(line: str) -> str:
-    """Colour the decision of an anomaly; where the output is no terminal, it stays as it is."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    if plain or not line.startswith("ANOMALY"):
-        return line
-    return typer.style("ANOMALY", fg="red", bold=True) + line.removeprefix("ANOMALY")
-
-
-def _without_folder(clips: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the folder that all clips share ("" where none does) and their names within it."""
-    try:
-        folder = os.path.commonpath([os.path.dirname(clip) for clip in clips])  # noqa: PTH120
-    except ValueError:  # absolute and relative names together
-        return "", list(clips)
-    return folder, [os.path.relpath(clip, folder) if folder else clip for clip in clips]
 
 
 def explain(

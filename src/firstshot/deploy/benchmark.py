@@ -16,7 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,22 @@ from numpy.typing import NDArray
 from firstshot.deploy.bundle import DESCRIPTION, load_bundle
 from firstshot.deploy.timing import GIGA, latencies, matrix_peak_of, peak_memory, run_fresh, seconds
 from firstshot.encoders import load_encoder
+from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.runtimes.processor import (
     describe_processor,
     installed_versions,
 )
+from firstshot.encoders.specs.base import Geometry
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
-from firstshot.libraries import import_library
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole
 from firstshot.ordered_threads import count_threads
 from firstshot.progress import Bars, silent
 
 PACKAGES = ("firstshot", "numpy", "torch", "openvino", "onnxruntime")
-RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -238,21 +238,6 @@ def is_bundle(name: str) -> bool:
     return (Path(name) / DESCRIPTION).is_file()
 
 
-def random_encoder(name: str) -> Encoder:
-    """Return a pre-trained encoder with random weights, which are as fast as the real ones."""
-    from firstshot.encoders.weights.read import build_spec
-
-    import_library("torch", name)
-    import torch
-
-    from firstshot.encoders.models import build
-    from firstshot.encoders.runtimes.torch import torch_encoder
-
-    spec = build_spec(ENCODERS[name], {})
-    torch.manual_seed(RANDOM_SEED)
-    return torch_encoder(spec, build(spec), weights_hash=f"random, seed {RANDOM_SEED}")
-
-
 def start_up(options: Mapping[str, Any], samples: int) -> tuple[float, float | None]:
     """Return seconds from process start to a first embedding, and that process's peak memory, MB.
 
@@ -293,11 +278,8 @@ def _front_end_ms(encoder: Any, waveforms: NDArray[np.float32]) -> float | None:
 
 def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
     """Return the MACs up to the deepest layer, attention included, the tagging head left out."""
-    geometry: Any = getattr(getattr(encoder, "spec", None), "geometry", None)
-    if geometry is None:
-        return None
-    without_head = {"classes": 0} if hasattr(geometry, "classes") else {}
-    return int(replace(geometry, depth=max(layers), **without_head).macs(samples, attention=True))
+    geometry: Geometry | None = getattr(getattr(encoder, "spec", None), "geometry", None)
+    return None if geometry is None else geometry.macs_up_to(max(layers), samples)
 
 
 def _runtime(encoder: Any) -> str:

@@ -36,11 +36,12 @@ from firstshot.detector import Detector
 from firstshot.detector.fitted import NOT_FITTED
 from firstshot.disk.files import sha256_of, write_result
 from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
+from firstshot.encoders import WITHOUT_WEIGHTS
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.compile import encoder_graph
 from firstshot.encoders.runtimes.processor import installed_versions
 from firstshot.encoders.specs.as_json import write_spec
-from firstshot.encoders.specs.base import SAMPLE_RATE, Spec
+from firstshot.encoders.specs.base import Spec
 from firstshot.errors import NotFittedError, OutputError, ParameterError, WeightsError
 
 if TYPE_CHECKING:
@@ -85,9 +86,10 @@ def _exportable(detector: Detector) -> TorchNetwork:
     if not hasattr(detector, "threshold_"):
         raise NotFittedError(NOT_FITTED)
     encoder = detector.embedding_settings().encoder
-    if encoder.name == "logmel":
+    if encoder.name in WITHOUT_WEIGHTS:
         raise ParameterError(
-            "encoder 'logmel' needs neither torch nor an export: the detector file scores as it is"
+            f"encoder {encoder.name!r} needs neither torch nor an export: the detector file scores "
+            "as it is"
         )
     if not isinstance(encoder, PretrainedEncoder):
         raise ParameterError(
@@ -143,10 +145,10 @@ def _write_clip(spec: Spec, path: Path) -> None:
     """Write seeded noise as floats, so that no rounding comes between the two scores."""
     import soundfile
 
-    samples = max(round(SELF_CHECK_SECONDS * SAMPLE_RATE), spec.minimum_samples)
+    samples = max(round(SELF_CHECK_SECONDS * spec.sample_rate), spec.minimum_samples)
     noise = 0.1 * np.random.default_rng(SELF_CHECK_SEED).standard_normal(samples)
     try:
-        soundfile.write(path, noise.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+        soundfile.write(path, noise.astype(np.float32), spec.sample_rate, subtype="FLOAT")
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{path}: cannot be written ({error}); free some space") from error
 

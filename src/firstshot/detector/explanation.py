@@ -105,7 +105,7 @@ def compare_spectra(
         The largest differences, as "the whole clip is 3.0 dB louder; relative to that: louder by up
         to 6.1 dB at 2.1-2.9 kHz; ...". Without `overall_db` the first clause is left out.
     """
-    edges = LogMel().frequency_bands
+    edges = LogMel().frequency_bands(1)
     difference = (spectrum - normal).reshape(len(edges), -1)
     spread = normals.std(axis=0).reshape(len(edges), -1)
     # Few normal clips underestimate the spread of a band, so each leans on the typical band.
@@ -136,9 +136,11 @@ def _row_shares(
 ) -> tuple[tuple[float, float, float], ...]:
     """Average over the layers how much of the squared distance each frequency row carries."""
     settings = fitted.embedding_settings
-    edges = settings.encoder.frequency_bands
-    if settings.pooling != "temporal" or fitted.recipe.combine != "score_mean":
+    grids = {settings.encoder.frequency_bands(layer) for layer in settings.layers}
+    kept = settings.pooling == "temporal" and fitted.recipe.combine == "score_mean"
+    if not kept or len(grids) > 1:
         return ()
+    (edges,) = grids
     shares = np.zeros(len(edges))
     for part, layer in zip(fitted.parts, clip.layers, strict=True):
         # Whitening mixes frequencies, so each dimension's own spread stands in for it.

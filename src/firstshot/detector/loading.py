@@ -50,7 +50,7 @@ SELF_CHECK_TOLERANCE = 1e-4
 LONGEST_REASON = 300
 """Characters: what a message quotes of a file may be of any length."""
 LEVELS = "levels"
-SPECTRUM_VALUES = 3 * len(LOGMEL.frequency_bands)
+SPECTRUM_VALUES = LOGMEL.dim(1) * len(LOGMEL.frequency_bands(1))
 """Of the spectra kept for explanations: the first layer of the embedded encoder."""
 
 

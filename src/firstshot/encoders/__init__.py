@@ -1,6 +1,6 @@
 """A waveform becomes layer outputs, layer outputs an embedding.
 
-`load_encoder(name)` finds the embedded default, the pre-trained encoders of the report, and any
+`load_encoder(name)` finds the embedded encoders, the pre-trained ones, and any
 plug-in that an installed package registers under the entry point ``firstshot.encoders``. A heavy
 library is imported when an encoder that needs it is loaded.
 """
@@ -21,16 +21,21 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "firstshot.encoders"
+WITHOUT_WEIGHTS = {
+    "logmel": "firstshot.encoders.logmel:LogMel",
+    "spectra": "firstshot.encoders.spectra:Spectra",
+}
+"""The embedded encoders, found as plug-ins are."""
 
 
 def list_encoders() -> tuple[str, ...]:
-    """Return the names that `load_encoder` knows: the embedded default, pre-trained, plug-ins.
+    """Return the names that `load_encoder` knows: without weights, pre-trained, plug-ins.
 
     >>> list_encoders()[:3]
-    ('logmel', 'beats_ft1', 'm2d_clap')
+    ('logmel', 'spectra', 'beats_ft1')
     """
-    others = sorted(name for name in registered() if name != "logmel" and name not in ENCODERS)
-    return ("logmel", *ENCODERS, *others)
+    own = (*WITHOUT_WEIGHTS, *ENCODERS)
+    return (*own, *sorted(registered().keys() - set(own)))
 
 
 def load_encoder(
@@ -57,7 +62,7 @@ def load_encoder(
         Whether published weights that are not on this machine are fetched from the hub.
     **settings
         What else the encoder takes, see docs/encoders.md: `keep_level` (logmel); `last_layer`,
-        `micro_batch`, `fixed_samples`, `variant`, `pooled`, `output`, `least_frames`.
+        `micro_batch`, `fixed_samples`, `variant`, `pooled`, `output`, `least_frames`, `level`.
 
     Raises
     ------
@@ -94,7 +99,7 @@ def load_encoder(
 
 def registered() -> dict[str, tuple[EntryPoint, ...]]:
     """Return the entry points by name, importing none; several where packages claim one name."""
-    return plugins.registered(ENTRY_POINT_GROUP)
+    return plugins.registered(ENTRY_POINT_GROUP, WITHOUT_WEIGHTS)
 
 
 def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
@@ -102,7 +107,8 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
         raise ParameterError(
             f"encoder {name!r} is not known; {choose_one_of(name, list_encoders())}"
         )
-    factory, label = plugins.load_plugin(ENTRY_POINT_GROUP, "encoder", name, WeightsError)
+    points = registered()[name]
+    factory, label = plugins.load_plugin(points, "encoder", name, WeightsError)
     run_by = {key: settings[key] for key in ("precision", "runtime") if key in settings}
     try:
         inspect.signature(factory).bind_partial(**run_by)
@@ -111,4 +117,9 @@ def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
             f"encoder {name!r} has one runtime, its own; leave {' and '.join(run_by)} out"
         ) from error
     encoder: Encoder = plugins.make_from_plugin(factory, label, settings, Encoder)
+    if not callable(encoder.frequency_bands) or not callable(encoder.dim):
+        raise ParameterError(
+            f"{label} has one frequency_bands and one dim for all layers; make both functions of "
+            "the layer, as in docs/plugin.md"
+        )
     return encoder

@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
+from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.runtimes.with_runtime import check_names, with_runtime
-from firstshot.encoders.weights.catalog import COMMON_SETTINGS, RUNTIME_SETTINGS, EncoderRecord
+from firstshot.encoders.weights.catalog import (
+    COMMON_SETTINGS,
+    RUNTIME_SETTINGS,
+    EncoderRecord,
+    find_record,
+)
 from firstshot.encoders.weights.find import find_weights
-from firstshot.encoders.weights.read import Weights
+from firstshot.encoders.weights.read import Weights, build_spec
 from firstshot.errors import ParameterError, warn
 from firstshot.libraries import import_library
 
 REDUCED = {"float16": "fp16", "bfloat16": "bf16"}
 """The precision that a reduced dtype is."""
+RANDOM_SEED = 0
 
 
 def load_pretrained(
@@ -44,7 +51,7 @@ def load_pretrained(
     import_library("torch", record.name)
     _check_device(device)
     variant = settings.pop("variant", None)
-    record.hub_file(variant)
+    record.file(variant)
     if weights is not None and variant is not None:
         raise ParameterError(
             f"encoder {record.name!r}: weights and variant were both given; the file says what it "
@@ -74,6 +81,26 @@ def build_encoder(weights: Weights, **settings: Any) -> PretrainedEncoder:
         module = build(weights.spec)
     module.load_state_dict(weights.tensors, strict=True, assign=True)
     return torch_encoder(weights.spec, module, weights_hash=weights.digest, **settings)
+
+
+def random_encoder(name: str) -> Encoder:
+    """Return a pre-trained encoder with random weights, which are as fast as the real ones.
+
+    Raises
+    ------
+    MissingLibraryError
+        torch is not installed.
+    ParameterError
+        No pre-trained encoder has that name.
+    """
+    torch = import_library("torch", name)
+
+    from firstshot.encoders.models import build
+    from firstshot.encoders.runtimes.torch import torch_encoder
+
+    spec = build_spec(find_record(name), {})
+    torch.manual_seed(RANDOM_SEED)
+    return torch_encoder(spec, build(spec), weights_hash=f"random, seed {RANDOM_SEED}")
 
 
 def _check_device(device: str) -> None:

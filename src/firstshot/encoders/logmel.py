@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.clips import check_length, prepare_waveforms
-from firstshot.encoders.pooling import pool, resolve_layers
+from firstshot.encoders.pooling import pool_layers, resolve_layer, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.errors import ParameterError
 from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
@@ -80,7 +80,6 @@ class LogMel:
             )
 
     depth = 2
-    dim = 3
     parameters = 0
     default_layers = (1,)
     default_transform = "standardize"
@@ -97,14 +96,19 @@ class LogMel:
         constants = json.dumps([1, POWER_FLOOR, asdict(self)], sort_keys=True)
         return hashlib.sha256(constants.encode()).hexdigest()
 
-    @property
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Lowest and highest frequency in Hz of each band's triangle."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each band's triangle."""
+        resolve_layer(layer, self.depth, self.name)
         edges = mel_edges(self._mel)
         return tuple(zip(edges[:-2].tolist(), edges[2:].tolist(), strict=True))
 
-    def grid(self, samples: int) -> tuple[int, int]:
+    def dim(self, layer: int) -> int:
+        """Return the numbers per band: 3 of layer 1, 4 of layer 2."""
+        return 3 if resolve_layer(layer, self.depth, self.name) == 1 else len(self.blocks)
+
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
         """Return (1, 48): the statistics are of the whole clip."""
+        resolve_layer(layer, self.depth, self.name)
         check_length(samples, self.sample_rate, self.minimum_samples, self.name)
         return 1, self.bands
 
@@ -145,12 +149,12 @@ class LogMel:
         waveforms: Waveforms,
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
-        pooling: str = "temporal",
+        pooling: str | Sequence[str] = "temporal",
     ) -> list[NDArray[np.float32]]:
         """Return one float32 array (clips, 48 * 3 or 4) per requested layer; None means layer 1."""
         wanted = self.default_layers if layers is None else layers
         outputs = self.layers(waveforms, sample_rate, wanted)
-        return [pool(tokens, pooling) for tokens in outputs]
+        return pool_layers(outputs, pooling)
 
     def measure(
         self, waveforms: Waveforms, sample_rate: int = 16000

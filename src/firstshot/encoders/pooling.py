@@ -74,6 +74,37 @@ def pool(tokens: NDArray[np.float32], pooling: str = "temporal") -> NDArray[np.f
     return np.ascontiguousarray(pooled.reshape(len(tokens), -1), dtype=np.float32)
 
 
+def pool_layers(
+    outputs: Sequence[NDArray[np.float32]], pooling: str | Sequence[str]
+) -> list[NDArray[np.float32]]:
+    """Pool each layer (clips, time, freq, dim) by its own pooling, or all by one.
+
+    >>> tokens = np.arange(12, dtype=np.float32).reshape(1, 2, 3, 2)
+    >>> [len(row) for rows in pool_layers([tokens, tokens], ["temporal", "all"]) for row in rows]
+    [6, 2]
+    """
+    each = pooling_per_layer(pooling, len(outputs))
+    return [pool(tokens, one) for tokens, one in zip(outputs, each, strict=True)]
+
+
+def pooling_per_layer(pooling: str | Sequence[str], layers: int) -> tuple[str, ...]:
+    """Return the checked pooling of each of that many layers.
+
+    Raises ParameterError where one is not known, or there are not as many as layers.
+
+    >>> pooling_per_layer("temporal", 2)
+    ('temporal', 'temporal')
+    """
+    each = (pooling,) * layers if isinstance(pooling, str) else tuple(pooling)
+    if len(each) != layers:
+        raise ParameterError(
+            f"pooling {list(each)} for {layers} layers: give one for all, or one per layer"
+        )
+    for one in each:
+        check_pooling(one)
+    return each
+
+
 def check_pooling(pooling: str) -> tuple[str, float]:
     """Return a pooling's name and parameter (0 where it has none).
 
@@ -150,3 +181,8 @@ def resolve_layers(layers: Sequence[int], depth: int, encoder: str) -> tuple[int
             f"layers {list(layers)}: one of {encoder} is named twice; name it once"
         )
     return resolved
+
+
+def resolve_layer(layer: int, depth: int, encoder: str) -> int:
+    """Turn one layer's number into a 1-based one; see `resolve_layers`."""
+    return resolve_layers((layer,), depth, encoder)[0]

@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.clips import check_length, prepare_waveforms
-from firstshot.encoders.pooling import check_pooling, pool, resolve_layers
+from firstshot.encoders.pooling import (
+    pool_layers,
+    pooling_per_layer,
+    resolve_layer,
+    resolve_layers,
+)
 from firstshot.encoders.protocol import Waveforms
 from firstshot.encoders.specs.base import SAMPLE_RATE, Spec
 from firstshot.errors import SoundError
@@ -83,9 +88,6 @@ class PretrainedEncoder:
         `micro_batch` or `workers` is no number that can be used.
     """
 
-    sample_rate: int = SAMPLE_RATE
-    """The rate in Hz of the waveforms that the encoder takes."""
-
     def __init__(
         self,
         spec: Spec,
@@ -122,14 +124,14 @@ class PretrainedEncoder:
         return self.spec.name
 
     @property
+    def sample_rate(self) -> int:
+        """The rate in Hz of the waveforms that the encoder takes."""
+        return self.spec.sample_rate
+
+    @property
     def depth(self) -> int:
         """Number of layers."""
         return self.spec.depth
-
-    @property
-    def dim(self) -> int:
-        """Numbers per token."""
-        return self.spec.dim
 
     @property
     def default_layers(self) -> tuple[int, ...]:
@@ -141,15 +143,18 @@ class PretrainedEncoder:
         """The shortest clip, at `sample_rate`, that gives one token."""
         return self.spec.minimum_samples
 
-    @property
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Lowest and highest frequency in Hz of each row of the grid, lowest row first."""
-        return self.spec.frequency_bands()
+    def dim(self, layer: int) -> int:
+        """Return the numbers per token of a layer (1 to `depth`)."""
+        return self.spec.dim(resolve_layer(layer, self.depth, self.name))
 
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return (time, freq), the token grid of a clip of that many samples at `sample_rate`."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer, lowest first."""
+        return self.spec.frequency_bands(resolve_layer(layer, self.depth, self.name))
+
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
+        """Return (time, freq), a layer's grid for a clip of that many samples at `sample_rate`."""
         check_length(samples, self.sample_rate, self.minimum_samples, self.name)
-        return self.spec.grid(samples)
+        return self.spec.grid(samples, resolve_layer(layer, self.depth, self.name))
 
     def macs(self, samples: int) -> int:
         """Return the multiply-accumulates that encode one clip, counted as the report does."""
@@ -173,13 +178,16 @@ class PretrainedEncoder:
         every = range(1, self.depth + 1)
         chosen = resolve_layers(every if layers is None else layers, self.depth, self.name)
         clips = self._prepare(waveforms, sample_rate)
-        grids = sorted({self.spec.grid(len(clip)) for clip in clips})
-        if len(grids) > 1:
-            raise SoundError(
-                f"clips of different lengths, grids {grids}: layer outputs of one call must share "
-                "a grid; call embed, or layers once for each length"
-            )
-        outputs = [np.empty((len(clips), *grids[0], self.dim), np.float32) for _ in chosen]
+        shapes = []
+        for layer in chosen:
+            grids = sorted({self.spec.grid(len(clip), layer) for clip in clips})
+            if len(grids) > 1:
+                raise SoundError(
+                    f"clips of different lengths, grids {grids} at layer {layer}: outputs of one "
+                    "call must share a grid; call embed, or layers once for each length"
+                )
+            shapes.append((len(clips), *grids[0], self.spec.dim(layer)))
+        outputs = [np.empty(shape, np.float32) for shape in shapes]
         for batch in _batches(clips, self.micro_batch):
             for output, values in zip(outputs, self._tokens(batch, chosen), strict=True):
                 output[batch[0]] = values
@@ -190,7 +198,7 @@ class PretrainedEncoder:
         waveforms: Waveforms,
         sample_rate: int = SAMPLE_RATE,
         layers: Sequence[int] | None = None,
-        pooling: str = "temporal",
+        pooling: str | Sequence[str] = "temporal",
     ) -> list[NDArray[np.float32]]:
         """Return one float32 array (clips, values) per requested layer; None means the defaults.
 
@@ -201,26 +209,29 @@ class PretrainedEncoder:
         ParameterError
             A layer or a pooling that does not exist, or a layer that a bundle does not hold.
         """
-        check_pooling(pooling)
         layers = self.default_layers if layers is None else layers
         chosen = resolve_layers(layers, self.depth, self.name)
+        pooling = pooling_per_layer(pooling, len(chosen))
         clips = self._prepare(waveforms, sample_rate)
         self.compile(chosen)
 
         def embed_batch(batch: Batch) -> list[NDArray[np.float32]]:
-            kept = self.spec.pooled_time(len(batch[1][0]))
-            return [pool(x[:, :kept], pooling) for x in self._tokens(batch, chosen)]
+            samples = len(batch[1][0])
+            outputs = zip(chosen, self._tokens(batch, chosen), strict=True)
+            kept = [x[:, : self.spec.pooled_time(samples, layer)] for layer, x in outputs]
+            return pool_layers(kept, pooling)
 
         rows: list[dict[int, NDArray[np.float32]]] = [{} for _ in chosen]
         batches = list(_batches(clips, self.micro_batch))
         for outcome in in_order(embed_batch, batches, min(self.workers, len(batches))):
             for row, vectors in zip(rows, outcome.get(), strict=True):
                 row.update(zip(outcome.item[0], vectors, strict=True))
-        if len({len(vector) for vector in rows[0].values()}) > 1:
-            raise SoundError(
-                f"pooling {pooling!r} of clips of different lengths gives embeddings of different "
-                "lengths; use temporal pooling, or a fixed length policy"
-            )
+        for one, row in zip(pooling, rows, strict=True):
+            if len({len(vector) for vector in row.values()}) > 1:
+                raise SoundError(
+                    f"pooling {one!r} of clips of different lengths gives embeddings of different "
+                    "lengths; use temporal pooling, or a fixed length policy"
+                )
         return [np.stack([row[clip] for clip in range(len(clips))]) for row in rows]
 
     def compile(self, layers: Layers) -> None:

@@ -1,7 +1,8 @@
 """What every encoder offers, pre-trained or not: waveforms in, layer outputs out.
 
-An encoder maps a waveform to a grid of tokens, time x frequency, at each of its layers. A layer is
-counted from 1; negative numbers count from the end. Anything with these members is an encoder;
+An encoder maps a waveform to a grid of tokens, time x frequency, at each of its layers. Every layer
+has its own grid and its own numbers per token. A layer is counted from 1; `layers` and `embed` take
+negative numbers too, which count from the end. Anything with these members is an encoder;
 plug-ins register under the entry point ``firstshot.encoders``.
 """
 
@@ -30,16 +31,12 @@ class Encoder(Protocol):
         The rate in Hz of the waveforms that its layers are computed from.
     depth : int
         Number of layers; layers are numbered 1 to `depth`.
-    dim : int
-        Numbers per token.
     default_layers : tuple of int
         The layers a detector uses when none are named.
     parameters : int
         Number of learned values that the encoder uses (0 where nothing is learned).
     minimum_samples : int
         The shortest clip, at `sample_rate`, that gives one token.
-    frequency_bands : tuple of (float, float)
-        Lowest and highest frequency in Hz of each row of the grid, lowest row first.
     fingerprint : str
         Hex digest of everything that decides its output: weights, front-end constants, settings.
     """
@@ -51,20 +48,27 @@ class Encoder(Protocol):
     @property
     def depth(self) -> int: ...  # noqa: D102
     @property
-    def dim(self) -> int: ...  # noqa: D102
-    @property
     def default_layers(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def parameters(self) -> int: ...  # noqa: D102
     @property
     def minimum_samples(self) -> int: ...  # noqa: D102
     @property
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]: ...  # noqa: D102
-    @property
     def fingerprint(self) -> str: ...  # noqa: D102
 
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return (time, freq), the token grid of a clip of that many samples at `sample_rate`."""
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
+        """Return (time, freq), a layer's grid for a clip of that many samples at `sample_rate`."""
+        ...
+
+    def dim(self, layer: int) -> int:
+        """Return the numbers per token of a layer (1 to `depth`)."""
+        ...
+
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer, lowest row first.
+
+        There are as many as `grid` has rows.
+        """
         ...
 
     def macs(self, samples: int) -> int:
@@ -88,9 +92,12 @@ class Encoder(Protocol):
         waveforms: Waveforms,
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
-        pooling: str = "temporal",
+        pooling: str | Sequence[str] = "temporal",
     ) -> list[NDArray[np.float32]]:
-        """Return one float32 array (clips, values) per requested layer; None means the defaults."""
+        """Return one float32 array (clips, values) per requested layer; None means the defaults.
+
+        `pooling` is one for all layers, or a sequence with one per layer.
+        """
         ...
 
 

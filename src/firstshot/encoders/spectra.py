@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.clips import check_length, prepare_waveforms
-from firstshot.encoders.pooling import pool, resolve_layers
+from firstshot.encoders.pooling import pool_layers, resolve_layer, resolve_layers
 from firstshot.encoders.protocol import Waveforms
 from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
 
@@ -39,7 +39,8 @@ SHAPE = MelSpec(512, 48, 50.0, 7800.0, scale="htk", area=False, hop=160, fill=Tr
 FINE = MelSpec(1024, 128, 20.0, 7900.0, scale="htk", area=False, hop=256, fill=True)
 LINES = MelSpec(8192, 192, 20.0, 7900.0, scale="log", area=False, hop=2048, fill=True)
 BANKS = (SHAPE, FINE, SHAPE, LINES)
-"""The filter bank of each layer."""
+NUMBERS = (3, 2, 1, 1)
+"""The filter bank of each layer, and its numbers per band."""
 
 
 class Spectra:
@@ -69,13 +70,17 @@ class Spectra:
 
     def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
         """Return lowest and highest frequency in Hz of each band of a layer (1 to 4)."""
-        edges = mel_edges(BANKS[layer - 1])
+        edges = mel_edges(self._bank(layer))
         return tuple(zip(edges[:-2].tolist(), edges[2:].tolist(), strict=True))
 
-    def grid(self, samples: int, layer: int = 1) -> tuple[int, int]:
+    def dim(self, layer: int) -> int:
+        """Return the numbers per band of a layer."""
+        return NUMBERS[resolve_layer(layer, self.depth, self.name) - 1]
+
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
         """Return (1, bands): the numbers are of the whole clip."""
         check_length(samples, self.sample_rate, self.minimum_samples, self.name)
-        return 1, BANKS[layer - 1].mels
+        return 1, self._bank(layer).mels
 
     def macs(self, samples: int) -> int:
         """Return the multiply-accumulates of the banks; Fourier transforms are not counted."""
@@ -113,14 +118,17 @@ class Spectra:
         waveforms: Waveforms,
         sample_rate: int = 16000,
         layers: Sequence[int] | None = None,
-        pooling: str = "temporal",
+        pooling: str | Sequence[str] = "temporal",
     ) -> list[NDArray[np.float32]]:
         """Return one float32 array (clips, values) per layer asked for; None means all."""
-        return [pool(rows, pooling) for rows in self.layers(waveforms, sample_rate, layers)]
+        return pool_layers(self.layers(waveforms, sample_rate, layers), pooling)
 
     def share(self, workers: int, clips: int) -> AbstractContextManager[Callable[[], object]]:
         """Let several threads ask at once: each computes by itself, and nothing is shared."""
         return nullcontext(lambda: None)
+
+    def _bank(self, layer: int) -> MelSpec:
+        return BANKS[resolve_layer(layer, self.depth, self.name) - 1]
 
 
 def _encode(clip: NDArray[np.float32], layers: Sequence[int]) -> list[NDArray[np.float32]]:

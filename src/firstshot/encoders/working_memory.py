@@ -11,9 +11,7 @@ from firstshot.encoders.specs.base import Spec
 
 BYTES_PER_SAMPLE = 16
 """The waveform twice, and its spectrogram with what is computed on the way."""
-VALUES_PER_TOKEN = 16
-"""Numbers of `dim` that are held of a token: the MLP's four, and those before and after it."""
-ATTENTION_COPIES = 3
+BYTES_PER_VALUE = 4
 
 
 def working_bytes(encoder: Encoder, samples: int) -> int:
@@ -26,11 +24,9 @@ def working_bytes(encoder: Encoder, samples: int) -> int:
     >>> working_bytes(LogMel(), 16000)
     256000
     """
-    time, freq = encoder.grid(samples)
+    encoder.grid(samples, encoder.depth)  # says which clip is too short or too long
     spec = getattr(encoder, "spec", None)
-    if not isinstance(spec, Spec):
-        return samples * BYTES_PER_SAMPLE
-    longest = max(spec.geometry.steps(spec.fixed_samples or samples))
-    tokens = 4 * VALUES_PER_TOKEN * time * freq * encoder.dim
-    attention = 4 * ATTENTION_COPIES * spec.geometry.heads * (longest * freq) ** 2
-    return int(samples * BYTES_PER_SAMPLE + tokens + attention)
+    values = 0
+    if isinstance(spec, Spec):
+        values = spec.geometry.working_values(spec.fixed_samples or samples)
+    return samples * BYTES_PER_SAMPLE + values * BYTES_PER_VALUE

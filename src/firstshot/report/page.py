@@ -1,139 +1,87 @@
-"""Section results become one offline HTML page.
+"""Templates become offline HTML pages.
 
-Input: `SectionResult` records. Output: a file that needs no network: it contains style, script,
-pictures and sound. Its content security policy forbids the browser to fetch anything else and to
-run any script but the page's own. The template escapes every name and word, and writes clips'
-names as `show_name` does; only the SVG of `plots` and `example_plots` is inserted as markup.
+A page needs no network: it contains style, script, pictures and sound. Its content security policy
+forbids the browser to fetch anything else and to run any script but the page's own. Templates
+escape every name and word, and write clips' names as `show_name` does; only the SVG of
+`firstshot.report.drawing` is inserted as markup. Every page begins as `base.html.jinja` says.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from firstshot.disk.files import write_result
 from firstshot.disk.names import show_name
-from firstshot.errors import ParameterError
 from firstshot.messages import show_text
-from firstshot.report import example_plots
-from firstshot.report.table import (
-    called_anomalous,
-    overall_metrics,
-    percent,
-    shown_metrics,
-    versions,
-)
-from firstshot.report.views import (
-    domains_in_words,
-    flat_settings,
-    hertz,
-    number,
-    scored_sections,
-    section_views,
-)
-from firstshot.results import Interval, SectionResult
+from firstshot.report.drawing import example_plots
+from firstshot.report.examples import hertz, number
+from firstshot.report.table import percent, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jinja2 import Environment
 
-EXAMPLES_ON_PAGE = 40  # about 0.2 MB each
+TITLE_BYTES = 4096
+"""A page's title lies within so many bytes from its beginning."""
 
 
-def write_page(
-    path: Path | str,
-    sections: Sequence[SectionResult],
-    title: str = "Anomalous sound report",
-    settings: Mapping[str, Any] | None = None,
-    overall: Mapping[str, float] | None = None,
-    overall_interval: Interval | None = None,
-    failures: Mapping[str, str] | None = None,
-) -> Path:
-    """Write the report of a run as one HTML file that opens anywhere, offline.
+def fill_template(
+    template: str,
+    filters: dict[str, Callable[..., Any]] | None = None,
+    script: str | None = None,
+    **values: Any,
+) -> str:
+    """Return a page; the template, given as text, extends `base.html.jinja`.
 
     Parameters
     ----------
-    path : path
-        The file to write, in one step.
-    sections : sequence of SectionResult
-        One per machine and section; at least one.
-    title : str
-        The page's heading.
-    settings : mapping, optional
-        The settings of the run, shown as a table; `settings["normalizer"] == "test_zscore"` adds
-        a warning, since that normaliser uses the test clips' statistics.
-    overall : mapping, optional
-        Metrics of the `all` row; computed from the sections when absent.
-    overall_interval : Interval, optional
-        A bootstrap interval of the overall official score.
-    failures : mapping, optional
-        Why sections have no results, by the sections' names.
-
-    Returns
-    -------
-    Path
-        The path written.
-
-    Raises
-    ------
-    ParameterError
-        When there is no section to report.
-    OutputError
-        When the file cannot be written.
+    template : str
+        Text of a Jinja template; `packaged` reads one of this package.
+    filters : dict, optional
+        Further filters of the template.
+    script : str, optional
+        None takes the script of pages with players and points, "" takes none.
+    values
+        What the template shows.
     """
-    return write_result(
-        Path(path), render_page(sections, title, settings, overall, overall_interval, failures)
-    )
-
-
-def render_page(
-    sections: Sequence[SectionResult],
-    title: str = "Anomalous sound report",
-    settings: Mapping[str, Any] | None = None,
-    overall: Mapping[str, float] | None = None,
-    overall_interval: Interval | None = None,
-    failures: Mapping[str, str] | None = None,
-) -> str:
-    """Return the page that `write_page` writes; the parameters are the same."""
-    if not sections:
-        raise ParameterError("a report needs the results of one section or more; got none")
-    settings = dict(settings or {})
-    script = _packaged("page.js")
+    script = packaged("page.js") if script is None else script
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    template = page_environment().from_string(_packaged("page.html.jinja"))
-    return template.render(
-        title=title,
-        views=section_views(sections, examples=max(1, EXAMPLES_ON_PAGE // len(sections))),
-        overall=overall_metrics(sections) if overall is None else overall,
-        overall_interval=overall_interval,
-        failures=dict(failures or {}),
-        headings=shown_metrics(sections),
-        domains=domains_in_words(sections),
-        clips=sum(len(section.clips) for section in sections),
-        anomalous=sum(map(called_anomalous, sections)),
-        scored=scored_sections(sections),
-        called_anomalous=called_anomalous,
-        settings=flat_settings(settings),
-        normalizer=settings.get("normalizer"),
-        uses_test_clips=settings.get("normalizer") == "test_zscore",
-        versions=versions(),
-        style=Markup(page_style()),
+    environment = _environment()
+    environment.filters |= filters or {}
+    return environment.from_string(template).render(
+        style=Markup(packaged("page.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
+        versions=versions(),
         time_axis=(example_plots.LEFT, example_plots.RIGHT),
+        **values,
     )
 
 
-def page_environment() -> Environment:
-    """Return what renders a page's template: it escapes everything and refuses undefined names."""
-    from jinja2 import Environment, StrictUndefined
+def packaged(name: str) -> str:
+    """Return a template of this package, or its style sheet or script."""
+    folder = resources.files("firstshot.report").joinpath("templates")
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+def has_mark(path: Path, mark: str) -> bool:
+    """Return whether a file is a page of one kind: `<meta name="generator">` has that mark."""
+    with path.open("rb") as file:
+        return f'<meta name="generator" content="{mark}">'.encode() in file.read(TITLE_BYTES)
+
+
+def _environment() -> Environment:
+    """Return what renders a template: it escapes everything and refuses undefined names."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
+        loader=FunctionLoader(packaged),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -152,12 +100,3 @@ def page_environment() -> Environment:
 def _printable(value: Any) -> Any:
     """Escape characters that UTF-8 cannot hold or that a reader would not see."""
     return show_text(value) if type(value) is str else value
-
-
-def page_style() -> str:
-    """Return the style sheet of every page."""
-    return _packaged("page.css")
-
-
-def _packaged(name: str) -> str:
-    return resources.files("firstshot.report").joinpath(name).read_text(encoding="utf-8")

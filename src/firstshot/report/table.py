@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,12 +41,19 @@ METRIC_COLUMNS = {
 COUNT_COLUMNS = ("clips", "called anomalous", "threshold")
 
 
-def overall_metrics(sections: Sequence[SectionResult]) -> dict[str, float]:
+class HasMetrics(Protocol):
+    """A section with its metrics: of a run, or of one that is read back."""
+
+    @property
+    def metrics(self) -> dict[str, float]: ...  # noqa: D102
+
+
+def overall_metrics(sections: Sequence[HasMetrics]) -> dict[str, float]:
     """Compute the `all` row: harmonic means over sections, and the overall official score.
 
     Parameters
     ----------
-    sections : sequence of SectionResult
+    sections : sequence of sections with their metrics
         The sections of all machines of a run.
 
     Returns
@@ -130,10 +138,9 @@ def results_json(
     -------
     dict
         `official_score` (a fraction of 1, None without labels), `overall`, `machines` (one entry
-        per `SectionResult.name` with its metrics, counts, intervals, deviations over trials
-        and notes), `settings` and
-        `versions`; `failures` says why a section has no results. Numbers that JSON cannot hold
-        (nan, inf) become None.
+        per `SectionResult.name` with its metrics, counts, intervals, deviations over trials,
+        details and notes), `settings` and `versions`; `failures` says why a section has no
+        results. Numbers that JSON cannot hold (nan, inf) become None.
     """
     overall = overall_metrics(sections)
     machines = {section.name: _section_json(section) for section in sections}
@@ -225,7 +232,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _values(sections: Sequence[SectionResult], names: Sequence[str]) -> list[float]:
+def _values(sections: Sequence[HasMetrics], names: Sequence[str]) -> list[float]:
     return [s.metrics[name] for s in sections for name in names if name in s.metrics]
 
 
@@ -258,6 +265,7 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
             for name, interval in section.intervals.items()
         },
         "deviations": dict(section.deviations),
+        "details": asdict(section.details),
         "notes": list(section.notes),
     }
 

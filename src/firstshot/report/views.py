@@ -13,42 +13,14 @@ import numpy as np
 from markupsafe import Markup
 
 from firstshot.domains import DOMAIN_WORDS, DOMAINS
-from firstshot.report.audio import Excerpt, audio_addresses, choose_excerpts
-from firstshot.report.example_plots import named_bands, plot_bands, plot_pair
-from firstshot.report.plots import plot_roc, plot_scores
+from firstshot.report.details import detail_tables
+from firstshot.report.drawing.clip_map import MapView, draw_map
+from firstshot.report.drawing.plots import plot_roc, plot_scores
+from firstshot.report.examples import ExampleView, example_view, sounds_of, words_of_p_value
+from firstshot.report.formats import TextTable
 from firstshot.report.table import called_anomalous
-from firstshot.results import BandDifference, Example, SectionResult
+from firstshot.results import Example, SectionResult
 from firstshot.scoring.metrics import OFFICIAL_METRICS
-from firstshot.scoring.threshold import p_value_in_words
-
-SHORTEST_SAMPLES = 32  # fewer have neither a picture nor a sound
-
-
-@dataclass(frozen=True)
-class Side:
-    """One half of an example: the clip, or its nearest normal clip."""
-
-    heading: str
-    clip: str
-    domain: str
-    excerpt: Excerpt
-    audio: str
-    plot: Markup
-
-
-@dataclass(frozen=True)
-class ExampleView:
-    """One example; `sides` are the clip and its nearest normal clip, or nothing without samples.
-
-    `evidence` words its p-value.
-    """
-
-    example: Example
-    called_anomalous: bool
-    evidence: str
-    sides: tuple[Side, ...]
-    bands_plot: Markup | None
-    bands: list[BandDifference]
 
 
 @dataclass(frozen=True)
@@ -72,6 +44,8 @@ class SectionView:
     scores_plot: Markup
     roc_plot: Markup | None
     counts: list[Count]
+    tables: list[TextTable]
+    clip_map: MapView | None
     examples: list[ExampleView]
     left_out: int
 
@@ -79,26 +53,44 @@ class SectionView:
 def section_views(sections: Sequence[SectionResult], examples: int) -> list[SectionView]:
     """Prepare every section for the page, with at most `examples` clips to listen to in each."""
     machines = [section.machine for section in sections]
+    return [
+        _section_view(section, f"machine-{number}", machines.count(section.machine) > 1, examples)
+        for number, section in enumerate(sections, start=1)
+    ]
+
+
+def _section_view(section: SectionResult, anchor: str, several: bool, examples: int) -> SectionView:
+    title = f"{section.machine}, section {section.section}" if several else section.machine
+    counts = decision_counts(section)
+    shown = _example_views(section, section.examples[:examples], anchor)
+    mapped = section.clip_map
+    return SectionView(
+        section=section,
+        title=title,
+        anchor=anchor,
+        summary=summarise(section, counts),
+        scores_plot=plot_scores(section),
+        roc_plot=plot_roc(section),
+        counts=counts,
+        tables=detail_tables(title, section.details),
+        clip_map=draw_map(mapped, sounds_of(shown)) if mapped is not None else None,
+        examples=shown,
+        left_out=len(section.examples) - len(shown),
+    )
+
+
+def _example_views(
+    section: SectionResult, examples: Sequence[Example], anchor: str
+) -> list[ExampleView]:
+    normal_clips = len(section.training_scores)
     views = []
-    for number, section in enumerate(sections, start=1):
-        several = machines.count(section.machine) > 1
-        shown = section.examples[:examples]
-        counts = decision_counts(section)
-        views.append(
-            SectionView(
-                section=section,
-                title=f"{section.machine}, section {section.section}"
-                if several
-                else section.machine,
-                anchor=f"machine-{number}",
-                summary=summarise(section, counts),
-                scores_plot=plot_scores(section),
-                roc_plot=plot_roc(section),
-                counts=counts,
-                examples=[_example_view(example, section) for example in shown],
-                left_out=len(section.examples) - len(shown),
-            )
-        )
+    for number, example in enumerate(examples, start=1):
+        called = example.score > section.threshold
+        if example.clip in section.clips:
+            called = bool(section.decisions[section.clips.index(example.clip)])
+        name = f"{anchor}-example-{number}"
+        evidence = words_of_p_value(example.p_value, normal_clips)
+        views.append(example_view(example, name, called, section.threshold, evidence))
     return views
 
 
@@ -185,47 +177,6 @@ def summarise(section: SectionResult, counts: Sequence[Count]) -> str:
     return "; ".join(parts) + "."
 
 
-def _example_view(example: Example, section: SectionResult) -> ExampleView:
-    if example.clip in section.clips:
-        called = bool(section.decisions[section.clips.index(example.clip)])
-    else:
-        called = example.score > section.threshold
-    bands = list(example.bands)
-    return ExampleView(
-        example=example,
-        called_anomalous=called,
-        evidence=_evidence(example.p_value, len(section.training_scores)),
-        sides=_sides(example),
-        bands_plot=plot_bands(bands, example.sample_rate) if bands else None,
-        bands=named_bands(bands),
-    )
-
-
-def _evidence(p: float, clips: int) -> str:
-    return p_value_in_words(p, clips) if np.isfinite(p) and clips else f"p-value {number(p)}"
-
-
-def _sides(example: Example) -> tuple[Side, ...]:
-    waveforms = [np.nan_to_num(w) for w in (example.waveform, example.nearest_waveform)]
-    if min(waveform.size for waveform in waveforms) < SHORTEST_SAMPLES:
-        return ()
-    excerpts = choose_excerpts(waveforms[0], waveforms[1], example.sample_rate)
-    plots = plot_pair(*excerpts, example.bands, ("this clip", "its nearest normal clip"))
-    audio = audio_addresses(excerpts)
-    return tuple(
-        Side(heading, clip, domain, excerpt, address, plot)
-        for heading, clip, domain, excerpt, address, plot in zip(
-            ("This clip", "Nearest normal clip"),
-            (example.clip, example.nearest),
-            (example.domain, example.nearest_domain),
-            excerpts,
-            audio,
-            plots,
-            strict=True,
-        )
-    )
-
-
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Turn nested settings into name and value pairs.
 
@@ -243,28 +194,3 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[s
         else:
             pairs.append((f"{prefix}{name}", "none" if value is None else str(value)))
     return pairs
-
-
-def number(value: float) -> str:
-    """Show a score or a probability with as many digits as a reader wants.
-
-    Examples
-    --------
-    >>> number(12.34567), number(0.000123456), number(float("nan"))
-    ('12.35', '0.0001235', '–')
-    """
-    return f"{value:.4g}" if np.isfinite(value) else "–"
-
-
-def hertz(band: BandDifference) -> str:
-    """Name a band by its edges.
-
-    Examples
-    --------
-    >>> hertz(BandDifference(820.0, 990.0, 0.1, 3.0)), hertz(BandDifference(990, 1240, 0.1, 3.0))
-    ('820–990 Hz', '0.99–1.24 kHz')
-    """
-    if band.high_hz < 1000:
-        return f"{band.low_hz:.0f}–{band.high_hz:.0f} Hz"
-    digits = 2 if band.high_hz < 10_000 else 1
-    return f"{band.low_hz / 1000:.{digits}f}–{band.high_hz / 1000:.{digits}f} kHz"

@@ -22,6 +22,8 @@ LOUDEST_SAMPLE = 1e6
 """Samples are about +-1; 16-bit integers as floats are accepted, far larger values overflow."""
 HIGHEST_RATE = 1e9
 """The highest sample rate in Hz that may be requested."""
+USUAL_RATE = 16000
+"""The rate in Hz that the challenge, and most recordings of machines, have."""
 LARGEST_RATIO = 1000
 """A rate further from the encoder's than this factor comes from a damaged header or no sound."""
 
@@ -100,7 +102,8 @@ class SampleChecks:
             notes.append(
                 "digital silence, every sample is 0; its score says nothing about a machine"
             )
-        if self.rate < self.sample_rate:
+        # A network that takes 32 kHz is used on recordings at 16 kHz as a rule.
+        if self.rate < min(self.sample_rate, USUAL_RATE):
             notes.append(
                 f"recorded at {self.rate} Hz, below the encoder's {self.sample_rate} Hz; its upper "
                 "bands are empty, so its score is too high beside clips of a higher rate"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -297,3 +298,26 @@ def test_the_command_compares_a_real_run_and_writes_no_file_twice(tmp_path, monk
         assert f"{name}: is no comparison and is not replaced" in str(refused.exception)
         assert (tmp_path / name).read_text() == "<title>mine</title>"
         (tmp_path / name).unlink()
+
+
+def test_the_tables_of_other_formats_hold_the_same_cells_and_nothing_else_is_printed(tmp_path):
+    run = make_run(tmp_path / "run", all_machines())
+    found = compare_run(read_run(run))
+    app = typer.Typer()
+    app.command()(command)
+    for form, closed in (("markdown", " |"), ("latex", r" \\")):
+        result = CliRunner().invoke(
+            app, [str(run), "--format", form, "--csv", str(tmp_path / f"{form}.csv")]
+        )
+        assert result.exit_code == 0, result.output
+        assert "the values" not in result.stdout
+        assert "the values" in result.stderr
+        rows = [line for line in result.stdout.splitlines() if line.endswith(closed)]
+        for row in (*comparison_rows(found), *standing_rows(found)):
+            numbers = [cell for cell in row if re.fullmatch(r"[\d.]+", cell)]
+            assert any(all(cell in line for cell in numbers) for line in rows)
+    told = json.loads(CliRunner().invoke(app, [str(run), "--format", "json"]).stdout)
+    assert told["schema"] == 1
+    (comparison,) = told["comparisons"]
+    cell = comparison["overall"]["cells"]["official_score"]
+    assert cell["here"] == found.overall.cells["official_score"].here

@@ -461,3 +461,18 @@ def test_sound_and_folders_that_are_not_used_are_told_of(tmp_path):
         "ffmpeg -i a.m4a a.wav)",
         f"{tmp_path}/fan/train/more: a folder inside train/, where clips lie directly; left out",
     ]
+
+
+def test_attributes_come_one_by_one_from_a_table_and_as_one_from_a_name(tmp_path):
+    folder = lay(tmp_path / "fan", TRAIN, TEST, "test/section_00_0007.wav")
+    names = [Path(TRAIN).stem, "section_00_0007"]
+    rows = [f"fan/train/{names[0]}.wav,vel,5,mic,1", f"fan/test/{names[1]}.wav,,,mic,2"]
+    table = "\n".join(["file_name,d1p,d1v,d2p,d2v", *rows]) + "\n"
+    (folder / "attributes_00.csv").write_text(table)
+    (section,) = read_layout(tmp_path)
+    found = {clip.path.stem: (clip.attributes, clip.values) for clip in section.clips}
+    assert found == {
+        names[0]: ("vel_5_mic_1", ("vel_5", "mic_1")),
+        Path(TEST).stem: ("vel_5", ("vel_5",)),
+        names[1]: ("mic_2", ("mic_2",)),
+    }

@@ -9,6 +9,7 @@ from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.running.section import join_section, score_section
 from firstshot.dcase.running.system import load_system
 from firstshot.detector import Detector
+from firstshot.scoring.metrics import auc
 from firstshot.scoring.threshold import fit_threshold
 
 SYSTEM = load_system("embedded")
@@ -78,3 +79,41 @@ def test_two_encoders_are_joined_by_their_plain_mean(section, heard, store):
     joined = join_section(section, SYSTEM, [heard, second])
     expected = [(a.score + b.score) / 2 for a, b in zip(heard.results, second.results, strict=True)]
     np.testing.assert_allclose(joined.scores, expected, rtol=1e-14)
+
+
+def test_details_name_each_value_and_each_part_with_the_parts_own_metrics(section, heard):
+    found = join_section(section, SYSTEM, [heard]).details
+    values = [one.value for one in found.attributes]
+    assert set(values) == {value for clip in section.test for value in clip.values}
+    assert sum(one.clips for one in found.attributes) == sum(len(c.values) for c in section.test)
+    assert list(found.encoders) == ["logmel"]
+    assert list(found.parts) == list(heard.results[0].parts)
+    labels = [clip.label for clip in section.test]
+    for part, metrics in found.parts.items():
+        scores = [result.parts[part] for result in heard.results]
+        assert metrics["auc_all"] == auc(labels, scores)
+
+
+def test_parts_of_several_encoders_are_told_apart(section, heard):
+    found = join_section(section, SYSTEM, [heard, heard]).details
+    assert list(found.encoders) == ["1 logmel", "2 logmel"]
+    labels = list(heard.results[0].parts)
+    assert list(found.parts) == [f"{n} logmel: {label}" for n in (1, 2) for label in labels]
+
+
+def test_the_map_shows_every_clip_once_with_its_own_score(section, heard):
+    found = join_section(section, SYSTEM, [heard])
+    shown = found.clip_map
+    assert shown is not None
+    assert len(shown.clips) == len(shown.points) == len(section.train) + len(section.test)
+    tested = [clip for clip in shown.clips if not clip.learned]
+    assert tuple(clip.clip for clip in tested) == found.clips
+    assert [clip.score for clip in tested] == found.scores.tolist()
+    assert [clip.domain for clip in tested] == list(found.domains)
+    assert {clip.score for clip in shown.clips if clip.learned} == {None}
+
+
+def test_the_map_of_two_encoders_is_that_of_their_mean(section, heard):
+    one = join_section(section, SYSTEM, [heard]).clip_map
+    two = join_section(section, SYSTEM, [heard, heard]).clip_map
+    np.testing.assert_allclose(one.points, two.points, atol=1e-9)

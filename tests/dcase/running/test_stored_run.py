@@ -10,9 +10,10 @@ from tests.mutations import mutations, without_one
 
 from firstshot.dcase.comparing.compare import compare_run
 from firstshot.dcase.running.run import run_system
-from firstshot.dcase.running.stored_run import read_run
+from firstshot.dcase.running.stored_run import finished_run, read_run
 from firstshot.dcase.running.system import load_system
 from firstshot.errors import DatasetError, FirstshotError
+from firstshot.scoring.details import Details
 from firstshot.sound.synth.dataset import write_dataset
 
 
@@ -65,6 +66,22 @@ def test_a_run_of_before_tells_no_digests_and_is_read(finished, tmp_path):
     run.tables(run.sections[0])
 
 
+def test_details_come_back_as_the_run_had_them(tmp_path):
+    write_dataset(tmp_path / "data", ["SynthFan"], **TINY)
+    run = run_system(tmp_path / "data", load_system("embedded"), tmp_path / "run")
+    (section,) = read_run(tmp_path / "run").sections
+    assert section.details == run.results[0].details
+    assert section.details.attributes and section.details.parts and section.details.encoders
+
+
+def test_a_run_from_before_details_has_none(finished, tmp_path):
+    told = json.loads((finished / "results.json").read_text())
+    del told["machines"]["SynthFan_section_00"]["details"], told["sha256"]
+    old = (finished / "results.json").read_text()
+    run = read_run(altered(finished, tmp_path / "a", "results.json", old, json.dumps(told)))
+    assert run.sections[0].details == Details()
+
+
 @pytest.mark.parametrize("system", ["system4", "baseline_mse"])
 @pytest.mark.parametrize("name", ["results.json", "run.json"])
 def test_every_wrong_value_is_refused_or_harmless(tmp_path, system, name):
@@ -88,3 +105,29 @@ def test_a_name_of_a_section_that_leads_elsewhere_is_refused(tmp_path):
     (folder / "results.json").write_text(json.dumps(told))
     with pytest.raises(DatasetError, match=r"'\.\./\.\./fan_section_00' names no section"):
         read_run(folder)
+
+
+def test_a_run_is_finished_where_its_identity_is_the_same_and_every_section_is_done(
+    finished, tmp_path
+):
+    identity = json.loads((finished / "run.json").read_text())
+    found = finished_run(finished, identity)
+    assert found is not None
+    assert [section.name for section in found.sections] == ["SynthFan_section_00"]
+    other = identity | {"machines": [*identity["machines"], "SynthValve_section_00"]}
+    assert finished_run(finished, other) is None
+    assert finished_run(tmp_path / "nothing", identity) is None
+    (scores,) = finished.glob("anomaly_score_*.csv")
+    changed = altered(finished, tmp_path / "a", scores.name, ".wav,", ".wav,1")
+    assert finished_run(changed, identity) is None
+    started = altered(finished, tmp_path / "b", "run.json", "SynthFan", "SynthFan")
+    (started / "results.json").unlink()
+    assert finished_run(started, identity) is None
+
+
+def test_a_run_with_a_section_that_stopped_is_not_finished(finished, tmp_path):
+    both = '"SynthFan_section_00",\n    "SynthValve_section_00"'
+    folder = altered(finished, tmp_path / "a", "run.json", '"SynthFan_section_00"', both)
+    identity = json.loads((folder / "run.json").read_text())
+    assert identity["machines"] == ["SynthFan_section_00", "SynthValve_section_00"]
+    assert finished_run(folder, identity) is None

@@ -60,16 +60,18 @@ class Watched:
         self._real = LogMel()
 
     name = "watched"
-    sample_rate, depth, dim, parameters, minimum_samples = RATE, 2, 3, 0, 512
+    sample_rate, depth, parameters, minimum_samples = RATE, 2, 0, 512
     default_layers = (1,)
     fingerprint = "watched"
 
-    @property
-    def frequency_bands(self):
-        return self._real.frequency_bands
+    def frequency_bands(self, layer):
+        return self._real.frequency_bands(layer)
 
-    def grid(self, samples):
-        return self._real.grid(samples)
+    def dim(self, layer):
+        return self._real.dim(layer)
+
+    def grid(self, samples, layer):
+        return self._real.grid(samples, layer)
 
     def macs(self, samples):
         return self._real.macs(samples)

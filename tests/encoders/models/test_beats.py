@@ -54,7 +54,7 @@ def test_tokens_layers_and_embeddings_equal_the_original(model: Any, case: str) 
     with recipe.outputs_of([stack.layer_norm, *stack.layers]) as entries:
         layers = encoder.layers([waveform])
     assert entries[0].shape[1] == golden.facts["tokens"][case]
-    assert layers[0].shape[1:3] == encoder.grid(len(waveform))
+    assert layers[0].shape[1:3] == encoder.grid(len(waveform), 1)
     recipe.assert_golden(golden, case, entries, layers, ATOL)
 
 
@@ -86,7 +86,7 @@ def test_the_tagging_head_on_our_tokens_gives_the_original_probabilities(model: 
     values = {entry["name"]: entry for entry in golden.tensors}
     weight, bias = (golden.values(values[f"predictor.{part}"]) for part in ("weight", "bias"))
     for index in (0, 1):
-        tokens = encoder.layers([recipe.clip(index)], layers=(-1,))[0].reshape(-1, encoder.dim)
+        tokens = encoder.layers([recipe.clip(index)], layers=(-1,))[0].reshape(-1, encoder.dim(1))
         logits = (tokens @ weight.T + bias).mean(axis=0, dtype=np.float64)
         found = 1.0 / (1.0 + np.exp(-logits))
         stored = golden.arrays["class_prob_c0_c1"][index]
@@ -143,8 +143,8 @@ def test_waveforms_are_padded_or_cut_to_a_fixed_length_where_asked() -> None:
     np.testing.assert_array_equal(fixed.front_end(recipe.clip(2)), expected)
     longer = np.concatenate([recipe.padded_clip(), recipe.clip(0)])
     np.testing.assert_array_equal(fixed.front_end(longer), expected)
-    assert fixed.grid(96000) == (62, 8)
-    assert beats.BEATS_FT1.grid(96000) == (37, 8)
+    assert fixed.grid(96000, 1) == (62, 8)
+    assert beats.BEATS_FT1.grid(96000, 1) == (37, 8)
     with pytest.raises(ParameterError, match="fixed_samples 2799"):
         replace(beats.BEATS_FT1, fixed_samples=2799)
 

@@ -174,16 +174,16 @@ def test_no_block_beyond_the_deepest_layer_runs(monkeypatch):
 def test_the_grid_told_beforehand_is_the_grid_of_the_tokens(samples):
     noise = np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
     tokens = network("ced_ci_d2").tokens_by_layer(torch.from_numpy(CI.front_end(noise))[None], (1,))
-    assert tuple(tokens[0].shape[1:3]) == CI.grid(samples)
+    assert tuple(tokens[0].shape[1:3]) == CI.grid(samples, 1)
 
 
 def test_the_shortest_clip_gives_one_time_step_and_a_shorter_one_none():
-    assert CI.grid(CI.minimum_samples) == (1, 4)
-    assert CI.grid(CI.minimum_samples - 1) == (0, 4)
+    assert CI.grid(CI.minimum_samples, 1) == (1, 4)
+    assert CI.grid(CI.minimum_samples - 1, 1) == (0, 4)
 
 
 def test_frequency_rows_overlap_by_one_triangle_and_end_at_8_khz():
-    bands = CED_TINY.frequency_bands()
+    bands = CED_TINY.frequency_bands(1)
     assert len(bands) == 4
     assert (bands[0][0], round(bands[-1][1], 6)) == (0.0, 8000.0)
     assert all(low < below < high for (_, below), (low, high) in pairwise(bands))
@@ -197,7 +197,7 @@ def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
     six, padded = encoder.embed(clips, layers=(7,))[0]
     np.testing.assert_allclose(six, stored["C6pad10/pooled"][6, 0], rtol=0, atol=ATOL)
     np.testing.assert_array_equal(six, padded)
-    assert fixed.grid(96000) == (62, 4)
+    assert fixed.grid(96000, 1) == (62, 4)
     assert fixed.macs(96000) == CED_TINY.macs(160000)
     long = recipe.clip("D12")
     np.testing.assert_array_equal(fixed.front_end(long), CED_TINY.front_end(long[:160000]))
@@ -205,11 +205,11 @@ def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
 
 def test_real_pooling_leaves_out_the_padding_of_a_last_piece_only():
     real = replace(CI, pooled="real")
-    assert real.grid(196800) == CI.grid(196800) == (126, 4)
-    assert CI.pooled_time(196800) == 126
-    assert real.pooled_time(196800) == 63 + (1231 - 1012) // 16
-    assert real.pooled_time(96000) == CI.pooled_time(96000) == 37
-    assert real.pooled_time(2023 * 160) == 126  # 2024 frames fill two pieces
+    assert real.grid(196800, 1) == CI.grid(196800, 1) == (126, 4)
+    assert CI.pooled_time(196800, 1) == 126
+    assert real.pooled_time(196800, 1) == 63 + (1231 - 1012) // 16
+    assert real.pooled_time(96000, 1) == CI.pooled_time(96000, 1) == 37
+    assert real.pooled_time(2023 * 160, 1) == 126  # 2024 frames fill two pieces
     clip = recipe.clip("D12")
     whole = torch_encoder(CI, network("ced_ci_d2"), weights_hash="made up").layers([clip])[1]
     pooled = torch_encoder(real, network("ced_ci_d2"), weights_hash="made up").embed(

@@ -80,7 +80,7 @@ def test_tokens_layers_and_embeddings_equal_the_original(model: Any, case: str) 
         layers = encoder.layers([waveform])
 
     assert entries[0].shape[1] == golden.facts["tokens_incl_cls"][case]
-    assert layers[0].shape[1:3] == encoder.grid(len(waveform))
+    assert layers[0].shape[1:3] == encoder.grid(len(waveform), 1)
     recipe.assert_golden(golden, case, entries, layers, ATOL)
     if case == "c0":
         rows, stored = golden.facts["token_index_in_tok"]["c0"], golden.arrays["ffn_c0_tok"]
@@ -108,14 +108,14 @@ def test_patches_and_positions_equal_the_original(model: Any) -> None:
     stored = golden.arrays["input_tokens_c0"]
     rows = golden.facts["token_index_in_tok"]["c0"]
     np.testing.assert_allclose(tokens[rows, : stored.shape[1]], stored, atol=ATOL, rtol=0)
-    table = eat.position_table(768, 8, encoder.dim)
+    table = eat.position_table(768, 8, encoder.dim(1))
     np.testing.assert_allclose(
         table[golden.facts["positions_rows_index"]],
         golden.arrays["positions_rows"],
         atol=1e-6,
         rtol=0,
     )
-    np.testing.assert_array_equal(eat.position_table(38, 8, encoder.dim), table[: 38 * 8])
+    np.testing.assert_array_equal(eat.position_table(38, 8, encoder.dim(1)), table[: 38 * 8])
 
 
 @pytest.mark.parametrize("eps", ["1e-6", "1e-5"])
@@ -152,7 +152,7 @@ def test_waveforms_are_padded_or_cut_to_a_fixed_length_where_asked() -> None:
     np.testing.assert_array_equal(fixed.front_end(recipe.clip(2)), expected)
     longer = np.concatenate([recipe.padded_clip(), recipe.clip(0)])
     np.testing.assert_array_equal(fixed.front_end(longer), expected)
-    assert fixed.grid(96000) == fixed.grid(320000) == (64, 8)
+    assert fixed.grid(96000, 1) == fixed.grid(320000, 1) == (64, 8)
     assert fixed.macs(96000) == eat.EAT_BASE.macs(160000)
 
 
@@ -171,7 +171,7 @@ def test_pooling_over_real_patches_leaves_the_padding_out(mini: Any) -> None:
         [six.mean(axis=0).ravel(), ten.mean(axis=0).ravel()],
         atol=1e-6,
     )
-    assert real.spec.pooled_time(400) == 1
+    assert real.spec.pooled_time(400, 1) == 1
 
 
 @pytest.mark.parametrize("naming", FORMATS)
@@ -238,9 +238,9 @@ def test_the_network_has_exactly_the_published_tensors(name: str, spec: eat.EatS
 
 
 def test_a_clip_beyond_the_position_table_is_refused() -> None:
-    assert eat.EAT_BASE.grid(1966320) == (768, 8)
+    assert eat.EAT_BASE.grid(1966320, 1) == (768, 8)
     with pytest.raises(SoundError, match=r"123\.0 s is too long for eat"):
-        eat.EAT_BASE.grid(1968000)
+        eat.EAT_BASE.grid(1968000, 1)
 
 
 @pytest.mark.parametrize("setting", [{"output": "mlp"}, {"pooled": "most"}, {"fixed_samples": 399}])

@@ -146,7 +146,7 @@ def test_fixed_samples_pad_the_waveform_as_the_report_s_loader_did():
     fixed = replace(M2D_CLAP, fixed_samples=160000)
     padded = M2D_CLAP.front_end(recipe.clip("C6pad10"))
     np.testing.assert_array_equal(fixed.front_end(recipe.clip("C6")), padded)
-    assert fixed.grid(96000) == (62, 5)
+    assert fixed.grid(96000, 1) == (62, 5)
     assert fixed.macs(96000) == M2D_CLAP.macs(160000)
     assert fixed.minimum_samples == 1
     with pytest.raises(ParameterError, match="fixed_samples 200: m2d_clap needs at least 201"):
@@ -159,7 +159,7 @@ def test_another_sample_rate_is_refused():
 
 
 def test_frequency_rows_start_at_50_hz_and_end_at_8_khz():
-    bands = M2D_CLAP.frequency_bands()
+    bands = M2D_CLAP.frequency_bands(1)
     assert len(bands) == 5
     assert (round(bands[0][0], 6), round(bands[-1][1], 6)) == (50.0, 8000.0)
 
@@ -191,7 +191,7 @@ def test_the_grid_told_beforehand_is_the_grid_of_the_tokens(samples, piece_frame
     with torch.no_grad():
         entering = torch.from_numpy(spec.front_end(noise))[None]
         tokens = build(spec).tokens_by_layer(entering, (1,))[0]
-    assert tuple(tokens.shape[1:3]) == spec.grid(samples)
+    assert tuple(tokens.shape[1:3]) == spec.grid(samples, 1)
     assert 0 not in small.steps(samples)
 
 

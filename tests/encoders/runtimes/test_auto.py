@@ -102,6 +102,22 @@ def test_the_probe_is_made_once(encoder: Any, monkeypatch: pytest.MonkeyPatch) -
     assert getattr(picked, "runtime", "torch") in first.reason
 
 
+def test_a_convolutional_network_is_probed_by_all_that_a_detector_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    official.use_mini(monkeypatch, tmp_path / "cache")
+    monkeypatch.setattr(runtime_choice, "PROBE_SECONDS", 0.01)
+    for name, layers in (("ced_tiny", (1,)), ("efficientat_mn04", (9,))):
+        encoder: Any = load_encoder(name, weights=official.write(name, tmp_path))
+        run = []
+        tokens = encoder.network.tokens
+        encoder.network.tokens = lambda x, layers, tokens=tokens, run=run: (
+            run.append(layers) or (tokens(x, layers))
+        )
+        assert set(runtime_choice.probe(encoder, [("torch", "fp32")], 1)) == {("torch", "fp32")}
+        assert set(run) == {layers}
+
+
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = {("torch", "fp32"): 1.0, ("onnx", "fp32"): 2.0}

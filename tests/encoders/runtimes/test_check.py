@@ -105,7 +105,7 @@ def test_numbers_that_are_not_finite_are_refused(encoder: PretrainedEncoder, val
         )
 
 
-def test_a_network_is_measured_once_for_its_geometry_layers_and_precision(
+def test_a_network_is_measured_once_for_its_weights_layers_and_precision(
     encoder: PretrainedEncoder,
 ) -> None:
     network = Wrong(encoder.network, (1,), scaled(1))
@@ -114,6 +114,9 @@ def test_a_network_is_measured_once_for_its_geometry_layers_and_precision(
     assert network.runs == 1
     check_runtime(encoder, (1,), "openvino", "fp16", network.run)
     assert network.runs == 2
+    encoder.network.weights_hash = "of other values"  # type: ignore[attr-defined]
+    check_runtime(encoder, (1,), "openvino", "fp16", network.run)
+    assert network.runs == 3
     values = [
         json.dumps(dict.fromkeys(read_measured(ERRORS), x)) for x in ("0", float("nan"), -1.0)
     ]

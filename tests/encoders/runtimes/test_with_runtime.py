@@ -24,7 +24,7 @@ from firstshot.encoders.runtimes.with_runtime import with_runtime  # noqa: E402
 from firstshot.errors import MissingLibraryError, ParameterError, SoundError  # noqa: E402
 from firstshot.ordered_threads import in_order  # noqa: E402
 
-FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap")
+FAMILIES = ("ced_tiny", "eat", "beats_ft1", "m2d_clap", "efficientat_mn04")
 TOLERANCE = {"fp32": 1e-6, "fp16": 1e-3, "bf16": 1e-2}
 LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino"}
 pytestmark = pytest.mark.filterwarnings("ignore:m2d_clap:firstshot.errors.FirstshotWarning")
@@ -77,7 +77,7 @@ def test_embeddings_are_torchs_at_any_batch_size_and_length(
         assert max(errors(other.embed(clips), encoder.embed(clips))) < TOLERANCE["fp32"]
 
 
-@pytest.mark.parametrize("name", official.MINI)
+@pytest.mark.parametrize("name", official.STORED)
 def test_embeddings_are_the_originals(files: dict[str, Path], runtime: str, name: str) -> None:
     clip, stored = official.golden_pooled(name)
     found = with_runtime(load(files, name), runtime, "fp32", layers=(1, 2)).embed([clip])

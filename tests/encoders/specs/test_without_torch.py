@@ -15,7 +15,10 @@ BLOCKED = "import sys; sys.modules.update(torch=None, safetensors=None, onnx=Non
     [
         "specs",
         "specs.as_json",
-        *(f"weights.{name}" for name in ("catalog", "files", "read", "cache", "hub", "find")),
+        *(
+            f"weights.{name}"
+            for name in ("catalog", "files", "read", "cache", "hub", "web_file", "find")
+        ),
         "pretrained_encoder",
         "runtimes.compile",
         "runtimes.with_runtime",

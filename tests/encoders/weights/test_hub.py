@@ -294,7 +294,7 @@ def test_a_file_that_the_hub_does_not_have_is_named(hub: Hub) -> None:
         DownloadError, match=r"resolve/main/model.safetensors: .*HTTP 404"
     ) as caught:
         load_encoder("sslam")
-    assert "get the file of SSLAM from huggingface.co/ta012/SSLAM_AS2M_Finetuned" in str(
+    assert "get model.safetensors from huggingface.co/ta012/SSLAM_AS2M_Finetuned" in str(
         caught.value
     )
     assert "\n" not in str(caught.value)
@@ -406,8 +406,8 @@ def test_what_the_hub_s_own_client_keeps_is_taken_without_a_network(
 
     record = official.MINI["ced_tiny"]
     if revision == COMMIT:
-        pinned = {"finetuned": replace(record.hub["finetuned"], revision=COMMIT)}
-        monkeypatch.setitem(ENCODERS, "ced_tiny", replace(record, hub=pinned))
+        pinned = {"finetuned": replace(record.files["finetuned"], revision=COMMIT)}
+        monkeypatch.setitem(ENCODERS, "ced_tiny", replace(record, files=pinned))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     hub.asked.clear()
     load_encoder("ced_tiny")

@@ -36,8 +36,8 @@ from firstshot.errors import (  # noqa: E402
 
 EVERY_FORMAT = [
     (name, form)
-    for name, record in official.MINI.items()
-    for form in official.FORMATS[record.spec.family]
+    for name in official.STORED
+    for form in official.FORMATS[official.MINI[name].spec.family]
 ]
 pytestmark = pytest.mark.filterwarnings("ignore:m2d_clap:firstshot.errors.FirstshotWarning")
 
@@ -114,11 +114,14 @@ VICTIM = {
     "beats": "encoder.layers.1.fc1.bias",
     "eat": "model.blocks.1.norm2.weight",
     "ced": "encoder.blocks.1.attn.qkv.weight",
+    "efficientat": "features.5.block.2.conc_se_layers.0.fc1.bias",
     "m2d": "module.ar.runtime.backbone.blocks.0.mlp.fc1.weight",
 }
 
 
-@pytest.mark.parametrize("name", ["beats_ft1", "eat", "sslam", "ced_tiny", "m2d_clap"])
+@pytest.mark.parametrize(
+    "name", ["beats_ft1", "eat", "sslam", "ced_tiny", "efficientat_mn04", "m2d_clap"]
+)
 @pytest.mark.parametrize("kind", ["missing", "extra", "misshapen"])
 def test_a_missing_extra_or_misshapen_tensor_is_named_and_refused(
     name: str, kind: str, tmp_path: Path
@@ -194,6 +197,26 @@ def test_beats_takes_its_configuration_from_the_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[2], outputs[3])
     assert np.abs(outputs[0] - outputs[2]).max() > 1e-4
+
+
+@pytest.mark.parametrize("variant", ["pretrained", "pretrained_plus"])
+def test_self_supervised_beats_has_no_head_and_serves_its_variant(
+    variant: str, tmp_path: Path
+) -> None:
+    content = official.FORMATS["beats"]["cpt1.pt"]()
+    cfg = {key: value for key, value in content["cfg"].items() if key != "predictor_class"}
+    model = {k: v for k, v in content["model"].items() if not k.startswith("predictor.")}
+    headless = {"cfg": cfg | {"finetuned_model": False}, "model": model}
+    file = official.write_content(headless, tmp_path / "BEATs_iter3.pt")
+    with pytest.raises(WeightsError, match=r"get BEATs_iter3\w*\.pt by hand.*--variant pretrained"):
+        load_encoder("beats_ft1", variant=variant)
+    keep_file(ENCODERS["beats_ft1"], file, variant)
+    clip, pooled = official.golden_pooled("beats_ft1")
+    found = load_encoder("beats_ft1", variant=variant).embed([clip], layers=(1, 2))
+    for one, stored in zip(found, pooled, strict=True):
+        np.testing.assert_allclose(one[0], stored, rtol=0, atol=1e-4)
+    with pytest.raises(WeightsError, match="its weights are not on this machine"):
+        load_encoder("beats_ft1")
 
 
 @pytest.mark.parametrize(("key", "value"), [("layer_norm_first", True), ("deep_norm", False)])
@@ -482,9 +505,9 @@ def test_weights_that_cannot_be_fetched_are_asked_for_in_one_line(name: str) -> 
 def test_settings_reach_spec_geometry_and_encoder(tmp_path: Path) -> None:
     eat = official.write("eat", tmp_path)
     short: Any = load_encoder("eat", weights=eat, least_frames=16, output="ffn", pooled="real")
-    assert short.grid(16000) == (7, 8)
+    assert short.grid(16000, 1) == (7, 8)
     assert (short.spec.output, short.spec.pooled) == ("ffn", "real")
-    assert load_encoder("eat", weights=eat).grid(16000) == (64, 8)
+    assert load_encoder("eat", weights=eat).grid(16000, 1) == (64, 8)
     ced: Any = load_encoder(
         "ced_tiny",
         weights=official.write("ced_tiny", tmp_path),
@@ -498,7 +521,7 @@ def test_settings_reach_spec_geometry_and_encoder(tmp_path: Path) -> None:
         3,
         "torch.float64",
     )
-    assert ced.grid(16000) == (62, 4)
+    assert ced.grid(16000, 1) == (62, 4)
 
 
 def test_m2d_of_shorter_pieces_is_a_setting_and_its_file_fits_no_other(tmp_path: Path) -> None:
@@ -509,7 +532,7 @@ def test_m2d_of_shorter_pieces_is_a_setting_and_its_file_fits_no_other(tmp_path:
     with pytest.raises(WeightsError, match=r"pos_embed is \(1, 191, 32\), expected \(1, 311, 32\)"):
         load_encoder("m2d_clap", weights=file)
     for _ in ("read", "converted"):
-        assert load_encoder("m2d_clap", weights=file, piece_frames=608).grid(160000) == (63, 5)
+        assert load_encoder("m2d_clap", weights=file, piece_frames=608).grid(160000, 1) == (63, 5)
     with pytest.raises(WeightsError, match="pos_embed"):
         load_encoder("m2d_clap", weights=file)
 
@@ -596,7 +619,7 @@ def test_without_torch_all_but_the_pretrained_encoders_works(torch_is: str) -> N
     )
     listed, counted, rows, errors = json.loads(done.stdout)
     assert (listed, counted) == (0, 0)
-    assert [row["name"] for row in rows][:10] == ["logmel", *ENCODERS]
+    assert [row["name"] for row in rows][: 2 + len(ENCODERS)] == ["logmel", "spectra", *ENCODERS]
     if torch_is == "blocked":
         assert errors == [
             f"{name} needs PyTorch (No module named 'torch'); "

@@ -1,4 +1,4 @@
-"""`firstshot dcase download | run | check | evaluate | compare | sweep | submit`: the challenge."""
+"""`firstshot dcase`: download, check, run, show, compare, reproduce, evaluate, sweep, submit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 
 from firstshot.cli.challenge.compare import compare
 from firstshot.cli.challenge.download import download
+from firstshot.cli.challenge.reproduce import reproduce
+from firstshot.cli.challenge.show import print_details, show
 from firstshot.cli.challenge.submit import submit
 from firstshot.cli.challenge.sweep import sweep
 from firstshot.cli.options import (
@@ -58,6 +60,12 @@ def run(
     ] = None,
     store: Store = None,
     no_store: NoStore = False,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details", help="Print the results by attribute value, encoder and part too."
+        ),
+    ] = False,
     workers: Workers = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -95,6 +103,8 @@ def run(
             progress=bars,
             workers=workers,
         )
+    if details:
+        print_details(found.results)
     print_run(found, out)
     if found.failures:
         raise typer.Exit(2)
@@ -227,6 +237,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     typer.echo(f"official score {100 * evaluation.official_score:.2f}")
 
 
+app.command()(show)
 app.command()(compare)
+app.command()(reproduce)
 app.command()(sweep)
 app.command()(submit)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstshot.cli.options import Overwrite
-from firstshot.cli.printing.tables import print_rows, say
+from firstshot.cli.printing.tables import (
+    TableFormat,
+    print_json,
+    print_rows,
+    print_text_tables,
+    say,
+)
 from firstshot.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -28,6 +36,9 @@ def compare(
         Path | None, typer.Option(help="Write all values here, one per row, as CSV.")
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Write the comparison here as a page.")] = None,
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="How to print the tables.")
+    ] = TableFormat.text,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare runs with the published results: differences in points, intervals, assumptions.
@@ -48,16 +59,32 @@ def compare(
 
         check_replaceable(page, overwrite, "comparison", "compare.html", is_comparison_page)
     comparisons = compare_runs(runs, against)
-    for comparison in comparisons:
-        _print(comparison)
+    _print_all(comparisons, form)
+    # What goes into a file or another program holds the tables alone.
+    err = form is not TableFormat.text
     if csv is not None:
         from firstshot.dcase.comparing.table import comparison_csv
 
-        typer.echo(f"the values: {write_result(csv, comparison_csv(comparisons), overwrite)}")
+        written = write_result(csv, comparison_csv(comparisons), overwrite)
+        typer.echo(f"the values: {written}", err=err)
     if page is not None:
         from firstshot.dcase.comparing.page import render_comparison
 
-        typer.echo(f"the page: {write_result(page, render_comparison(comparisons), overwrite)}")
+        written = write_result(page, render_comparison(comparisons), overwrite)
+        typer.echo(f"the page: {written}", err=err)
+
+
+def _print_all(comparisons: Sequence[Comparison], form: TableFormat) -> None:
+    from firstshot.dcase.comparing.table import comparison_tables
+
+    if form is TableFormat.json:
+        print_json({"schema": 1, "comparisons": [asdict(one) for one in comparisons]})
+        return
+    for comparison in comparisons:
+        if form is TableFormat.text:
+            _print(comparison)
+        else:
+            print_text_tables(comparison_tables(comparison), form)
 
 
 def _print(comparison: Comparison) -> None:

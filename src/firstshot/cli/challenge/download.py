@@ -14,7 +14,7 @@ from firstshot.cli.options import Quiet
 from firstshot.log import logger
 from firstshot.progress import Bars
 
-_DEFAULT_API = "https://zenodo.org/api/records"
+DEFAULT_API = "https://zenodo.org/api/records"
 
 
 def download(
@@ -40,7 +40,7 @@ def download(
         typer.Option(
             envvar="FIRSTSHOT_RECORDS_URL", help="Address of the archive service or of a mirror."
         ),
-    ] = _DEFAULT_API,
+    ] = DEFAULT_API,
     quiet: Quiet = False,
 ) -> None:
     """Fetch a year's data into the official layout, checked against the records' checksums.
@@ -52,7 +52,7 @@ def download(
     from firstshot.dcase.data.download import download as download_year
     from firstshot.dcase.data.zenodo import Connection
 
-    with _byte_bars(quiet) as progress:
+    with byte_bars(quiet) as progress:
         done = download_year(
             year,
             out,
@@ -68,7 +68,7 @@ def download(
 
 
 @contextmanager
-def _byte_bars(quiet: bool) -> Iterator[Bars]:
+def byte_bars(quiet: bool) -> Iterator[Bars]:
     """Give a maker of progress bars in bytes; without a terminal each archive is logged instead."""
     if quiet or not sys.stderr.isatty():
         yield _log_title

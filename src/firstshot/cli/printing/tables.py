@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -21,6 +22,18 @@ from firstshot.messages import show_text
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from firstshot.report.formats import TextTable
+
+
+class TableFormat(StrEnum):
+    """How tables are printed: `json` has all values, the others what a reader needs."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    json = "json"
+
 
 NARROWEST_NAME = 20
 _PARTS = re.compile(r"[^_\-./ ]*[_\-./ ]+|[^_\-./ ]+")
@@ -126,3 +139,19 @@ def print_rows(
         cells = [line[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         typer.echo("  ".join(cells).rstrip())
+
+
+def print_text_tables(tables: Sequence[TextTable], form: TableFormat) -> None:
+    """Write tables as text, Markdown or LaTeX, each with an empty line below it."""
+    from firstshot.report.formats import as_latex, as_markdown
+
+    for table in tables:
+        if form is TableFormat.text:
+            say(table.title)
+            print_rows(table.header, table.rows)
+            for note in table.notes:
+                say(f"note: {note}")
+        else:
+            write = as_latex if form is TableFormat.latex else as_markdown
+            typer.echo(write(table), nl=False)
+        typer.echo("")

@@ -24,7 +24,8 @@ from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 
-DATA_SET = "the DCASE 2025 Task 2 development set"
+YEAR = 2025
+DATA_SET = f"the DCASE {YEAR} Task 2 development set"
 TEST_CLIPS = 200
 SECTION = "00"
 BASELINES = ("baseline_mse", "baseline_mahala")

@@ -1,4 +1,4 @@
-"""Comparisons become the rows of terminal tables, and a CSV with one row per value.
+"""Comparisons become the rows of tables, and a CSV with one row per value.
 
 Input: `Comparison` records. Output: text; percent with two decimals, differences in points with
 their sign.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from firstshot.dcase.comparing.compare import METRICS, Cell, Comparison, Line
 from firstshot.disk.names import cell_name, csv_text
+from firstshot.report.formats import TextTable
 
 CSV_COLUMNS = (
     "run",
@@ -63,12 +64,42 @@ def _line_rows(line: Line) -> list[list[str]]:
     return [[title if not i else "", *row] for i, row in enumerate(rows)]
 
 
+def overall_row(comparison: Comparison) -> list[str]:
+    """Return system, official score over all machines, its interval, published value, difference.
+
+    Of several runs these rows are one table.
+    """
+    cell = comparison.overall.cells["official_score"]
+    difference = points(cell.difference)
+    return [comparison.system, percent(cell.here), _interval(cell), _published(cell), difference]
+
+
 def standing_rows(comparison: Comparison) -> list[list[str]]:
     """Return every published system, its official score, and this run's score minus it."""
     return [
         [s.name, s.source, percent(s.official_score), points(s.difference)]
         for s in comparison.standings
     ]
+
+
+def comparison_tables(comparison: Comparison) -> list[TextTable]:
+    """Return the comparison and the standings as tables for a paper, the limits as their notes."""
+    notes = [
+        *comparison.notes,
+        *(
+            f"differs from the packaged {comparison.published}: {text}"
+            for text in comparison.changed_settings
+        ),
+        *(f"assumed {a.setting}: {a.value} ({a.reason})" for a in comparison.assumptions),
+    ]
+    rows = tuple(map(tuple, comparison_rows(comparison)))
+    header = ("Machine", "Value", *METRICS.values())
+    tables = [TextTable(heading(comparison), header, rows, tuple(notes))]
+    standings = tuple(map(tuple, standing_rows(comparison)))
+    if standings:
+        title = "official scores of all published systems over these machines"
+        tables.append(TextTable(title, ("System", "From", "Official", "This run"), standings))
+    return tables
 
 
 def percent(value: float | None) -> str:

@@ -123,9 +123,17 @@ def parse_supplemental_name(stem: str) -> SupplementalName:
 def read_attributes(path: Path) -> dict[str, str]:
     """Read attributes_<SS>.csv: clip name without folder and suffix -> attributes.
 
+    Columns d1p, d1v, d2p, ... become "p_v_p_v"; if they are absent or empty (hidden attributes),
+    the string is empty. Raises what `read_attribute_values` raises.
+    """
+    return {name: "_".join(values) for name, values in read_attribute_values(path).items()}
+
+
+def read_attribute_values(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read attributes_<SS>.csv: clip name without folder and suffix -> ("p_v", "p_v", ...).
+
     A name can have a path and .wav, or neither; lines can end in CRLF; a byte-order mark can come
-    first. Columns d1p, d1v, d2p, ... become "p_v_p_v"; if they are absent or empty (hidden
-    attributes), the string is empty.
+    first.
 
     Raises
     ------
@@ -147,7 +155,7 @@ def read_attributes(path: Path) -> dict[str, str]:
                 if (match := _PARAMETER.fullmatch(name or ""))
             )
             columns = [(name, f"{name[:-1]}v") for _, name in pairs]
-            return {_stem(row["file_name"]): _join(row, columns) for row in reader}
+            return {_stem(row["file_name"]): _values(row, columns) for row in reader}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: not a readable CSV file ({error}); replace it") from error
 
@@ -158,11 +166,10 @@ def _stem(file_name: str | None) -> str:
     return re.sub(r"\.(wav|flac)$", "", name, flags=re.IGNORECASE)
 
 
-def _join(row: Mapping[str, str | None], columns: list[tuple[str, str]]) -> str:
-    """Join the parameters of a row that have a name with their values."""
-    words = [
+def _values(row: Mapping[str, str | None], columns: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Join each parameter of a row that has a name with its value."""
+    return tuple(
         f"{(row[parameter] or '').strip()}_{(row.get(value) or '').strip()}"
         for parameter, value in columns
         if (row[parameter] or "").strip()
-    ]
-    return "_".join(words)
+    )

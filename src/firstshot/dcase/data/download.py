@@ -30,7 +30,7 @@ from firstshot.progress import Bars, Progress
 _SCHEMA = 1
 # Deflate shrank 60 recordings of four machines to between 1/1.08 and 1/1.52 of their size. The
 # exact size is known, and checked again, when the archive has arrived.
-_UNPACKED = 1.5
+UNPACKED = 1.5
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,45 @@ def download(
         lists; not enough free space, or the folder cannot be written to.
     """
     archives = select_archives(year, parts, machines)
-    root = out / f"dcase{year}t2"
+    root = root_of(year, out)
     task = _Task(root, keep_archives, connection or Connection(), progress)
-    wanted = [archive for archive in archives if not _is_complete(root, archive)]
+    wanted = missing_archives(root, archives)
     fetched = task.fetch_all(wanted) if wanted else ()
     return Download(root, fetched, tuple(a.name for a in archives if a.name not in fetched))
+
+
+def root_of(year: int, out: Path) -> Path:
+    """Return the root of a year's data in the folder of all data.
+
+    >>> root_of(2025, Path("data")).as_posix()
+    'data/dcase2025t2'
+    """
+    return out / f"dcase{year}t2"
+
+
+def missing_archives(root: Path, archives: Sequence[Archive]) -> tuple[Archive, ...]:
+    """Return the archives whose files are not all under a year's root; no request is sent."""
+    return tuple(archive for archive in archives if not _is_complete(root, archive))
+
+
+def look_up(archives: Sequence[Archive], connection: Connection) -> Mapping[Archive, RecordFile]:
+    """Request each record's listing once and find the archives in it.
+
+    Raises
+    ------
+    DownloadError
+        The service cannot be reached, or does not list an archive.
+    """
+    listings = {
+        record: list_files(record, connection)
+        for record in dict.fromkeys(archive.record for archive in archives)
+    }
+    return {
+        archive: choose_file(
+            listings[archive.record], archive.names, connection.record_url(archive.record)
+        )
+        for archive in archives
+    }
 
 
 @dataclass(frozen=True)
@@ -94,7 +128,7 @@ class _Task:
 
     def fetch_all(self, wanted: Sequence[Archive]) -> tuple[str, ...]:
         """Fetch archive after archive; return the names of those that this process fetched."""
-        files = self._look_up(wanted)
+        files = look_up(wanted, self.connection)
         _make_folder(self.root / "downloads")
         _check_space(self.root, list(files.values()), self.keep_archives)
         size = sum(file.size for file in files.values())
@@ -107,19 +141,6 @@ class _Task:
                     self._fetch(archive, file, f" ({number} of {len(files)})")
                     fetched.append(archive.name)
         return tuple(fetched)
-
-    def _look_up(self, archives: Sequence[Archive]) -> Mapping[Archive, RecordFile]:
-        """Request each record's listing once and find the archives in it."""
-        listings = {
-            record: list_files(record, self.connection)
-            for record in dict.fromkeys(archive.record for archive in archives)
-        }
-        return {
-            archive: choose_file(
-                listings[archive.record], archive.names, self.connection.record_url(archive.record)
-            )
-            for archive in archives
-        }
 
     def _fetch(self, archive: Archive, file: RecordFile, number: str) -> None:
         """Fetch and unpack one archive; the marker comes last, so that a kill leaves none."""
@@ -179,7 +200,7 @@ def _check_space(root: Path, files: Sequence[RecordFile], keep_archives: bool) -
     """
     sizes = [file.size for file in files]
     archives = sum(sizes) if keep_archives else max(sizes)
-    unpacked = int(sum(sizes) * _UNPACKED)
+    unpacked = int(sum(sizes) * UNPACKED)
     folder = root / "downloads"
     names = [name for file in files for name in (file.name, f"{file.name}.part")]
     received = sum(_size(folder / name) or 0 for name in names)

@@ -15,7 +15,7 @@ from firstshot.dcase.data.clip_names import (
     GRAMMAR,
     parse_clip_name,
     parse_supplemental_name,
-    read_attributes,
+    read_attribute_values,
     why_not_scored,
 )
 from firstshot.disk.listing import is_folder, why_closed, why_no_file
@@ -34,6 +34,7 @@ class ClipRecord:
 
     `split` is "train", "test" or "supplemental"; `domain` "source", "target" or None (unknown);
     `label` 1 anomalous, 0 normal, None unknown; `kind` "noise" or "clean", for supplemental only.
+    `values` are the attributes one by one where a table has them, else all of the name as one.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class ClipRecord:
     label: int | None
     attributes: str = ""
     kind: str | None = None
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _is_audio(path: Path) -> bool:
 
 def read_machine(folder: Path) -> tuple[list[ClipRecord], list[UnusedFile]]:
     """Read all clips of one machine folder with their attributes, and what is not used there."""
-    attributes: dict[str, str] = {}
+    attributes: dict[str, tuple[str, ...]] = {}
     clips: list[ClipRecord] = []
     unused: list[UnusedFile] = []
     listed: dict[str, list[Path]] = {name: [] for name in _CLIP_FOLDERS}
@@ -83,7 +85,7 @@ def read_machine(folder: Path) -> tuple[list[ClipRecord], list[UnusedFile]]:
             if path.name in listed:
                 listed[path.name] = [p for p in children(path) if not p.name.startswith(".")]
             else:
-                attributes |= read_attributes(path)
+                attributes |= read_attribute_values(path)
         except DatasetError as error:
             unused.append(UnusedFile(path, str(error).removeprefix(f"{path}: ")))
     for name in ("train", *_choose_test_folders(listed), "supplemental"):
@@ -96,8 +98,8 @@ def read_machine(folder: Path) -> tuple[list[ClipRecord], list[UnusedFile]]:
                 unused.append(record)
                 continue
             seen.add(path.stem)
-            of_clip = attributes.get(path.stem) or record.attributes
-            clips.append(replace(record, attributes=of_clip))
+            values = attributes.get(path.stem) or tuple(filter(None, (record.attributes,)))
+            clips.append(replace(record, attributes="_".join(values), values=values))
     return clips, unused
 
 

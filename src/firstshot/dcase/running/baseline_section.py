@@ -19,6 +19,7 @@ from firstshot.dcase.running.baseline import (
     score_section_with_autoencoder,
 )
 from firstshot.dcase.running.section import Outcome, judge_section, score_section, show_examples
+from firstshot.dcase.running.section_map import map_section
 from firstshot.dcase.running.system import BaselineSystem
 from firstshot.detector import Detector
 from firstshot.progress import Bars
@@ -61,6 +62,7 @@ def run_baseline_section(
         metrics=means,
         deviations=deviations,
         intervals={},
+        clip_map=map_section(section, [scores.products], first),
         examples=show_examples(section, system.channel, scores, first, examples),
         notes=(
             f"metrics are means over {len(trials)} trials with the seeds {seeds}; scores, "

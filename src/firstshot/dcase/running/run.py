@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from firstshot.dcase.data.layout import MachineSection, read_layout
 from firstshot.dcase.evaluation.score_files import (
@@ -28,7 +29,7 @@ from firstshot.disk.names import write_name
 from firstshot.errors import DatasetError, FirstshotError
 from firstshot.ordered_threads import count_workers
 from firstshot.progress import Progress
-from firstshot.report.page import write_page
+from firstshot.report.run_page import write_page
 from firstshot.report.table import write_results_csv, write_results_json
 from firstshot.results import Interval, SectionResult
 from firstshot.scoring.bootstrap import LabelledScores, bootstrap_official_interval
@@ -89,13 +90,8 @@ def run_system(
         `out` belongs to another run, another process writes to it, or it cannot be written.
     """
     sections = read_layout(root, machines)
-    identity = {
-        "data": write_name(str(without_links(root))),
-        "machines": [section.name for section in sections],
-        "system": system.model_dump(mode="json"),
-    }
     workers = count_workers(workers)
-    with claimed(out, identity, overwrite) as claim:
+    with claimed(out, run_identity(root, sections, system), overwrite) as claim:
         outcomes = run_sections(sections, system, store, progress, workers)
         found, failures = _collect(claim, outcomes)
         _check_better(claim, sections, found, failures, overwrite)
@@ -108,6 +104,17 @@ def run_system(
 
         claim.replace_results(write)
     return Run(results, failures)
+
+
+def run_identity(
+    root: Path, sections: Sequence[MachineSection], system: AnySystem
+) -> dict[str, Any]:
+    """Return what tells a run from others: its data, its sections and its system."""
+    return {
+        "data": write_name(str(without_links(root))),
+        "machines": [section.name for section in sections],
+        "system": system.model_dump(mode="json"),
+    }
 
 
 def _collect(

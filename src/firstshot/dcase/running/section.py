@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.data.machine_folder import ClipRecord
+from firstshot.dcase.running.section_map import compare_clips, map_section
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
 from firstshot.detector.explanation import compare_spectra, difference_db
 from firstshot.errors import keep_warnings
 from firstshot.progress import Progress
+from firstshot.report.examples import EXAMPLE_RATE
 from firstshot.results import Example, Interval, Result, SectionResult
 from firstshot.scoring.bootstrap import bootstrap_intervals
+from firstshot.scoring.details import Details, attribute_results, part_metrics
 from firstshot.scoring.metrics import section_metrics
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
 from firstshot.sound.audio import Channel, load_waveform
 from firstshot.store import EmbeddingStore
-
-EXAMPLE_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SectionScores:
-    """Scores of one encoder's detector on a section, with what its examples need."""
+    """Scores of one encoder's detector on a section, with what its examples and map need."""
 
     results: tuple[Result, ...]
     training_scores: NDArray[np.float64]
@@ -50,6 +51,7 @@ class SectionScores:
     normal_spectra: NDArray[np.float32]
     normal_levels: NDArray[np.float32]
     normal_names: tuple[tuple[str, str], ...]
+    products: NDArray[np.float64]
     notes: tuple[str, ...]
     encoder: str
     fingerprint: str
@@ -81,6 +83,7 @@ def score_section(
         normal_spectra=detector.fitted_.normal_clips.spectra,
         normal_levels=detector.fitted_.normal_clips.levels,
         normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
+        products=compare_clips(normal, test),
         notes=tuple(dict.fromkeys(caught)),
         encoder=detector.embedding_settings().encoder.name,
         fingerprint=detector.embedding_settings().encoder.fingerprint,
@@ -117,6 +120,8 @@ def join_section(
     result = judge_section(section, scores, training, threshold, notes)
     return replace(
         result,
+        details=add_parts(result, by_encoder),
+        clip_map=map_section(section, [scores.products for scores in by_encoder], result),
         fingerprints={scores.encoder: scores.fingerprint for scores in by_encoder},
         examples=show_examples(section, system.channel, by_encoder[0], result, examples),
     )
@@ -156,6 +161,28 @@ def judge_section(
         metrics=metrics,
         intervals=intervals,
         notes=tuple(dict.fromkeys([threshold.promise, *notes])),
+        details=Details(
+            attribute_results([clip.values for clip in section.test], labels, scores, decisions)
+        ),
+    )
+
+
+def add_parts(result: SectionResult, by_encoder: Sequence[SectionScores]) -> Details:
+    """Add the metrics of each encoder's scores, and of each of its parts', to the details."""
+    names = [scores.encoder for scores in by_encoder]
+    if len(set(names)) < len(names):
+        names = [f"{number} {name}" for number, name in enumerate(names, start=1)]
+    encoders, parts = {}, {}
+    for name, scored in zip(names, by_encoder, strict=True):
+        encoders[name] = np.array([one.score for one in scored.results])
+        for label in scored.results[0].parts:
+            whole = label if len(names) == 1 else f"{name}: {label}"
+            parts[whole] = np.array([one.parts[label] for one in scored.results])
+    known = result.labels, result.domains
+    return replace(
+        result.details,
+        encoders=part_metrics(encoders, *known),
+        parts=part_metrics(parts, *known),
     )
 
 

@@ -6,6 +6,7 @@ Input: a folder that `firstshot dcase run` wrote, with `run.json` and `results.j
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,21 +25,27 @@ from firstshot.dcase.running.system import make_system
 from firstshot.disk.caches import digest_of_json
 from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
+from firstshot.disk.names import read_name
 from firstshot.errors import DatasetError
 from firstshot.messages import shown_value
 from firstshot.report.table import METRIC_COLUMNS
 from firstshot.results import Interval
+from firstshot.scoring.details import PART_METRICS, AttributeResult, Details
 
 
 @dataclass(frozen=True)
 class StoredSection:
-    """One section's results: `metrics` are fractions of 1, empty without labels."""
+    """One section's results: `metrics` are fractions of 1, empty without labels.
+
+    `details` are empty where the run is from before details were stored.
+    """
 
     machine: str
     section: str
     clips: int
     metrics: dict[str, float]
     intervals: dict[str, Interval]
+    details: Details = field(default_factory=Details)
 
     @property
     def name(self) -> str:
@@ -121,6 +128,22 @@ def read_run(folder: Path) -> StoredRun:
     return StoredRun(folder, system, data, requested, sections, files)
 
 
+def finished_run(folder: Path, identity: Mapping[str, Any]) -> StoredRun | None:
+    """Return the run in a folder if it is the one of this identity and every section is done.
+
+    A folder that holds anything else, or nothing, gives None: what is wrong with it is said by the
+    run that is started there.
+    """
+    try:
+        found = read_run(folder)
+        same = Table.of(read_json(folder / IDENTITY)).values == json.loads(json.dumps(identity))
+        for section in found.sections:
+            found.tables(section)
+    except (DatasetError, OSError, ValueError):
+        return None
+    return found if same and not found.missing else None
+
+
 def _read_json(path: Path) -> Table:
     if not path.is_file():
         raise DatasetError(
@@ -160,6 +183,35 @@ def _section(name: str, entry: Table) -> StoredSection:
             metric: Interval(*(i.number(end, 0.0, 1.0) for end in ("low", "high", "level")))
             for metric, i in intervals.items()
         },
+        details=_details(entry.table("details")) if "details" in entry else Details(),
+    )
+
+
+def _details(table: Table) -> Details:
+    attributes = [Table.of(one, "attributes") for one in table.items("attributes")]
+    encoders, parts = (
+        {
+            read_name(name): one.only(PART_METRICS).numbers(0.0, 1.0)
+            for name, one in table.table(group).tables().items()
+        }
+        for group in ("encoders", "parts")
+    )
+    return Details(tuple(map(_attribute, attributes)), encoders, parts)
+
+
+def _attribute(table: Table) -> AttributeResult:
+    clips = table.whole("clips")
+    normal, alarms = (
+        table.whole(name, high=clips) if name in table else None
+        for name in ("normal_clips", "false_alarms")
+    )
+    return AttributeResult(
+        value=read_name(table.text("value")),
+        clips=clips,
+        called_anomalous=table.whole("called_anomalous", high=clips),
+        normal_clips=normal,
+        false_alarms=alarms,
+        auc=table.number("auc", 0.0, 1.0) if "auc" in table else None,
     )
 
 

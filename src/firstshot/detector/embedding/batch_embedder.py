@@ -125,7 +125,7 @@ class BatchEmbedder:
         """Read a clip that the encoder can take, or return why not, naming it."""
         try:
             recording = self.settings.read(clip, self._check_memory)
-            self.settings.encoder.grid(recording.piece_samples)
+            self.settings.encoder.grid(recording.piece_samples, self.settings.layers[0])
             self._check_memory(recording.piece_samples)
         except (FirstshotError, MemoryError) as error:
             return _named(error, clip)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from firstshot.encoders.models import beats, ced, eat, m2d
+from firstshot.encoders.models import beats, ced, eat, efficientat, m2d
 from firstshot.encoders.models.checkpoint_names import check_tensors
 from firstshot.encoders.specs.base import Spec
 
@@ -20,6 +20,7 @@ _FAMILIES: dict[str, tuple[Any, Any]] = {
     "beats": (beats.Beats, beats.rename),
     "ced": (ced.Ced, ced.rename),
     "eat": (eat.Eat, eat.rename),
+    "efficientat": (efficientat.EfficientAt, efficientat.rename),
     "m2d": (m2d.M2d, m2d.rename),
 }
 

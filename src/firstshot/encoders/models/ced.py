@@ -50,7 +50,7 @@ class Ced(nn.Module):
 
     def __init__(self, spec: CedSpec) -> None:
         super().__init__()
-        geometry, dim = spec.geometry, spec.dim
+        geometry, dim = spec.geometry, spec.geometry.dim
         self.geometry = geometry
         self.init_bn = MelNorm(geometry.mels)
         self.patch_embed = Patches(dim)

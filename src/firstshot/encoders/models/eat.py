@@ -44,7 +44,7 @@ class Eat(nn.Module):
 
     def __init__(self, spec: EatSpec) -> None:
         super().__init__()
-        geometry, dim = spec.geometry, spec.dim
+        geometry, dim = spec.geometry, spec.geometry.dim
         self.output = spec.output
         self.extra_tokens = nn.Parameter(torch.zeros(1, 1, dim))
         self.local_encoder = Patches(dim)
@@ -107,10 +107,13 @@ def rename(state: Mapping[str, Any], spec: EatSpec) -> dict[str, Tensor]:
 
 
 def _check_positions(stored: Tensor, spec: EatSpec) -> None:
-    known = position_table(spec.geometry.least_frames // PATCH, spec.geometry.rows, spec.dim)
+    known = position_table(
+        spec.geometry.least_frames // PATCH, spec.geometry.rows, spec.geometry.dim
+    )
     rows = stored.reshape(-1, stored.shape[-1])[: len(known)]
     if tuple(rows.shape) != known.shape or np.abs(rows.float().numpy() - known).max() > 1e-3:
         raise WeightsError(
             f"the tensors are not those of {spec.name}: {POSITIONS}, {tuple(stored.shape)}, is not "
-            f"the sine-cosine table of {spec.dim} values; give the file published for {spec.name}"
+            f"the sine-cosine table of {spec.geometry.dim} values; give the file published for "
+            f"{spec.name}"
         )

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from firstshot.encoders.models.checkpoint_names import unwrap
-from firstshot.encoders.specs.efficientat import EfficientAtGeometry, Stage
+from firstshot.encoders.specs.efficientat import NORM_EPS, EfficientAtSpec, Stage
 
-NORM_EPS = 1e-3
 IGNORED_STARTS = ("classifier.",)
 IGNORED_ENDS = (".num_batches_tracked",)
 """Checkpoint names that no embedding needs: the tagging head, the counters of training."""
@@ -94,9 +93,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, stage: Stage) -> None:
         super().__init__()
         self.activation: Activation = functional.hardswish if stage.hard else functional.relu
-        self.residual = stage.stride == 1 and stage.inputs == stage.outputs
+        self.residual = stage.residual
         steps: list[nn.Module] = []
-        if stage.expanded != stage.inputs:
+        if stage.expands:
             steps.append(_convolution(stage.inputs, stage.expanded, 1, 1, groups=1))
         depthwise = (stage.kernel, stage.stride, stage.expanded)
         steps.append(_convolution(stage.expanded, stage.expanded, *depthwise))
@@ -119,9 +118,9 @@ class InvertedResidual(nn.Module):
 class EfficientAt(nn.Module):
     """The network without its tagging head."""
 
-    def __init__(self, geometry: EfficientAtGeometry) -> None:
+    def __init__(self, spec: EfficientAtSpec) -> None:
         super().__init__()
-        stages = geometry.stages
+        stages = spec.geometry.stages
         first, last = stages[0], stages[-1]
         self.features = nn.ModuleList(
             [
@@ -141,7 +140,7 @@ class EfficientAt(nn.Module):
         return outputs
 
 
-def rename(state: Mapping[str, Tensor], geometry: EfficientAtGeometry) -> dict[str, Tensor]:
+def rename(state: Mapping[str, Tensor], spec: EfficientAtSpec) -> dict[str, Tensor]:
     """Return a checkpoint's tensors, not yet checked, without tagging head and counters."""
     return {
         name: tensor

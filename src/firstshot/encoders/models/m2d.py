@@ -46,7 +46,7 @@ class M2d(nn.Module):
 
     def __init__(self, spec: M2dSpec) -> None:
         super().__init__()
-        geometry, dim = spec.geometry, spec.dim
+        geometry, dim = spec.geometry, spec.geometry.dim
         self.geometry = geometry
         # Fixed tables of the checkpoint, not learned: they are stored but are no parameters.
         self.register_buffer("norm_stats", torch.tensor([DEFAULT_MEAN, DEFAULT_STD]))

@@ -2,8 +2,9 @@
 
 Input: an encoder, a runtime and a precision, where `auto` leaves one open. Output: a `Choice` and
 its reason. Candidates are the installed runtimes, in the precisions that the processor has
-instructions for. A probe of a second runs the encoder's first layer on ten seconds of noise with
-each of them in turn. A reduced precision must be faster by a fifth at least to be worth its error.
+instructions for. A probe of a second runs the encoder's first layer, or a convolutional network's
+default ones, on ten seconds of noise with each of them in turn. A reduced precision must be faster
+by a fifth at least to be worth its error.
 
 A choice decides an embedding's last digits, so it is made once: it is kept in the cache's
 `runtime_choices.json`, under the processor, the threads, the versions and the encoder's geometry.
@@ -37,6 +38,7 @@ from firstshot.encoders.runtimes.processor import (
     native_precisions,
     runtime_versions,
 )
+from firstshot.encoders.specs.transformer import TransformerGeometry
 from firstshot.errors import ParameterError
 
 PROBE_SECONDS = 1.0
@@ -139,9 +141,15 @@ def _able(runtime: str, wanted: str) -> tuple[str, ...]:
 def probe(
     encoder: PretrainedEncoder, candidates: list[Candidate], threads: int
 ) -> dict[Candidate, float]:
-    """Return the seconds that the first layer takes by each candidate, the best of several runs."""
+    """Return the seconds that a network's start takes by each candidate, the best of several runs.
+
+    That is the first layer of a Transformer, whose layers are all alike, and of any other network
+    all up to the deepest default layer.
+    """
     spectrogram = probe_spectrogram(encoder)
-    runs = {c: partial(_runner(encoder, c, threads, (1,)), spectrogram) for c in candidates}
+    alike = isinstance(encoder.spec.geometry, TransformerGeometry)
+    layers = (1,) if alike else (max(layers_to_compare(encoder)),)
+    runs = {c: partial(_runner(encoder, c, threads, layers), spectrogram) for c in candidates}
     for run in runs.values():
         run()
     taken = dict.fromkeys(candidates, np.inf)

@@ -6,7 +6,8 @@ nonsense for one geometry on one processor: OpenVINO 2026.4 in bf16 with AMX doe
 convolutions of 8 or 12 channels a group, with an error of 0.3 to 0.5.
 
 A measurement takes one forward pass of each, is made once and is kept in the cache's
-`runtime_errors.json`, under the processor, the versions, the encoder's geometry and the layers.
+`runtime_errors.json`, under the processor, the versions, the encoder's geometry, its weights and
+the layers.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def _relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -
 def _key(encoder: PretrainedEncoder, layers: tuple[int, ...], runtime: str, precision: str) -> str:
     versions = [runtime_versions(runtime), runtime_versions("torch")]
     how = [runtime, precision, str(getattr(encoder.network, "device", "cpu")), versions]
-    key = [describe_processor(), how, describe_geometry(encoder), layers]
+    # Some weights magnify rounding and others of the same network do not.
+    network = [*describe_geometry(encoder), getattr(encoder.network, "weights_hash", "")]
+    key = [describe_processor(), how, network, layers]
     return json.dumps(key, sort_keys=True)
 
 

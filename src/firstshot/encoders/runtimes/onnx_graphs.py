@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.encoders.runtimes.onnx_efficientat import write_stages
 from firstshot.encoders.runtimes.onnx_writer import INPUT, Graph, Weights, output_name
 from firstshot.encoders.specs.base import PATCH, Spec
 from firstshot.encoders.specs.beats import BeatsGeometry, BeatsSpec, distance_buckets
@@ -46,6 +47,7 @@ def build_graph(spec: Spec, weights: Weights, layers: Layers, last_layer: str = 
         "beats": _beats,
         "ced": _ced,
         "eat": _eat,
+        "efficientat": write_stages,
         "m2d": _m2d,
     }
     geometry = spec.geometry

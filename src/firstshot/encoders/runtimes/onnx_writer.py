@@ -137,7 +137,8 @@ class Graph:
         graph = self._model.graph
         for name, value in outputs.items():
             graph.node.append(helper.make_node("Identity", [value], [name]))
-            axes = ["clips", "time", "freq", "dim"]
+            # Layers may have grids of their own, so no two share the name of an axis.
+            axes = ["clips", *(f"{name}_{axis}" for axis in ("time", "freq", "dim"))]
             graph.output.append(helper.make_tensor_value_info(name, kind, axes))
         given: list[str | int] = ["clips", "frames", self._mels]
         graph.input.append(helper.make_tensor_value_info(INPUT, kind, given))

@@ -2,9 +2,9 @@
 
 Input: an encoder that torch runs, and what is to run it. Output: the encoder with the same numbers
 as far as the precision carries: embeddings differ from torch's in fp32 by a relative L2 of at most
-1e-6 in fp32, 1e-3 in fp16 and 1e-2 in bf16. One clip is compared before anything is used, see
-`firstshot.encoders.runtimes.check`. Runtime and precision are part of the fingerprint, so that no
-bank made at one precision is used at another.
+1e-5 in fp32 (1e-6 for Transformers), 1e-3 in fp16 and 1e-2 in bf16. One clip is compared before
+anything is used, see `firstshot.encoders.runtimes.check`. Runtime and precision are part of the
+fingerprint, so that no bank made at one precision is used at another.
 
 `auto` takes what is fastest here, by a probe of a second: see `firstshot.encoders.runtimes.auto`.
 """

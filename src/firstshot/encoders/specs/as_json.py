@@ -18,6 +18,7 @@ from firstshot.encoders.specs.base import PATCH, POOLED, Geometry, Spec
 from firstshot.encoders.specs.beats import BeatsGeometry, BeatsSpec
 from firstshot.encoders.specs.ced import CedGeometry, CedSpec
 from firstshot.encoders.specs.eat import EatGeometry, EatSpec
+from firstshot.encoders.specs.efficientat import LEVELS, EfficientAtGeometry, EfficientAtSpec
 from firstshot.encoders.specs.m2d import M2dGeometry, M2dSpec
 from firstshot.errors import ParameterError, WeightsError
 
@@ -25,10 +26,13 @@ FAMILIES: dict[str, tuple[type[Spec], type[Geometry]]] = {
     "beats": (BeatsSpec, BeatsGeometry),
     "ced": (CedSpec, CedGeometry),
     "eat": (EatSpec, EatGeometry),
+    "efficientat": (EfficientAtSpec, EfficientAtGeometry),
     "m2d": (M2dSpec, M2dGeometry),
 }
-_LARGEST = 1 << 20
-_LONGEST = 16000 * 3600
+_CHOICES = {"pooled": POOLED, "level": LEVELS}
+"""Settings that some specs have: their values, the default first."""
+_LARGEST, _WIDEST = 1 << 20, 16.0
+_LONGEST = 48000 * 3600
 """Samples: an hour, the longest that a clip may be made."""
 
 
@@ -41,9 +45,10 @@ def write_spec(spec: Spec) -> dict[str, Any]:
         "front_end": spec.front_end_constants(),
         "fixed_samples": spec.fixed_samples,
         "pooled": getattr(spec, "pooled", "all"),
+        **({"level": spec.level} if isinstance(spec, EfficientAtSpec) else {}),
         "default_layers": list(spec.default_layers),
         "minimum_samples": spec.minimum_samples,
-        "frequency_bands": [list(band) for band in spec.frequency_bands()],
+        "frequency_bands": [spec.frequency_bands(layer) for layer in range(1, spec.depth + 1)],
     }
 
 
@@ -77,13 +82,22 @@ def read_spec(values: Mapping[str, Any]) -> Spec:
 def _read(table: Table) -> Spec:
     kind, geometry_kind = FAMILIES[table.choice("family", FAMILIES)]
     sizes = table.table("geometry").only(geometry_kind.__dataclass_fields__)
-    geometry = geometry_kind(**{name: sizes.whole(name, 0, _LARGEST) for name in sizes.values})
-    if min(geometry.dim, geometry.depth, geometry.mels // PATCH) < 1:
+    geometry = geometry_kind(
+        **{
+            name: sizes.number(name, 0.0, _WIDEST)
+            if name == "width"
+            else sizes.whole(name, 0, _LARGEST)
+            for name in sizes.values
+        }
+    )
+    if min(geometry.dim_of(1), geometry.depth, geometry.mels // PATCH) < 1:
         raise ValueError("encoder.geometry has no layers, rows or values")
-    pooled = table.choice("pooled", POOLED)
-    given: dict[str, Any] = {"pooled": pooled} if "pooled" in kind.__dataclass_fields__ else {}
-    if not given and pooled != "all":
-        raise ValueError(f"pooled is {pooled!r}, expected 'all'")
+    fields = kind.__dataclass_fields__
+    given: dict[str, Any] = {
+        name: table.choice(name, known) for name, known in _CHOICES.items() if name in fields
+    }
+    if "pooled" not in fields and table.text("pooled") != "all":
+        raise ValueError(f"pooled is {table.text('pooled')!r}, expected 'all'")
     return kind(
         table.line("name"),
         geometry,
@@ -99,7 +113,13 @@ def _check_derived(spec: Spec, table: Table) -> None:
         raise ValueError(f"geometry.mels is {spec.geometry.mels}, expected {spec.mel.mels}")
     if table.whole("minimum_samples", 1, _LONGEST) != spec.minimum_samples:
         raise ValueError(f"minimum_samples is not {spec.minimum_samples}")
-    found, known = table.items("frequency_bands"), spec.frequency_bands()
-    # Another processor's mel scale may differ in the last digit.
-    if np.shape(found) != np.shape(known) or not np.allclose(found, known, rtol=1e-6):
-        raise ValueError(f"frequency_bands are not the {len(known)} of this front-end")
+    found = table.items("frequency_bands")
+    if found and np.ndim(found[0]) == 1:  # written when all layers of an encoder had one grid
+        found = [found] * spec.depth
+    if len(found) != spec.depth:
+        raise ValueError(f"frequency_bands are of {len(found)} layers, expected {spec.depth}")
+    for layer, bands in enumerate(found, start=1):
+        known = spec.frequency_bands(layer)
+        # Another processor's mel scale may differ in the last digit.
+        if np.shape(bands) != np.shape(known) or not np.allclose(bands, known, rtol=1e-6):
+            raise ValueError(f"frequency_bands are not the {len(known)} of layer {layer}")

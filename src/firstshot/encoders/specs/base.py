@@ -1,13 +1,9 @@
 """What all pre-trained encoders have in common, apart from their weights: shapes, counts, checks.
 
-Input: a clip's length in samples at 16 kHz, or the clip. Output: the token grid (time, freq),
-multiply-accumulates (MACs) and parameters as exact integers, and the spectrogram (frames, mels)
-that the network takes. No torch, no weights. Each encoder has its own file beside this one.
-
-MACs and parameters follow thop 0.1.1, as the report's Table 4 does: Linear and Conv count one MAC
-per weight and position (biases are free), a LayerNorm 4 per element; GELU, softmax and the two
-products inside attention count only on request. Parameters outside a layer (CLS,
-positions, a table of biases) are not counted, nor is the front-end.
+Input: a clip's length in samples at the encoder's rate, or the clip. Output: each layer's token
+grid (time, freq), multiply-accumulates (MACs) and parameters as exact integers, and the spectrogram
+(frames, mels) that the network takes. No torch, no weights. Each encoder has its own file beside
+this one.
 """
 
 from __future__ import annotations
@@ -34,73 +30,50 @@ POOLED = ("all", "real")
 
 @dataclass(frozen=True)
 class Geometry(ABC):
-    """The sizes of a network, and what follows from them.
-
-    Attributes
-    ----------
-    dim, heads, depth : int
-        Numbers per token, attention heads per layer, and layers.
-    mels : int
-        Rows of the spectrogram; 16 of them make a frequency row of the token grid.
-    minimum_samples : int
-        The shortest clip that fills one patch.
-    """
-
-    dim: int = 768
-    heads: int = 12
-    depth: int = 12
-    mels: int = 128
-    minimum_samples: int = 400
+    """The sizes of a network, layer by layer (counted from 1), and what follows from them."""
 
     @property
-    def hidden(self) -> int:
-        """Units of an MLP."""
-        return 4 * self.dim
+    @abstractmethod
+    def depth(self) -> int:
+        """Number of layers."""
 
     @property
-    def rows(self) -> int:
-        """Frequency rows of the token grid."""
-        return self.mels // PATCH
+    @abstractmethod
+    def mels(self) -> int:
+        """Rows of the spectrogram."""
+
+    @property
+    @abstractmethod
+    def minimum_samples(self) -> int:
+        """The shortest clip that gives one token."""
 
     @abstractmethod
-    def steps(self, samples: int) -> tuple[int, ...]:
-        """Return the time steps of each piece that a clip is encoded in."""
+    def dim_of(self, layer: int) -> int:
+        """Return the numbers per token of a layer."""
 
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return the token grid (time, freq) of a clip."""
-        return sum(self.steps(samples)), self.rows
+    @abstractmethod
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
+        """Return the token grid (time, freq) of a layer for a clip of that many samples."""
 
+    @abstractmethod
     def macs(self, samples: int, attention: bool = False) -> int:
-        """Return the MACs of one clip; here with one CLS token a piece, and without a head."""
-        total = 0
-        for steps in self.steps(samples):
-            patches = steps * self.rows
-            total += patches * self.dim * PATCH**2 + self.stack_macs(patches + 1, attention)
-        return total
+        """Return the MACs of one clip; `attention` adds the two products inside attention."""
 
+    @abstractmethod
+    def macs_up_to(self, layer: int, samples: int) -> int:
+        """Return the MACs of one clip up to a layer, with attention's products, without a head."""
+
+    @abstractmethod
     def counted_parameters(self) -> int:
-        """Return the parameters as thop counts them: without CLS and positions."""
-        return self.dim * (PATCH**2 + 1) + self.stack_parameters()
+        """Return the parameters as thop counts them."""
 
+    @abstractmethod
     def learned_parameters(self) -> int:
-        """Return how many learned values reach an embedding: a position table here is fixed."""
-        return self.counted_parameters() + self.dim
+        """Return how many learned values reach an embedding."""
 
-    def stack_macs(self, tokens: int, attention: bool = False) -> int:
-        """Return the MACs of all blocks and one more LayerNorm over the tokens of one piece.
-
-        `attention` adds query times key and weights times value, which grow with tokens squared.
-        """
-        linears = self.depth * (4 * self.dim * self.dim + 2 * self.dim * self.hidden)
-        norms = 4 * (2 * self.depth + 1) * self.dim
-        products = 2 * self.depth * tokens * self.dim if attention else 0
-        return tokens * (linears + norms + products)
-
-    def stack_parameters(self) -> int:
-        """Return the parameters of all blocks (attention, MLP, two norms) and one LayerNorm."""
-        attention = 4 * self.dim * (self.dim + 1)
-        mlp = self.hidden * (self.dim + 1) + self.dim * (self.hidden + 1)
-        return self.depth * (attention + mlp + 4 * self.dim) + 2 * self.dim
+    @abstractmethod
+    def working_values(self, samples: int) -> int:
+        """Return about how many float32 values are held at once while a clip is encoded."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +83,7 @@ class Spec(ABC):
     Attributes
     ----------
     family : str
-        `beats`, `ced`, `eat` or `m2d`: which network it is.
+        Which network it is: `beats`, `ced`, `eat`, `efficientat` or `m2d`.
     name : str
         The name that `firstshot.load_encoder` knows.
     geometry : Geometry
@@ -147,9 +120,14 @@ class Spec(ABC):
         return self.geometry.depth
 
     @property
-    def dim(self) -> int:
-        """Numbers per token."""
-        return self.geometry.dim
+    def sample_rate(self) -> int:
+        """The rate in Hz of the clips that the front-end takes."""
+        rate: int = self.mel.sample_rate
+        return rate
+
+    def dim(self, layer: int) -> int:
+        """Return the numbers per token of a layer (1 to depth)."""
+        return self.geometry.dim_of(layer)
 
     @property
     def minimum_samples(self) -> int:
@@ -157,12 +135,15 @@ class Spec(ABC):
         return self.least_padded if self.fixed_samples else self.geometry.minimum_samples
 
     def front_end(
-        self, waveform: NDArray[np.float32], sample_rate: int = SAMPLE_RATE
+        self, waveform: NDArray[np.float32], sample_rate: int | None = None
     ) -> NDArray[np.float32]:
-        """Return the spectrogram (frames, mels) of a clip (samples,), as the network takes it."""
-        if sample_rate != self.mel.sample_rate:
+        """Return the spectrogram (frames, mels) of a clip (samples,), as the network takes it.
+
+        `sample_rate` None means that the clip is at the encoder's rate.
+        """
+        if sample_rate not in (None, self.sample_rate):
             raise ParameterError(
-                f"sample_rate {sample_rate}: {self.name} needs {self.mel.sample_rate} Hz; "
+                f"sample_rate {sample_rate}: {self.name} needs {self.sample_rate} Hz; "
                 "resample the clip first"
             )
         if self.fixed_samples:
@@ -178,16 +159,16 @@ class Spec(ABC):
         """Return every constant that decides a spectrogram, as JSON values."""
 
     @abstractmethod
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return the lowest and highest frequency in Hz of each row of the grid."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer's grid."""
 
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return the token grid (time, freq) of a clip of that many samples."""
-        return self.geometry.grid(self.fixed_samples or samples)
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
+        """Return the token grid (time, freq) of a layer for a clip of that many samples."""
+        return self.geometry.grid(self.fixed_samples or samples, layer)
 
-    def pooled_time(self, samples: int) -> int:
-        """Return how many time steps of the grid pooling averages over."""
-        return self.grid(samples)[0]
+    def pooled_time(self, samples: int, layer: int) -> int:
+        """Return how many time steps of a layer's grid pooling averages over."""
+        return self.grid(samples, layer)[0]
 
     def macs(self, samples: int) -> int:
         """Return the MACs of one clip, as Table 4 of the report counts them."""

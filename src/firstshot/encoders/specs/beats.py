@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.specs.base import CLASSES, HOP, PATCH, Geometry, Spec
+from firstshot.encoders.specs.base import CLASSES, HOP, PATCH, Spec
+from firstshot.encoders.specs.transformer import TransformerGeometry
 from firstshot.errors import WeightsError
 from firstshot.sound.spectrogram import KaldiMel, count_frames, kaldi_log_mel, row_bands
 
@@ -34,10 +35,10 @@ REQUIRED = {
 
 
 @dataclass(frozen=True)
-class BeatsGeometry(Geometry):
+class BeatsGeometry(TransformerGeometry):
     """BEATs: 128 Kaldi log-mel rows, no CLS, tokens time-major.
 
-    >>> BeatsGeometry().grid(160000), BeatsGeometry().macs(160000)
+    >>> BeatsGeometry().grid(160000, 1), BeatsGeometry().macs(160000)
     ((62, 8), 45009203200)
     """
 
@@ -55,7 +56,7 @@ class BeatsGeometry(Geometry):
 
     def macs(self, samples: int, attention: bool = False) -> int:
         """Return the MACs of one clip and its tagging head: the report's code runs it per token."""
-        steps, rows = self.grid(samples)
+        steps, rows = self.grid(samples, 1)
         tokens = steps * rows
         patches = self.patch_dim * PATCH**2 + 4 * self.patch_dim + self.patch_dim * self.dim
         gates = 8 * self.dim * self.depth
@@ -90,7 +91,7 @@ class BeatsSpec(Spec):
     Examples
     --------
     >>> silence = np.zeros(96000, dtype=np.float32)
-    >>> BEATS_FT1.front_end(silence).shape, BEATS_FT1.grid(96000)
+    >>> BEATS_FT1.front_end(silence).shape, BEATS_FT1.grid(96000, 1)
     ((598, 128), (37, 8))
     """
 
@@ -112,8 +113,8 @@ class BeatsSpec(Spec):
         """Return every constant that decides a spectrogram, as JSON values."""
         return {**asdict(self.mel), "mean": MEAN, "factor": 0.5 / DEVIATION}
 
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return the lowest and highest frequency in Hz of each row of the grid."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer's grid."""
         return row_bands(self.mel, self.geometry.rows)
 
 

@@ -17,22 +17,22 @@ from firstshot.encoders.specs.base import (
     HOP,
     PATCH,
     POOLED,
-    Geometry,
     Spec,
     centred_frames,
     check_choice,
 )
+from firstshot.encoders.specs.transformer import TransformerGeometry
 from firstshot.sound.mel import CED_FLOOR, CED_MEL, CED_TOP_DB, MelSpec, ced_decibels, row_bands
 
 
 @dataclass(frozen=True)
-class CedGeometry(Geometry):
+class CedGeometry(TransformerGeometry):
     """CED: 64 dB-mel rows, centred frames, no CLS, tokens frequency-major.
 
     Clips of more than `piece_frames` frames are encoded in pieces of that many, the last padded.
 
     >>> tiny = CedGeometry(dim=192, heads=3)
-    >>> tiny.grid(160000), tiny.macs(160000)
+    >>> tiny.grid(160000, 1), tiny.macs(160000)
     ((62, 4), 1333796672)
     """
 
@@ -82,7 +82,7 @@ class CedSpec(Spec):
 
     Examples
     --------
-    >>> CED_TINY.front_end(np.zeros(16000, dtype=np.float32)).shape, CED_TINY.grid(16000)
+    >>> CED_TINY.front_end(np.zeros(16000, dtype=np.float32)).shape, CED_TINY.grid(16000, 1)
     ((101, 64), (6, 4))
     """
 
@@ -104,13 +104,13 @@ class CedSpec(Spec):
         """Return every constant that decides a spectrogram, as JSON values."""
         return {**asdict(self.mel), "floor": float(CED_FLOOR), "top_db": float(CED_TOP_DB)}
 
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return the lowest and highest frequency in Hz of each row of the grid."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer's grid."""
         return row_bands(self.mel, self.geometry.rows)
 
-    def pooled_time(self, samples: int) -> int:
-        """Return how many time steps of the grid pooling averages over."""
-        every = self.grid(samples)[0]
+    def pooled_time(self, samples: int, layer: int) -> int:
+        """Return how many time steps of a layer's grid pooling averages over."""
+        every = self.grid(samples, layer)[0]
         frames, longest = centred_frames(self.fixed_samples or samples), self.geometry.piece_frames
         if self.pooled == "all" or frames % longest == 0:
             return every

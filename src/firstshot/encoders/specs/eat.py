@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.specs.base import PATCH, POOLED, Geometry, Spec, check_choice
+from firstshot.encoders.specs.base import PATCH, POOLED, Spec, check_choice
+from firstshot.encoders.specs.transformer import TransformerGeometry
 from firstshot.errors import ParameterError, SoundError
 from firstshot.sound.spectrogram import KaldiMel, count_frames, kaldi_log_mel, row_bands
 
@@ -24,13 +25,13 @@ MEAN, DEVIATION = -4.268, 4.569
 
 
 @dataclass(frozen=True)
-class EatGeometry(Geometry):
+class EatGeometry(TransformerGeometry):
     """EAT and SSLAM: 128 Kaldi log-mel rows, one CLS, tokens time-major.
 
     Spectrograms are padded to `least_frames`, longer ones to a multiple of 16; with `least_frames`
     16 every clip is padded to a multiple of 16 only.
 
-    >>> EatGeometry().grid(160000), EatGeometry().macs(160000)
+    >>> EatGeometry().grid(160000, 1), EatGeometry().macs(160000)
     ((64, 8), 43711540224)
     """
 
@@ -61,7 +62,7 @@ class EatSpec(Spec):
     Examples
     --------
     >>> silence = np.zeros(96000, dtype=np.float32)
-    >>> EAT_BASE.front_end(silence).shape, EAT_BASE.grid(96000)
+    >>> EAT_BASE.front_end(silence).shape, EAT_BASE.grid(96000, 1)
     ((1024, 128), (64, 8))
     """
 
@@ -88,7 +89,7 @@ class EatSpec(Spec):
         Padding is of raw zeros, before the normalisation, as in the original.
         """
         log_mel = kaldi_log_mel(waveform, self.mel)
-        padded = np.zeros((self.grid(len(waveform))[0] * PATCH, self.mel.mels), dtype=np.float32)
+        padded = np.zeros((self.grid(len(waveform), 1)[0] * PATCH, self.mel.mels), dtype=np.float32)
         padded[: len(log_mel)] = log_mel
         padded -= np.float32(MEAN)
         padded *= np.float32(0.5 / DEVIATION)
@@ -98,13 +99,13 @@ class EatSpec(Spec):
         """Return every constant that decides a spectrogram, as JSON values."""
         return {**asdict(self.mel), "mean": MEAN, "factor": 0.5 / DEVIATION}
 
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return the lowest and highest frequency in Hz of each row of the grid."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer's grid."""
         return row_bands(self.mel, self.geometry.rows)
 
-    def grid(self, samples: int) -> tuple[int, int]:
-        """Return the token grid (time, freq) of a clip of that many samples."""
-        time, freq = super().grid(samples)
+    def grid(self, samples: int, layer: int) -> tuple[int, int]:
+        """Return the token grid (time, freq) of a layer for a clip of that many samples."""
+        time, freq = super().grid(samples, layer)
         if time > self.geometry.most_steps:
             longest = self.geometry.most_steps * PATCH * self.mel.hop / self.mel.sample_rate
             raise SoundError(
@@ -113,9 +114,9 @@ class EatSpec(Spec):
             )
         return time, freq
 
-    def pooled_time(self, samples: int) -> int:
-        """Return how many time steps of the grid pooling averages over."""
-        every = self.grid(samples)[0]
+    def pooled_time(self, samples: int, layer: int) -> int:
+        """Return how many time steps of a layer's grid pooling averages over."""
+        every = self.grid(samples, layer)[0]
         if self.pooled == "all":
             return every
         return min(every, max(1, count_frames(samples) // PATCH))

@@ -6,15 +6,17 @@ EfficientAT (Schmid et al. 2023), MobileNetV3 (Howard et al. 2019), as the publi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from firstshot.encoders.specs.base import CLASSES, Geometry, Spec, check_choice
 from firstshot.sound.mel_product import Bands, cut_bank, energies_of_frames
-from firstshot.sound.spectrogram import KaldiMel, mel_bank
+from firstshot.sound.spectrogram import KaldiMel, mel_bank, row_bands
 
 RATE, FFT, WINDOW, HOP, MELS = 32000, 1024, 800, 320, 128
 PREEMPHASIS = np.float32(0.97)
@@ -40,6 +42,13 @@ _STAGES = (
     (5, 960, 160, True, True, 1),
 )
 _FIRST, _LAST_TIMES, _SQUEEZE = 16, 6, 4
+LEVELS = ("kept", "rms")
+NORM_EPS = 1e-3
+"""Added to the variances of the network's batch norms."""
+RMS, SILENCE = 0.1, 1e-9
+"""The RMS that `level="rms"` scales a clip to, and the least that a clip is taken to have."""
+COPIES = 3
+"""Of a stage's values: a convolution's input, its output, and the output normalised."""
 
 
 def round_to_8(value: float) -> int:
@@ -68,24 +77,57 @@ class Stage:
     hard: bool
     stride: int
 
-    def weights(self) -> int:
-        """Return the multiply-accumulates per value of the output grid, without the expansion."""
-        return self.expanded * self.kernel**2 + self.expanded * self.outputs
+    @property
+    def plain(self) -> bool:
+        """Whether the stage is a plain convolution: the first, from one channel, and the last."""
+        return self.kernel == 1 or self.inputs == 1
+
+    @property
+    def expands(self) -> bool:
+        """Whether the stage begins with a convolution to more channels."""
+        return not self.plain and self.expanded != self.inputs
+
+    @property
+    def residual(self) -> bool:
+        """Whether the stage adds its input to its output."""
+        return not self.plain and self.stride == 1 and self.inputs == self.outputs
+
+    def macs(self, before: int, after: int) -> int:
+        """Return the multiply-accumulates for grids of that many places before and after."""
+        if self.plain:
+            return after * self.inputs * self.outputs * self.kernel**2
+        expansion = before * self.inputs * self.expanded if self.expands else 0
+        filters = after * self.expanded * (self.kernel**2 + self.outputs)
+        return expansion + filters + 2 * self.expanded * self.squeezed
+
+    @property
+    def parameters(self) -> int:
+        """Number of learned values, those of the norms too."""
+        if self.plain:
+            return self.outputs * (self.inputs * self.kernel**2 + 2)
+        expansion = self.expanded * (self.inputs + 2) if self.expands else 0
+        filters = self.expanded * (self.kernel**2 + 2) + self.outputs * (self.expanded + 2)
+        squeeze = 2 * self.expanded * self.squeezed + self.expanded + self.squeezed
+        return expansion + filters + (squeeze if self.squeezed else 0)
 
 
 @dataclass(frozen=True)
-class EfficientAtGeometry:
-    """The stages of a network of a width.
+class EfficientAtGeometry(Geometry):
+    """The stages of a network; `width` multiplies the channels of a MobileNetV3.
 
-    >>> MN04.channels[6], MN04.channels[8], MN04.channels[12], MN04.channels[16]
+    >>> MN04.dim_of(7), MN04.dim_of(9), MN04.dim_of(13), MN04.dim_of(17)
     (16, 32, 48, 384)
     >>> MN04.grid(320000, 9), MN04.grid(16000, 17)
     ((63, 8), (2, 4))
-    >>> MN04.macs(320000), MN04.parameters
+    >>> MN04.macs(320000), MN04.counted_parameters()
     (110643072, 983599)
     """
 
-    width: float
+    width: float = 0.4
+
+    depth = 2 + len(_STAGES)
+    mels = MELS
+    minimum_samples = FFT // 2 + 2
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -100,10 +142,9 @@ class EfficientAtGeometry:
         found.append(Stage(1, inputs, inputs, _LAST_TIMES * inputs, 0, True, 1))
         return tuple(found)
 
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """The channels of each stage's output."""
-        return tuple(stage.outputs for stage in self.stages)
+    def dim_of(self, layer: int) -> int:
+        """Return the channels of a layer."""
+        return self.stages[layer - 1].outputs
 
     def grid(self, samples: int, layer: int) -> tuple[int, int]:
         """Return (time, freq) of a layer (1 to 17) for a clip of that many samples at 32 kHz."""
@@ -112,44 +153,107 @@ class EfficientAtGeometry:
             time, freq = -(-time // stage.stride), -(-freq // stage.stride)
         return time, freq
 
-    def macs(self, samples: int) -> int:
+    def macs(self, samples: int, attention: bool = False) -> int:
         """Return the multiply-accumulates of convolutions and linear layers, tagging head too."""
-        first, last, total = self.stages[0], self.stages[-1], 0
-        for number, stage in enumerate(self.stages, start=1):
-            before = int(np.prod(self.grid(samples, number - 1)))
-            after = int(np.prod(self.grid(samples, number)))
-            if stage is first or stage is last:
-                total += after * stage.inputs * stage.outputs * stage.kernel**2
-                continue
-            if stage.expanded != stage.inputs:
-                total += before * stage.inputs * stage.expanded
-            total += after * stage.expanded * (stage.kernel**2 + stage.outputs)
-            total += 2 * stage.expanded * stage.squeezed
-        return total + sum(a * b for a, b in self._head)
+        return self.macs_up_to(self.depth, samples) + sum(a * b for a, b in self._head)
 
-    @property
-    def parameters(self) -> int:
-        """Number of learned values, with the tagging head as published."""
-        first, last, total = self.stages[0], self.stages[-1], 0
-        for stage in self.stages:
-            if stage is first or stage is last:
-                total += stage.inputs * stage.outputs * stage.kernel**2 + 2 * stage.outputs
-                continue
-            if stage.expanded != stage.inputs:
-                total += stage.inputs * stage.expanded + 2 * stage.expanded
-            total += stage.expanded * (stage.kernel**2 + 2)
-            total += stage.expanded * stage.outputs + 2 * stage.outputs
-            if stage.squeezed:
-                total += 2 * stage.expanded * stage.squeezed + stage.expanded + stage.squeezed
-        return total + sum((a + 1) * b for a, b in self._head)
+    def macs_up_to(self, layer: int, samples: int) -> int:
+        """Return the multiply-accumulates of the first stages; there is no attention."""
+        grids = [int(np.prod(self.grid(samples, number))) for number in range(layer + 1)]
+        stages = zip(self.stages, grids, grids[1:], strict=False)
+        return sum(stage.macs(before, after) for stage, before, after in stages)
+
+    def counted_parameters(self) -> int:
+        """Return the number of learned values, with the tagging head as published."""
+        return self.learned_parameters() + sum((a + 1) * b for a, b in self._head)
+
+    def learned_parameters(self) -> int:
+        """Return how many learned values reach a layer: no tagging head."""
+        return sum(stage.parameters for stage in self.stages)
+
+    def working_values(self, samples: int) -> int:
+        """Return about how many float32 values are held at once, in the largest stage."""
+        grids = [int(np.prod(self.grid(samples, number))) for number in range(self.depth + 1)]
+        stages = zip(self.stages, grids, grids[1:], strict=False)
+        return COPIES * max(
+            stage.expanded * (before + after) + stage.outputs * after
+            for stage, before, after in stages
+        )
 
     @property
     def _head(self) -> tuple[tuple[int, int], ...]:
         hidden = round_to_8(self.width * 1280)
-        return ((self.stages[-1].outputs, hidden), (hidden, 527))
+        return ((self.stages[-1].outputs, hidden), (hidden, CLASSES))
 
 
 MN04, MN10 = EfficientAtGeometry(0.4), EfficientAtGeometry(1.0)
+
+
+@dataclass(frozen=True)
+class EfficientAtSpec(Spec):
+    """The constants and the front-end of an EfficientAT encoder; layer k is stage k - 1.
+
+    Attributes
+    ----------
+    level : "kept" or "rms"
+        `kept` takes a clip as it is. `rms` subtracts the clip's mean and scales the clip to an RMS
+        of 0.1 first, so that a gain changes nothing.
+
+    Examples
+    --------
+    >>> EFFICIENTAT_MN04.front_end(np.ones(32000, dtype=np.float32)).shape
+    (100, 128)
+    >>> EFFICIENTAT_MN04.grid(32000, 9), EFFICIENTAT_MN04.dim(9)
+    ((7, 8), 32)
+    """
+
+    family: ClassVar[str] = "efficientat"
+
+    geometry: EfficientAtGeometry = MN04
+    mel: KaldiMel = MEL
+    default_layers: tuple[int, ...] = (7, 9, 13)
+    level: Literal["kept", "rms"] = "kept"
+
+    def __post_init__(self) -> None:
+        check_choice("level", self.level, LEVELS)
+        super().__post_init__()
+
+    def front_end(
+        self, waveform: NDArray[np.float32], sample_rate: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return the spectrogram (frames, mels) of a clip (samples,), as the network takes it."""
+        levelled = waveform if self.level == "kept" else level_out(waveform)
+        return super().front_end(levelled, sample_rate)
+
+    def spectrogram(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scaled log-mel (frames, 128) of a waveform (samples,)."""
+        return log_mel(waveform)
+
+    def front_end_constants(self) -> dict[str, Any]:
+        """Return every constant that decides a spectrogram, as JSON values."""
+        scale = {"floor": float(FLOOR), "offset": float(OFFSET), "divisor": float(DIVISOR)}
+        frames = {"window_samples": WINDOW, "preemphasis": float(PREEMPHASIS), "rms": RMS}
+        return {**asdict(self.mel), **scale, **frames}
+
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer's grid."""
+        return row_bands(self.mel, self.grid(self.minimum_samples, layer)[1])
+
+
+EFFICIENTAT_MN04 = EfficientAtSpec("efficientat_mn04")
+EFFICIENTAT_MN10 = EfficientAtSpec("efficientat_mn10", MN10)
+
+
+def level_out(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a clip (samples,) without its mean, at an RMS of 0.1; silence stays silent.
+
+    >>> level_out(np.array([3.0, 1.0], dtype=np.float32)).round(6).tolist()
+    [0.1, -0.1]
+    """
+    centred = waveform - waveform.mean(dtype=np.float64)
+    rms = np.sqrt(np.mean(centred**2))
+    levelled: NDArray[np.float32] = (centred * (RMS / max(rms, SILENCE))).astype(np.float32)
+    return levelled
 
 
 def count_frames(samples: int) -> int:

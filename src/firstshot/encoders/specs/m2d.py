@@ -13,18 +13,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.encoders.specs.base import PATCH, Geometry, Spec, centred_frames
+from firstshot.encoders.specs.base import PATCH, Spec, centred_frames
+from firstshot.encoders.specs.transformer import TransformerGeometry
 from firstshot.sound.mel import M2D_MEL, M2D_OFFSET, MelSpec, m2d_logmel, row_bands
 
 
 @dataclass(frozen=True)
-class M2dGeometry(Geometry):
+class M2dGeometry(TransformerGeometry):
     """M2D: 80 log-mel rows, centred frames, one CLS a piece, tokens frequency-major.
 
     A clip is padded at the end until what exceeds whole pieces is a multiple of 16 frames, then cut
     into pieces of `piece_frames`; the last piece stays shorter.
 
-    >>> M2dGeometry().grid(160000), M2dGeometry().steps(196800)
+    >>> M2dGeometry().grid(160000, 1), M2dGeometry().steps(196800)
     ((62, 5), (62, 15))
     """
 
@@ -55,7 +56,7 @@ class M2dGeometry(Geometry):
 class M2dSpec(Spec):
     """The constants and the front-end of an M2D encoder.
 
-    >>> M2D_CLAP.front_end(np.zeros(16000, dtype=np.float32)).shape, M2D_CLAP.grid(16000)
+    >>> M2D_CLAP.front_end(np.zeros(16000, dtype=np.float32)).shape, M2D_CLAP.grid(16000, 1)
     ((101, 80), (7, 5))
     """
 
@@ -72,8 +73,8 @@ class M2dSpec(Spec):
         """Return every constant that decides a spectrogram, as JSON values."""
         return {**asdict(self.mel), "offset": float(M2D_OFFSET)}
 
-    def frequency_bands(self) -> tuple[tuple[float, float], ...]:
-        """Return the lowest and highest frequency in Hz of each row of the grid."""
+    def frequency_bands(self, layer: int) -> tuple[tuple[float, float], ...]:
+        """Return the lowest and highest frequency in Hz of each row of a layer's grid."""
         return row_bands(self.mel, self.geometry.rows)
 
 

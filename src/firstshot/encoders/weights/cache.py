@@ -70,9 +70,8 @@ def entry_path(record: EncoderRecord, source_sha256: str) -> Path:
 
 def pointer_path(record: EncoderRecord, variant: str | None = None) -> Path:
     """Return where the cache says what serves a name; the default variant needs no name."""
-    default = variant is None or variant == next(iter(record.hub), None)
     return weights_folder() / (
-        f"{record.name}.json" if default else f"{record.name}.{variant}.json"
+        f"{record.name}.json" if record.is_default(variant) else f"{record.name}.{variant}.json"
     )
 
 

@@ -1,8 +1,8 @@
-"""An encoder's weights are found: in a file, in the cache, or on the hub.
+"""An encoder's weights are found: in a file, in the cache, or on the network.
 
 Input: an encoder's record, perhaps a path. Output: weights that were read and checked. They are
-looked for in this order: the path that is given, the cache, the hub. Nothing is fetched where the
-licence is for evaluation only, or where the hub has no published file.
+looked for in this order: the path that is given, the cache, the hub or the release. Nothing is
+fetched where the licence is for evaluation only, or where a file is to be got by hand.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from firstshot.encoders.weights.cache import (
     write_entry,
     write_pointer,
 )
-from firstshot.encoders.weights.catalog import EncoderRecord
+from firstshot.encoders.weights.catalog import EncoderRecord, HandFile, HubFile, WebFile
 from firstshot.encoders.weights.files import kind_of
 from firstshot.encoders.weights.hub import fetch_file, find_in_hub_cache
 from firstshot.encoders.weights.read import Weights, read_weights
+from firstshot.encoders.weights.web_file import fetch_web_file
 from firstshot.errors import OutputError, WeightsError, cannot_write, warn
 from firstshot.libraries import import_library
 
@@ -40,7 +41,7 @@ def find_weights(
     settings: Mapping[str, Any],
     fetch_missing: bool = True,
 ) -> Weights:
-    """Return the weights in a file; where none is given, those in the cache, else on the hub.
+    """Return the weights in a file; where none is given, those in the cache, else on the network.
 
     Raises
     ------
@@ -55,25 +56,31 @@ def find_weights(
 
 
 def fetch(record: EncoderRecord, variant: str | None = None, quiet: bool = False) -> Pointer:
-    """Bring an encoder's weights from the hub into the cache, unless they are there already.
+    """Bring an encoder's published weights into the cache, unless they are there already.
 
     Raises
     ------
     WeightsError
-        The hub has no file of it, cannot be reached, or gives another content than announced.
+        They are to be got by hand, cannot be reached, or have another content than announced.
     OutputError
         The cache cannot be written.
     """
     import_library("torch", record.name)
-    file = record.hub_file(variant)
-    if file is None:
-        raise WeightsError(f"{record.name}: its weights cannot be fetched; {record.advice()}")
+    file = record.file(variant)
+    if isinstance(file, HandFile):
+        raise WeightsError(
+            f"{record.name}: its weights cannot be fetched; {record.advice(variant)}"
+        )
     with _one_at_a_time(record):
         pointer = read_pointer(record, variant)
         if pointer is not None and _load_pointed(record, pointer, {}) is not None:
             return pointer
         downloads = weights_folder() / "downloads"
-        fetched = fetch_file(file, downloads, record.by_hand(), quiet)
+        by_hand = record.by_hand(variant)
+        if isinstance(file, WebFile):
+            fetched = fetch_web_file(file, downloads, by_hand, quiet)
+        else:
+            fetched = fetch_file(file, downloads, by_hand, quiet)
         try:
             return _keep(record, variant, fetched.path, fetched.source)
         finally:
@@ -92,7 +99,7 @@ def keep_file(record: EncoderRecord, path: Path, variant: str | None = None) -> 
         The cache cannot be written.
     """
     import_library("torch", record.name)
-    record.hub_file(variant)
+    record.file(variant)
     return _keep(record, variant, path, str(without_links(path)))
 
 
@@ -114,11 +121,12 @@ def _find(
         found = _load_pointed(record, pointer, settings)
         if found is not None:
             return found
-        if not record.hub:
+        if isinstance(record.file(variant), HandFile):
             # Damaged, and nothing to fetch: made again from the file it came from, if that stays.
             return _from_file(record, Path(pointer.source), settings)
-    file = record.hub_file(variant)
-    if file is None or not (fetch_missing or find_in_hub_cache(file)):
+    file = record.file(variant)
+    there = isinstance(file, HubFile) and find_in_hub_cache(file)
+    if isinstance(file, HandFile) or not (fetch_missing or there):
         raise WeightsError(
             f"{record.name}: its weights are not on this machine; {record.advice(variant)}"
         )

@@ -25,7 +25,7 @@ from firstshot.disk.cache_folder import user_cache_folder
 from firstshot.disk.files import sha256_of
 from firstshot.disk.resumable import open_resumable
 from firstshot.encoders.weights.cache import ADVICE
-from firstshot.encoders.weights.catalog import HubFile
+from firstshot.encoders.weights.catalog import HubFile, WebFile
 from firstshot.encoders.weights.hub_session import (
     BusyError,
     PartFile,
@@ -71,9 +71,13 @@ class Fetched:
     ours: bool
 
 
-def is_offline() -> bool:
-    """Return whether the environment forbids the network."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+def check_online(file: str, advice: str) -> None:
+    """Raise `DownloadError` where the environment forbids the network."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise DownloadError(
+            f"{file} is not on this machine and HF_HUB_OFFLINE forbids to fetch it; unset that, or "
+            f"{advice}"
+        )
 
 
 def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) -> Fetched:
@@ -106,11 +110,7 @@ def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) ->
         return kept
     endpoint = web.check_address(os.environ.get("HF_ENDPOINT") or ENDPOINT, "HF_ENDPOINT", ENDPOINT)
     url = f"{endpoint}/{file.repo}/resolve/{file.revision or 'main'}/{file.file}"
-    if is_offline():
-        raise DownloadError(
-            f"{file.repo}/{file.file} is not on this machine and HF_HUB_OFFLINE forbids to fetch "
-            f"it; unset that, or {advice}"
-        )
+    check_online(f"{file.repo}/{file.file}", advice)
     source = Source(url, endpoint, advice)
     announced = announce(source)
     if file.revision and announced.commit and announced.commit != file.revision:
@@ -118,7 +118,7 @@ def fetch_file(file: HubFile, folder: Path, advice: str, quiet: bool = False) ->
             f"{source.shown}: the server has commit {announced.commit}, expected "
             f"{file.revision}; {advice}"
         )
-    path = _download(source, announced, folder, quiet)
+    path = download(source, announced, folder, quiet)
     check_content(path, source, file, announced)
     return Fetched(path, f"{source.shown} at commit {announced.commit or 'unknown'}", ours=True)
 
@@ -162,7 +162,9 @@ def announce(source: Source) -> Announced:
     return Announced(found.commit_hash and shown(found.commit_hash), found.etag, found.size)
 
 
-def check_content(path: Path, source: Source, file: HubFile, announced: Announced) -> None:
+def check_content(
+    path: Path, source: Source, file: HubFile | WebFile, announced: Announced
+) -> None:
     """Delete a download and raise `DownloadError` unless it is what was announced and expected."""
     found, size = sha256_of(path), path.stat().st_size
     for expected, who in ((file.sha256, "expected here"), (announced.sha256, "announced")):
@@ -179,7 +181,7 @@ def check_content(path: Path, source: Source, file: HubFile, announced: Announce
         )
 
 
-def _download(source: Source, announced: Announced, folder: Path, quiet: bool) -> Path:
+def download(source: Source, announced: Announced, folder: Path, quiet: bool) -> Path:
     """Bring the part file to its full size."""
     path = folder / f"{announced.etag}.part"
     try:
@@ -206,13 +208,16 @@ def _download(source: Source, announced: Announced, folder: Path, quiet: bool) -
 
 def _receive(source: Source, part: PartFile, size: int | None, quiet: bool, hub: Any) -> None:
     """Append what the hub gives until the end; the library goes on where a connection broke."""
-    hub.file_download.http_get(
+    from huggingface_hub import file_download
+
+    http_get: Any = file_download.http_get  # it takes whatever is written to like a file
+    http_get(
         source.url,
         part,
         resume_size=part.tell(),
         headers=headers_to_send(),
         expected_size=size,
-        displayed_filename=source.url.rpartition("/resolve/")[0].rpartition("/")[2],
+        displayed_filename=source.url.partition("/resolve/")[0].rpartition("/")[2],
         tqdm_class=partial(hub.utils.tqdm, disable=True) if quiet else None,
     )
 

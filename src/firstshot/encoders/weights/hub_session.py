@@ -40,11 +40,24 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file is, and what the user can do instead of fetching it from there."""
+    """Where a file is, and what the user can do instead of fetching it from there.
+
+    `endpoint` is the hub's address; a file that is on no hub has none, and no token is sent for it.
+    """
 
     url: str
     endpoint: str
     advice: str
+
+    @property
+    def check(self) -> str:
+        """What of the settings may be wrong, for a message."""
+        return "HF_ENDPOINT" if self.endpoint else "the proxy"
+
+    @property
+    def other_way(self) -> str:
+        """What may reach the file, for a message."""
+        return "set HF_ENDPOINT to a mirror" if self.endpoint else "check the proxy"
 
     @property
     def shown(self) -> str:
@@ -120,7 +133,7 @@ def ask(source: Source, call: Callable[[Any], Found], part: PartFile | None = No
         failed = error.with_traceback(None)
     except web.BadAnswer as error:
         failed = DownloadError(
-            f"{source.shown}: {error}; check HF_ENDPOINT and the network, or {source.advice}"
+            f"{source.shown}: {error}; check {source.check} and the network, or {source.advice}"
         )
     except Exception as error:  # of the library, or of what it stands on
         failed = _failure(source, error, part)
@@ -139,7 +152,7 @@ def _failure(source: Source, error: Exception, part: PartFile | None) -> Downloa
     if status is not None:
         return DownloadError(
             f"{source.shown}: not to be had there (HTTP {status}{_MEANING.get(status, '')}); "
-            f"check HF_ENDPOINT, or {source.advice}"
+            f"check {source.check}, or {source.advice}"
         )
     if part is not None and part.tell():
         return DownloadError(
@@ -147,8 +160,8 @@ def _failure(source: Source, error: Exception, part: PartFile | None) -> Downloa
             f"({_reason(error)}); run the same again, it goes on from there"
         )
     return DownloadError(
-        f"{source.shown}: cannot be reached ({_reason(error)}); connect to the network, set "
-        f"HF_ENDPOINT to a mirror, or {source.advice}"
+        f"{source.shown}: cannot be reached ({_reason(error)}); connect to the network, "
+        f"{source.other_way}, or {source.advice}"
     )
 
 

@@ -139,7 +139,7 @@ def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: Any) -
     if name in _CLASSES:
         normalizer: Normalizer = _CLASSES[name](**settings)
         return normalizer
-    plugin, label = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
+    plugin, label = load_plugin(registered(ENTRY_POINT_GROUP)[name], "normaliser", name)
     made: Normalizer = make_from_plugin(plugin, label, settings, Restorable)
     if not isinstance(made, Normalizer):
         raise ParameterError(
@@ -158,7 +158,7 @@ def default_parameters(name: str) -> dict[str, Any]:
     if name in _CLASSES:
         kind = _CLASSES[name]
     elif name in registered(ENTRY_POINT_GROUP):
-        kind, _ = load_plugin(ENTRY_POINT_GROUP, "normaliser", name)
+        kind, _ = load_plugin(registered(ENTRY_POINT_GROUP)[name], "normaliser", name)
     else:
         raise ParameterError(
             f"normaliser {name!r} is not known; {choose_one_of(name, list_normalizers())}"

@@ -10,7 +10,7 @@ import pytest
 
 DRAW = """
 import os
-from firstshot.report.svg import drawing, inline_svg
+from firstshot.report.drawing.svg import drawing, inline_svg
 with drawing((2, 1)) as figure:
     assert inline_svg(figure, "a figure").startswith("<svg")
 import matplotlib

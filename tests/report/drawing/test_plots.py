@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firstshot.report.audio import choose_excerpts
-from firstshot.report.example_plots import joined_bands, named_bands, plot_bands, plot_pair
-from firstshot.report.plots import plot_roc, plot_scores, score_groups
+from firstshot.report.drawing.audio import choose_excerpts
+from firstshot.report.drawing.example_plots import joined_bands, named_bands, plot_bands, plot_clips
+from firstshot.report.drawing.plots import plot_roc, plot_scores, score_groups
 from firstshot.results import BandDifference, Example, SectionResult
 
 MakeSection = Callable[..., SectionResult]
@@ -111,7 +111,7 @@ def test_pictures_share_no_ids_and_hold_no_addresses(
     drawn = [
         plot_scores(section),
         plot_roc(section) or "",
-        *plot_pair(*pair, example.bands, ("this", "that")),
+        *plot_clips(pair, example.bands, ("this", "that")),
         plot_bands(example.bands, example.sample_rate),
     ]
     ids = [name for markup in drawn for name in re.findall(r' id="([^"]*)"', markup)]
@@ -129,8 +129,8 @@ def test_both_spectrograms_of_a_pair_share_one_colour_scale(
     example = make_example(2)
     same = choose_excerpts(example.waveform, example.waveform, example.sample_rate)
     louder = replace(same[1], waveform=same[1].waveform * 10)
-    first, second = plot_pair(*same, (), ("a", "b"))
-    quiet, loud = plot_pair(same[0], louder, (), ("a", "b"))
+    first, second = plot_clips(same, (), ("a", "b"))
+    quiet, loud = plot_clips((same[0], louder), (), ("a", "b"))
 
     def picture(markup: str) -> str:
         return re.findall(r"data:image/png;base64,[^\"]*", markup)[0]
@@ -143,7 +143,7 @@ def test_both_spectrograms_of_a_pair_share_one_colour_scale(
 def test_very_short_and_silent_clips_have_a_picture(samples: int) -> None:
     silence = np.zeros(samples, np.float32)
     pair = choose_excerpts(silence, silence, 16000)
-    assert "time, s" in texts(plot_pair(*pair, (), ("a", "b"))[0])
+    assert "time, s" in texts(plot_clips(pair, (), ("a", "b"))[0])
 
 
 def test_bands_are_named_by_share_and_joined_where_they_touch() -> None:

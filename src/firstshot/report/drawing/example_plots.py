@@ -13,9 +13,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from firstshot.report.audio import Excerpt
-from firstshot.report.spectra import mel, mel_levels
-from firstshot.report.svg import COLOURS, drawing, inline_svg
+from firstshot.report.drawing.audio import Excerpt
+from firstshot.report.drawing.spectra import mel, mel_levels
+from firstshot.report.drawing.svg import COLOURS, drawing, inline_svg
 from firstshot.results import BandDifference
 
 if TYPE_CHECKING:
@@ -61,31 +61,31 @@ def joined_bands(bands: Sequence[BandDifference]) -> list[tuple[float, float]]:
     return ranges
 
 
-def plot_pair(
-    clip: Excerpt, nearest: Excerpt, bands: Sequence[BandDifference], names: tuple[str, str]
-) -> tuple[Markup, Markup]:
-    """Draw waveform and spectrogram of a clip and of its nearest normal clip, on equal scales.
+def plot_clips(
+    excerpts: Sequence[Excerpt], bands: Sequence[BandDifference], names: Sequence[str]
+) -> tuple[Markup, ...]:
+    """Draw waveform and spectrogram of clips on equal scales.
 
     Parameters
     ----------
-    clip, nearest : Excerpt
-        As `choose_excerpts` gives them; neither may be empty.
+    excerpts : sequence of Excerpt
+        A clip and its nearest normal clip as `choose_excerpts` gives them, or the clip alone; none
+        may be empty.
     bands : sequence of BandDifference
-        The bands with the largest shares of the distance are framed in both pictures.
-    names : tuple of str
-        The names of the two for screen readers.
+        The bands with the largest shares of the distance are framed in all pictures.
+    names : sequence of str
+        The names of the clips for screen readers.
     """
-    levels = [_levels(excerpt) for excerpt in (clip, nearest)]
+    levels = [_levels(excerpt) for excerpt in excerpts]
     # The loudest thousandth may saturate: one click must not make everything else dark.
     top = max(float(np.percentile(level, 99.9)) for level in levels)
     quietest = min(float(np.percentile(level, 1.0)) for level in levels)
     span = (min(max(quietest, top - RANGE_DB), top - 10.0), top)
-    peak = max(float(np.max(np.abs(e.waveform))) for e in (clip, nearest)) or 1.0
-    first, second = (
+    peak = max(float(np.max(np.abs(e.waveform))) for e in excerpts) or 1.0
+    return tuple(
         _draw_excerpt(excerpt, level, span, peak, named_bands(bands), name)
-        for excerpt, level, name in zip((clip, nearest), levels, names, strict=True)
+        for excerpt, level, name in zip(excerpts, levels, names, strict=False)
     )
-    return first, second
 
 
 def plot_bands(bands: Sequence[BandDifference], sample_rate: int) -> Markup:

@@ -14,7 +14,7 @@ import pytest
 
 from firstshot.disk.names import read_name, show_name
 from firstshot.errors import ParameterError
-from firstshot.report.page import render_page, write_page
+from firstshot.report.run_page import render_page, write_page
 from firstshot.report.table import overall_metrics
 from firstshot.results import Example, Interval, SectionResult
 
@@ -87,7 +87,7 @@ def test_source_and_target_are_explained_where_they_appear_first(make_section: M
         assert text.index(domain) > text.index(words)
     source_only = replace(section, domains=("source",) * len(section.clips))
     assert "usual conditions (source)." in render_page([source_only])
-    assert "conditions" not in render_page([replace(section, domains=None)])
+    assert "conditions" not in render_page([replace(section, domains=None, clip_map=None)])
 
 
 def test_the_headline_tells_over_which_machines_it_is_a_mean(make_section: MakeSection) -> None:
@@ -169,7 +169,9 @@ def test_every_picture_and_player_has_a_name_and_every_table_a_caption(
     outline = Outline(render_page([make_section()]))
     assert len(outline.all("audio")) == 4
     for picture in outline.all("svg"):
-        assert picture["role"] == "img" and picture["aria-label"]
+        assert picture["role"] in ("img", "group") and picture["aria-label"]
+    for point in outline.all("path"):
+        assert "data-plays" not in point or (point["role"] == "button" and point["aria-label"])
     for player in outline.all("audio"):
         assert "controls" in player and player["aria-label"]
     assert len(outline.all("caption")) == len(outline.all("table"))
@@ -263,3 +265,22 @@ def test_names_of_any_bytes_are_shown_escaped_and_can_be_read_back(
     assert read_name(show_name(name)) == name
     assert r"r\xfcn" in words
     assert r"a\x1bb: is '\x1b'" in words
+
+
+def test_the_map_plays_the_clips_that_have_a_player_and_no_other(make_section: MakeSection) -> None:
+    outline = Outline(render_page([make_section()]))
+    players = {player["id"] for player in outline.all("audio")}
+    points = [path for path in outline.all("path") if "data-decision" in path]
+    played = [point["data-plays"] for point in points if "data-plays" in point]
+    assert len(points) == 130
+    assert len(played) == 2 and set(played) < players
+    switches = [held["value"] for held in outline.all("input")]
+    assert switches == ["decision", "domain", "a0", "a1"]
+    assert {"data-domain", "data-a0", "data-a1"} < points[0].keys()
+    assert "by attribute value" in outline.text
+
+
+def test_a_page_without_a_map_has_no_switch(make_section: MakeSection) -> None:
+    outline = Outline(render_page([replace(make_section(), clip_map=None)]))
+    assert outline.all("input") == []
+    assert "Map of the clips" not in outline.text

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.report.spectra import mel_levels
+from firstshot.report.drawing.spectra import mel_levels
 
 EXCERPT_SECONDS = 4.0
 PLAYED_RATES = (8000, 16000)  # Hz; lower rates are not played everywhere, higher cost page size
@@ -44,8 +45,11 @@ def choose_excerpts(
     nearest: NDArray[np.float32],
     sample_rate: int,
     seconds: float = EXCERPT_SECONDS,
+    offset: float = 0.0,
 ) -> tuple[Excerpt, Excerpt]:
     """Cut from both clips the few seconds in which they differ most.
+
+    Without samples of the normal clip, the seconds in which the clip differs most from itself.
 
     Parameters
     ----------
@@ -55,6 +59,8 @@ def choose_excerpts(
         Of both, in Hz.
     seconds : float
         Length to keep at most.
+    offset : float
+        Where in its recording `waveform` begins, in seconds.
 
     Returns
     -------
@@ -72,28 +78,27 @@ def choose_excerpts(
     start = _most_different(waveform, nearest, sample_rate, seconds)
     length = round(seconds * sample_rate)
     excerpts = []
-    for whole in (waveform, nearest):
+    for whole, before in ((waveform, offset), (nearest, 0.0)):
         first = max(0, min(start, whole.size - length))
         excerpts.append(
             Excerpt(
                 waveform=whole[first : first + length],
                 sample_rate=sample_rate,
-                start=first / sample_rate,
-                clip_seconds=whole.size / sample_rate,
+                start=before + first / sample_rate,
+                clip_seconds=before + whole.size / sample_rate,
             )
         )
     return excerpts[0], excerpts[1]
 
 
-def audio_addresses(excerpts: tuple[Excerpt, Excerpt]) -> tuple[str, str]:
-    """Encode a pair of excerpts, with one common gain, as two `data:` addresses.
+def audio_addresses(excerpts: Sequence[Excerpt]) -> tuple[str, ...]:
+    """Encode excerpts, with one common gain, as `data:` addresses.
 
     An excerpt without samples gives an empty address.
     """
     peak = max((float(np.max(np.abs(e.waveform), initial=0.0)) for e in excerpts), default=0.0)
     gain = PEAK / peak if peak > 0 else 1.0
-    first, second = (_address(excerpt, gain) for excerpt in excerpts)
-    return first, second
+    return tuple(_address(excerpt, gain) for excerpt in excerpts)
 
 
 def _most_different(
@@ -101,10 +106,12 @@ def _most_different(
 ) -> int:
     """Return the first sample of the window whose spectrum differs most from the normal one."""
     frame = max(16, round(0.064 * sample_rate))
-    if waveform.size <= seconds * sample_rate or nearest.size < frame:
+    if waveform.size <= seconds * sample_rate:
         return 0
     levels = mel_levels(waveform, sample_rate, frame=frame, hop=frame)
-    normal = np.median(mel_levels(nearest, sample_rate, frame=frame, hop=frame), axis=1)
+    known = nearest.size >= frame
+    usual = mel_levels(nearest, sample_rate, frame=frame, hop=frame) if known else levels
+    normal = np.median(usual, axis=1)
     difference = levels - normal[:, np.newaxis]
     difference -= np.median(difference)  # the difference of the overall levels is no fault
     strength = np.concatenate([[0.0], np.cumsum(np.mean(np.abs(difference), axis=0))])

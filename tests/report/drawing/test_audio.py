@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from firstshot.report.audio import Excerpt, audio_addresses, choose_excerpts
-from firstshot.report.spectra import mel_edges, mel_levels
+from firstshot.report.drawing.audio import Excerpt, audio_addresses, choose_excerpts
+from firstshot.report.drawing.spectra import mel_edges, mel_levels
 
 RATE = 16000
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from firstshot.domains import DOMAINS
-from firstshot.report.svg import COLOURS, drawing, inline_svg
+from firstshot.report.drawing.svg import COLOURS, drawing, inline_svg
 from firstshot.report.table import percent
 from firstshot.results import SectionResult
 from firstshot.scoring.metrics import roc_curve

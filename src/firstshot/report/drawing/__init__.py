@@ -1,0 +1,1 @@
+"""What the pages draw and play: arrays become SVG markup and excerpts of sound."""
