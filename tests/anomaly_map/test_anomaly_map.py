@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstshot.anomaly_map import GROUP_EDGES_HZ, ClipCells, MapBank, cells_of, describe
+from firstshot.anomaly_map import (
+    GROUP_EDGES_HZ,
+    ClipCells,
+    MapBank,
+    cells_of,
+    describe,
+)
 from firstshot.anomaly_map.words import NOTHING
 
 GOLDEN = Path(__file__).resolve().parents[2] / ".." / "shared/golden/map_and_windows/golden_map.npz"
@@ -156,8 +162,8 @@ def test_clips_of_one_recording_are_held_out_together():
 def test_a_large_bank_is_thinned_and_small_ones_promise_nothing():
     clip = cells(golden_clip(0, 3.0))
     bank = MapBank.fit([clip] * 2000)
-    assert len(bank.values) <= 40_000
-    assert bank.values.nbytes + bank.levels.nbytes < 11e6
+    assert len(bank.cells.packed) <= 40_000
+    assert bank.cells.packed.nbytes < 11e6
     assert MapBank.fit([clip] * 5).highlight_threshold(0.1) is None
     lone = MapBank.fit([clip])
     assert lone.highlight_threshold(0.1) is None

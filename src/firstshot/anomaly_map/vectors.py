@@ -17,6 +17,7 @@ and a level that fluctuates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -59,7 +60,17 @@ class ClipCells:
     def __len__(self) -> int:
         return len(self.values)
 
+    @classmethod
+    def of(cls, array: NDArray[np.float32]) -> ClipCells:
+        """Return the cells of an array (cells, 12, 11) as `array` gives it."""
+        return cls(array[:, :, :VALUES], array[:, :, VALUES])
+
     @property
+    def array(self) -> NDArray[np.float32]:
+        """Values and levels as one array (cells, 12, 11)."""
+        return np.concatenate([self.values, self.levels[:, :, np.newaxis]], axis=2)
+
+    @cached_property
     def key(self) -> NDArray[np.float64]:
         """What the clip sounds like as a whole (24,): mean and deviation of its group levels."""
         means = self.values[:, :, :BANDS_PER_GROUP].astype(np.float64).mean(axis=2)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.anomaly_map.bank import AnomalyMap, MapBank
-from firstshot.anomaly_map.vectors import CELL_SECONDS, GROUP_EDGES_HZ, ClipCells
+from firstshot.anomaly_map.vectors import CELL_SECONDS, GROUP_EDGES_HZ, VALUES, ClipCells
 
 DECIBELS_PER_NEPER = 10.0 / np.log(10.0)
 LEAST_SPREAD = 0.2
@@ -92,12 +92,9 @@ def _kind(
     cells: ClipCells, found: AnomalyMap, bank: MapBank, cell: int, group: int, seconds: float
 ) -> tuple[str, float]:
     """Return what the strangest cell is called, and the nepers that go with it."""
-    normal = bank.values[found.taken, group].astype(np.float64)
-    normal = normal * bank.deviation[group] + bank.mean[group]
+    normal = bank.cells.arrays(found.taken)[:, group].astype(np.float64)
     ours = cells.values[cell, group].astype(np.float64)
-    level = _beside(
-        bank.levels[found.taken, group].astype(np.float64), float(cells.levels[cell, group])
-    )
+    level = _beside(normal[:, VALUES], float(cells.levels[cell, group]))
     widest = _beside(normal[:, 8], float(ours[8]))
     knock = _beside(normal[:, 4:8].max(axis=1), float(ours[4:8].max()))
     swings = _beside(normal[:, 9], float(ours[9]))
