@@ -2,6 +2,7 @@
 
 from firstshot.anomaly_map.bank import AnomalyMap, MapBank
 from firstshot.anomaly_map.kept import KeptCells
+from firstshot.anomaly_map.place import Place, find_place
 from firstshot.anomaly_map.vectors import CELL_SECONDS, GROUP_EDGES_HZ, ClipCells, cells_of
 from firstshot.anomaly_map.words import Region, describe
 
@@ -12,7 +13,9 @@ __all__ = [
     "ClipCells",
     "KeptCells",
     "MapBank",
+    "Place",
     "Region",
     "cells_of",
     "describe",
+    "find_place",
 ]
