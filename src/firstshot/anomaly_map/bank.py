@@ -9,14 +9,15 @@ out: about 0 for a usual moment, 1.645 for one that is stranger than 95 % of nor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.anomaly_map.kept import KeptCells, spread
+from firstshot.anomaly_map.kept import KeptCells, check_array, spread
 from firstshot.anomaly_map.vectors import GROUPS, VALUES, ClipCells
 from firstshot.scoring.threshold import smallest_promise
 
@@ -26,6 +27,7 @@ LEAST_SCALE = 1e-3
 NORMAL_95 = 1.645
 """The 95 % quantile of a standard normal variable."""
 LEVELS = np.linspace(0.0, 1.0, 101)
+STATISTICS = ("mean", "deviation", "quantiles", "held_out_maxima")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +111,37 @@ class MapBank:
         mean, deviation = spread(np.concatenate([clip.values for clip in clips]))
         cells = (kept or KeptCells.of(clips)).thinned()
         return cls(cells, mean, deviation, np.empty((0, GROUPS)), np.empty(0))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is needed to make it again, by names."""
+        own = {name: getattr(self, name) for name in STATISTICS}
+        return {**own, **vars(self.cells)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], rows: int) -> MapBank:
+        """Make it again of its arrays, of a detector with so many rows.
+
+        Raises ValueError where an array is missing, of another shape, or has a value that it cannot
+        have.
+        """
+        names = [field.name for field in fields(KeptCells)]
+        if arrays.keys() != {*names, *STATISTICS}:
+            raise ValueError(f"its anomaly map has the arrays {sorted(arrays)}")
+        cells = KeptCells(**{name: arrays[name] for name in names})
+        cells.check(rows)
+        bank, clips = cls(cells, **{name: arrays[name] for name in STATISTICS}), len(cells.keys)
+        held_out = len(bank.quantiles) > 0
+        shapes = {
+            "mean": (GROUPS, VALUES),
+            "deviation": (GROUPS, VALUES),
+            "quantiles": (len(LEVELS) if held_out else 0, GROUPS),
+            "held_out_maxima": (clips if held_out else 0,),
+        }
+        for name, shape in shapes.items():
+            check_array(name, arrays[name], shape)
+        if not (bank.deviation > 0).all():
+            raise ValueError("the deviations of its anomaly map are not above zero")
+        return bank
 
     def compare(self, cells: ClipCells) -> AnomalyMap:
         """Return the map of a clip; z is 0 everywhere where the bank has no held-out clips."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,8 @@ from numpy.typing import NDArray
 from firstshot.anomaly_map.vectors import GROUPS, VALUES, ClipCells
 
 MOST_CELLS = 40_000
-MOST_ROWS = 1500
 LEAST_DEVIATION = 0.05
 """Of a value, as a share of its median over the groups."""
-KEY = 2 * GROUPS
 Numbers = NDArray[np.float64]
 
 
@@ -118,6 +117,26 @@ class KeptCells:
             packed=self.packed[~np.repeat(rows, self.counts)],
             counts=np.where(rows, 0, self.counts),
             keys=self.keys[~rows[self.rows]],
+        )
+
+    def check(self, rows: int) -> None:
+        """Raise ValueError where the arrays cannot be those of so many rows."""
+        check_array("counts", self.counts, (rows,), "i")
+        if (self.counts < 0).any() or not self.counts.any():
+            raise ValueError("its anomaly map has no cells, or a row with fewer than none")
+        columns = (GROUPS, VALUES + 1)
+        check_array("packed", self.packed, (int(self.counts.sum()), *columns))
+        check_array("offset", self.offset, columns)
+        check_array("scale", self.scale, columns)
+        check_array("keys", self.keys, (len(self.rows), 2 * GROUPS))
+
+
+def check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], kind: str = "f") -> None:
+    """Raise ValueError for an array of another shape or kind, or with a value not finite."""
+    if array.shape != shape or array.dtype.kind != kind or not np.isfinite(array).all():
+        raise ValueError(
+            f"the array {name} of its anomaly map is {array.dtype} of shape {array.shape}, "
+            f"or not finite, where {shape} is needed"
         )
 
 
