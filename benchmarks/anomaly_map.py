@@ -174,7 +174,8 @@ def measure(trials: Iterable[Trial], rng: np.random.Generator) -> dict[str, list
     """Return what was seen, by its name: a flag per clip and sound."""
     seen: dict[str, list[bool]] = {}
     for trial in trials:
-        bank = MapBank.fit([cells_of(clip) for clip, _ in trial.train])
+        cells = [cells_of(clip) for clip, _ in trial.train]
+        bank = MapBank.fit(cells, domains=[domain for _, domain in trial.train])
         threshold = bank.highlight_threshold()
         if threshold is None:
             print(f"{trial.name}: too few normal clips for a highlight threshold, left out")

@@ -72,6 +72,7 @@ class MapBank:
         cls,
         clips: Sequence[ClipCells],
         recordings: Sequence[object] | None = None,
+        domains: Sequence[str] | None = None,
         kept: KeptCells | None = None,
     ) -> MapBank:
         """Hold the cells of normal clips and measure how strange held-out ones are.
@@ -83,18 +84,21 @@ class MapBank:
         recordings : sequence, optional
             The recording that each clip is of; those of one are held out together. None means that
             each clip is a recording of its own.
+        domains : sequence, optional
+            The domain of each clip: a part of every domain is held out at a time, for a condition
+            that is held out as a whole would make all moments of it look strange.
         kept : KeptCells, optional
             What the clips come from, where they were kept before.
         """
         bank = cls._of(clips, kept)
-        names = list(range(len(clips))) if recordings is None else list(recordings)
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        recording = np.array([numbers[name] for name in names])
-        if len(numbers) < 2:
+        folds = _folds(
+            list(range(len(clips))) if recordings is None else recordings,
+            [""] * len(clips) if domains is None else domains,
+        )
+        if len(folds) < 2:
             return bank
         found: dict[int, NDArray[np.float64]] = {}
-        for fold in np.array_split(np.arange(len(numbers)), min(FOLDS, len(numbers))):
-            inside = np.isin(recording, fold).tolist()
+        for inside in folds:
             others = cls._of([clip for clip, out in zip(clips, inside, strict=True) if not out])
             for number, (clip, out) in enumerate(zip(clips, inside, strict=True)):
                 if out:
@@ -211,3 +215,20 @@ class MapBank:
             nearest = theirs[squares.argmin(axis=1)]
             distances[:, group] = np.linalg.norm(ours - nearest, axis=1)
         return distances, taken, self.cells.rows[near]
+
+
+def _folds(recordings: Sequence[object], domains: Sequence[str]) -> list[list[bool]]:
+    """Return which clips are held out at a time: whole recordings in a row, of every domain."""
+    by_domain: dict[str, dict[object, int]] = {}
+    for recording, domain in zip(recordings, domains, strict=True):
+        numbers = by_domain.setdefault(domain, {})
+        numbers.setdefault(recording, len(numbers))
+    count = min(FOLDS, max(map(len, by_domain.values())))
+    fold_of = {
+        recording: fold
+        for numbers in by_domain.values()
+        for fold, part in enumerate(np.array_split(np.array(list(numbers.values())), count))
+        for recording, number in numbers.items()
+        if number in part
+    }
+    return [[fold_of[recording] == fold for recording in recordings] for fold in range(count)]

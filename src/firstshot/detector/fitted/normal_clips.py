@@ -100,8 +100,9 @@ class NormalClips:
         if self.cells is None or not len(self.cells.keys):
             return None
         kept = self.cells.without(_left_out(self.rows))
-        recordings = [clip_of(self.rows[row]) for row in kept.rows]
-        return MapBank.fit(kept.clips(), recordings, kept)
+        rows = [self.rows[row] for row in kept.rows]
+        recordings, domains = [clip_of(row) for row in rows], [row.domain for row in rows]
+        return MapBank.fit(kept.clips(), recordings, domains, kept)
 
 
 def make_normal_clips(
