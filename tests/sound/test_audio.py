@@ -96,7 +96,7 @@ def test_a_channel_that_is_not_there_is_refused_with_how_many_there_are(tmp_path
 
 @pytest.mark.parametrize("channel", ["left", 0.5, True, None])
 def test_a_channel_that_is_no_number_is_refused(channel):
-    with pytest.raises(ParameterError, match="expected a number from 0 on, or 'mean'"):
+    with pytest.raises(ParameterError, match="expected a number from 0 on, 'mean' or 'near-far'"):
         load_waveform(TONE, RATE, channel=channel)
 
 

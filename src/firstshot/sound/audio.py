@@ -3,18 +3,21 @@
 Input: anything libsndfile reads (WAV of any width, FLAC, OGG, MP3, ...) with any number of channels
 at any rate, or a numpy array. Output: float32 (samples,) at the requested rate, or blocks of it,
 so that a recording of any length needs little memory. soxr resamples in its high quality; in blocks
-it gives the same bits as at once. The channels are averaged unless one is chosen.
+it gives the same bits as at once. The channels are averaged unless one is chosen, or
+near minus far, which is computed at the requested rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import SoundError, warn
+from firstshot.errors import ParameterError, SoundError, warn
 from firstshot.memory import free_memory
 from firstshot.sound.audio_file import (
     VALUES_PER_BLOCK,
@@ -22,10 +25,12 @@ from firstshot.sound.audio_file import (
     Waveform,
     open_audio_file,
     pick_channel,
+    subtracts_far,
 )
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES
 from firstshot.sound.checks import SampleChecks, check_rate
 from firstshot.sound.length import LengthPolicy
+from firstshot.sound.near_far import NEAR_FAR, Transfer, fit_transfer, subtract_far
 
 __all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
 
@@ -52,8 +57,10 @@ def load_waveform(
         Rate of the result in Hz.
     source_rate : int, optional
         Rate in Hz of an array; None means that it already has `sample_rate`.
-    channel : int or "mean"
-        The channel to keep, counted from 0, or the mean over channels (default).
+    channel : int, "mean", "near-far" or Transfer
+        The channel to keep, counted from 0, the mean over channels (default), or channel 0 without
+        what channel 1 explains of it: by a transfer function fitted on this recording, or by one
+        that `near_far.fit_transfer` fitted at `sample_rate`.
     name : str, optional
         The array's name in messages.
 
@@ -76,13 +83,14 @@ def load_waveform(
     (16000,)
     """
     notes: list[str] = []
+    rate = sample_rate if source_rate is None else source_rate
+    read: _Read
     if isinstance(source, (str, Path)):
-        blocks = read_blocks(Path(source), sample_rate, channel, notes.append)
-        waveform = _join(blocks, sample_rate, str(source))
+        label, read = str(source), partial(_of_file, Path(source))
     else:
         label = name or "the array"
-        rate = sample_rate if source_rate is None else source_rate
-        waveform = _of_array(source, rate, sample_rate, channel, label, notes.append)
+        read = partial(_of_array, source, rate, label)
+    waveform = _join(_to_mono(read, sample_rate, channel, label, notes.append), sample_rate, label)
     for note in notes:
         warn(note)
     return waveform
@@ -105,17 +113,65 @@ def read_blocks(
     SoundError
         As `load_waveform`; some faults are found only when their block is read.
     """
+    read = partial(_of_file, path, values_per_block=values_per_block)
+    return _to_mono(read, sample_rate, channel, str(path), note)
+
+
+def read_near_and_far(
+    source: Path | ArrayLike, source_rate: int | None, sample_rate: int, label: str
+) -> Iterator[NDArray[np.float32]]:
+    """Yield channels 0 and 1 in blocks (samples, 2) at `sample_rate` Hz, for `fit_transfer`.
+
+    Raises
+    ------
+    SoundError
+        As `load_waveform`.
+    """
+    if isinstance(source, Path):
+        return _of_file(source, sample_rate, NEAR_FAR, warn)
+    return _of_array(source, source_rate or sample_rate, label, sample_rate, NEAR_FAR, warn)
+
+
+_Read: TypeAlias = Callable[[int, Channel, Callable[[str], object]], Iterator[NDArray[np.float32]]]
+"""Yields what `pick_channel` picks of a recording, at a rate in Hz, in blocks, each time anew."""
+
+
+def _to_mono(
+    read: _Read, sample_rate: int, channel: Channel, label: str, note: Callable[[str], object]
+) -> Iterator[Waveform]:
+    """Return the blocks (samples,) of a recording: those picked, or near minus far of them."""
+    if not subtracts_far(channel):
+        return read(sample_rate, channel, note)
+    if not isinstance(channel, Transfer):
+        channel = fit_transfer([read(sample_rate, channel, lambda text: None)], sample_rate)
+    elif channel.sample_rate != sample_rate:
+        raise ParameterError(
+            f"{label}: its far channel is to be subtracted at {sample_rate} Hz by a transfer "
+            f"function for {channel.sample_rate} Hz; fit it at {sample_rate} Hz"
+        )
+    both = read(sample_rate, channel, note)
+    return subtract_far(both, channel, lambda text: note(f"{label}: {text}"))
+
+
+def _of_file(
+    path: Path,
+    sample_rate: int,
+    channel: Channel,
+    note: Callable[[str], object],
+    values_per_block: int = VALUES_PER_BLOCK,
+) -> Iterator[NDArray[np.float32]]:
     label = str(path)
     with open_audio_file(path) as file:
         check_rate(file.rate, sample_rate, label)
         checks = SampleChecks(label, file.rate, sample_rate, file.bits, channel)
-        resample = _resampler(file.rate, sample_rate)
+        resample = _resampler(file.rate, sample_rate, 2 if subtracts_far(channel) else 1)
+        picked = np.empty(0, np.float32)
         for block in file.blocks(values_per_block):
-            mono = pick_channel(block, channel, label)
-            checks.add(block, mono)
-            if len(ready := resample(mono, False)):
+            picked = pick_channel(block, channel, label)
+            checks.add(block, picked)
+            if len(ready := resample(picked, False)):
                 yield ready
-        if len(ready := resample(np.empty(0, np.float32), True)):
+        if len(ready := resample(picked[:0], True)):
             yield ready
         for text in [*checks.finish(), *(f"{label}: {text}" for text in file.notes)]:
             note(text)
@@ -127,7 +183,7 @@ def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
     for block in blocks:
         held.append(block)
         samples += len(block)
-        if samples > checked:
+        if len(held) > 1 and samples > checked:
             checked += CAREFUL_SECONDS * sample_rate
             free = free_memory()
             if free is not None and samples * block.itemsize > free:
@@ -141,27 +197,29 @@ def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
 def _of_array(
     source: ArrayLike,
     rate: int,
+    label: str,
     sample_rate: int,
     channel: Channel,
-    label: str,
     note: Callable[[str], object],
-) -> Waveform:
+) -> Iterator[NDArray[np.float32]]:
     check_rate(rate, sample_rate, label)
     samples, bits = _as_float(source, label)
-    mono = pick_channel(samples, channel, label)
+    picked = pick_channel(samples, channel, label)
     checks = SampleChecks(label, rate, sample_rate, bits, channel)
-    checks.add(samples, mono)
+    checks.add(samples, picked)
     for text in checks.finish():
         note(text)
     if rate != sample_rate:
         import soxr
 
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-    return np.ascontiguousarray(mono, dtype=np.float32)
+        picked = soxr.resample(picked, rate, sample_rate, quality="HQ")
+    yield np.ascontiguousarray(picked, dtype=np.float32)
 
 
-def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Waveform]:
-    """Return a function of a block (samples,) at `rate` and whether it is the last one.
+def _resampler(
+    rate: int, sample_rate: int, channels: int
+) -> Callable[[NDArray[np.float32], bool], NDArray[np.float32]]:
+    """Return a function of a block at `rate` and whether it is the last one.
 
     It returns a block at `sample_rate`; the end of one block may come with the next.
     """
@@ -169,10 +227,10 @@ def _resampler(rate: int, sample_rate: int) -> Callable[[Waveform, bool], Wavefo
         return lambda block, last: np.ascontiguousarray(block, dtype=np.float32)
     import soxr
 
-    stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    stream = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32", quality="HQ")
 
-    def resample(block: Waveform, last: bool) -> Waveform:
-        found: Waveform = stream.resample_chunk(np.ascontiguousarray(block), last=last)
+    def resample(block: NDArray[np.float32], last: bool) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = stream.resample_chunk(np.ascontiguousarray(block), last=last)
         return found
 
     return resample

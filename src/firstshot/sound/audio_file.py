@@ -21,8 +21,11 @@ from firstshot.errors import ParameterError, SoundError
 from firstshot.sound.audio_kinds import why_unopenable
 from firstshot.sound.headers.promise import Promise, read_promise
 from firstshot.sound.headers.unreadable import explain_unreadable
+from firstshot.sound.near_far import NEAR_FAR, Transfer
 
-Channel: TypeAlias = int | Literal["mean"]
+Channel: TypeAlias = int | Literal["mean", "near-far"] | Transfer
+"""A channel's number from 0 on, the mean of all, or near minus far: channel 0 without what channel
+1 explains of it, as fitted on the recording itself or as a `Transfer` says."""
 Waveform: TypeAlias = NDArray[np.float32]
 
 VALUES_PER_BLOCK = 1 << 19
@@ -131,16 +134,32 @@ def open_audio_file(path: Path) -> Iterator[AudioFile]:
         )
 
 
+def subtracts_far(channel: Channel) -> bool:
+    """Tell whether a recording is to become near minus far."""
+    return channel == NEAR_FAR or isinstance(channel, Transfer)
+
+
 def pick_channel(samples: NDArray[np.float32], channel: Channel, label: str) -> Waveform:
-    """Return one channel of samples (samples, channels), or their mean.
+    """Return one channel (samples,) of samples (samples, channels), their mean, or near and far.
+
+    Near and far are (samples, 2), from which `near_far.subtract_far` makes one channel.
 
     >>> pick_channel(np.array([[0.0, 1.0]], dtype=np.float32), "mean", "clip").tolist()
     [0.5]
     """
     if channel == "mean":
         return _mean(samples)
+    if subtracts_far(channel):
+        if samples.shape[1] < 2:
+            raise SoundError(
+                f"{label}: has one channel, and near minus far needs two (0 near the machine, 1 "
+                "far from it); use --channel 0"
+            )
+        return samples[:, :2]
     if not isinstance(channel, int) or isinstance(channel, bool):
-        raise ParameterError(f"channel {channel!r}: expected a number from 0 on, or 'mean'")
+        raise ParameterError(
+            f"channel {channel!r}: expected a number from 0 on, 'mean' or 'near-far'"
+        )
     if not 0 <= channel < samples.shape[1]:
         raise SoundError(
             f"{label}: channel {channel} was requested, it has {samples.shape[1]} "

@@ -53,8 +53,8 @@ class SampleChecks:
         The recording's rate and the encoder's rate, in Hz.
     bits : int or None
         As `LevelCheck` takes it.
-    channel : int or "mean"
-        The channel that is used, or the mean of all.
+    channel : int, "mean", "near-far" or Transfer
+        The channels that are used.
     """
 
     label: str
@@ -68,23 +68,27 @@ class SampleChecks:
     def __post_init__(self) -> None:
         self.levels = LevelCheck(self.bits, self.channel == "mean")
 
-    def add(self, block: NDArray[np.float32], mono: Waveform) -> None:
-        """Check a block (samples, channels) and its one used channel (samples,)."""
-        finite = np.isfinite(mono)
+    def add(self, block: NDArray[np.float32], used: Waveform) -> None:
+        """Check a block (samples, channels) and what is used of it, (samples,) or (samples, 2)."""
+        finite = np.isfinite(used)
         if not finite.all():
-            first = int(np.argmin(finite))
+            first = int(np.argmin(finite.reshape(len(used), -1).all(axis=1)))
+            odd = used[first] if used.ndim == 1 else used[first][~finite[first]][0]
             raise SoundError(
-                f"{self.label}: sample {self.count + first} is {mono[first]}; every sample must be "
+                f"{self.label}: sample {self.count + first} is {odd}; every sample must be "
                 "finite, repair the recording or leave it out"
             )
-        loudest = float(np.abs(mono).max()) if len(mono) else 0.0
+        loudest = float(np.abs(used).max()) if len(used) else 0.0
         if loudest > LOUDEST_SAMPLE:
             raise SoundError(
                 f"{self.label}: holds a sample of size {loudest:.3g}; expected about +-1, at most "
                 f"{LOUDEST_SAMPLE:.0e}: {integer_scale(loudest)}, or leave it out"
             )
-        self.levels.add(block if self.channel == "mean" else mono[:, np.newaxis], mono)
-        self.count += len(mono)
+        if self.channel == "mean":
+            self.levels.add(block, used)
+        else:
+            self.levels.add(used.reshape(len(used), -1))
+        self.count += len(used)
         self.silent = self.silent and loudest == 0.0
 
     def finish(self) -> list[str]:

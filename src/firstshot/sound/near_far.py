@@ -1,19 +1,25 @@
-"""Near minus far: a machine's sound with the room's taken off by a second microphone.
+"""Near minus far: a machine's sound without that of the room, which a second microphone records.
 
-Input: two channels, near (at the machine) and far (in the room), float32 (samples,). Output: near
-minus what the far channel explains of it, float32 (samples,). In each frequency the far channel F
-explains H F of the near channel N, with the least-squares transfer function
+Input: blocks (samples, 2) of a recording, channel 0 near (at the machine), channel 1 far (in the
+room), at one rate. Output: near minus what the far channel explains of it, in blocks (samples,). At
+each frequency the far channel F explains H F of the near channel N, where
 
     H_f = sum_t N conj(F) / (sum_t |F|^2 + 1e-12)
 
-over the frames of short-time spectra (1024 samples, periodic Hann, every 512, centred). H is fitted
-either on the clip itself (`per clip`), which also cancels the machine where it leaks into the far
-channel, or once on recordings of noise alone, machine off (`fit_transfer`), which does not.
+is the least-squares solution over the frames of short-time spectra (windows of 64 ms, which is 1024
+samples at 16 kHz, periodic Hann, every 32 ms, centred), the peak of both channels scaled to 0.9.
+H is fitted on the recording itself, which also cancels the machine where it leaks into the far
+channel, or once on recordings of noise alone, the machine off, which does not.
+
+A recording may have any length: frames are worked on 64 at a time, whatever the blocks are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,123 +27,177 @@ from numpy.typing import NDArray
 
 from firstshot.errors import SoundError
 
-WINDOW, HOP = 1024, 512
-BINS = WINDOW // 2 + 1
+HOP_SECONDS = 0.032
+FRAMES_AT_ONCE = 64
 PEAK = 0.9
 LEAST_POWER = 1e-12
-LEAST_SAMPLES = WINDOW // 2 + 1
-"""The shortest clip that can be padded by reflection."""
+NEAR_FAR: Final = "near-far"
+NOTHING_LEFT = 1e-4
+"""Far explains all but this share of near's power only where both channels hold one sound."""
 
 
-def subtract_far(
-    near: NDArray[np.float32],
-    far: NDArray[np.float32],
-    transfer: NDArray[np.complex128] | None = None,
-) -> NDArray[np.float32]:
-    """Return near minus what far explains of it.
+@dataclass(frozen=True)
+class Transfer:
+    """What the far channel explains of the near one, at each frequency.
 
-    Parameters
+    Attributes
     ----------
-    near, far : float32 (samples,)
-        Recorded at once, at least 513 samples.
-    transfer : complex128 (513,), optional
-        From `fit_transfer`; None fits it on this clip.
+    values : tuple of complex
+        H at the frequencies from 0 to half the rate, `count_bins(sample_rate)` of them.
+    sample_rate : int
+        Rate in Hz of the recordings that it fits.
+    """
+
+    values: tuple[complex, ...] = field(repr=False)
+    sample_rate: int
+
+    def __str__(self) -> str:
+        digest = hashlib.sha256(np.array(self.values, dtype="<c16").tobytes()).hexdigest()
+        return f"near-far:{self.sample_rate}:{digest}"
+
+
+def count_bins(sample_rate: int) -> int:
+    """Return at how many frequencies H is fitted.
+
+    >>> count_bins(16000)
+    513
+    """
+    return _hop(sample_rate) + 1
+
+
+def fit_transfer(recordings: Iterable[Iterable[NDArray[np.float32]]], sample_rate: int) -> Transfer:
+    """Return H fitted on recordings, each as blocks (samples, 2) at `sample_rate` Hz.
 
     Raises
     ------
     SoundError
-        The channels differ in length, or are too short.
+        There is no recording, or one is shorter than a window of 64 ms.
 
     Examples
     --------
-    >>> noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
-    >>> cleaned = subtract_far(0.5 * noise, noise)
-    >>> bool(np.abs(cleaned).max() < 1e-4)
-    True
+    >>> far = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    >>> transfer = fit_transfer([[np.stack([0.5 * far, far], axis=1)]], 16000)
+    >>> round(abs(transfer.values[100]), 3)
+    0.5
     """
-    _check(near, far)
-    scale = PEAK / max(float(np.abs(near).max()), float(np.abs(far).max()), 1e-30)
-    of_near, of_far = _spectra(near * scale), _spectra(far * scale)
-    if transfer is None:
-        transfer = _least_squares(*_sums(of_near, of_far))
-    return _waveform(of_near - transfer * of_far, len(near)) / np.float32(scale)
-
-
-def fit_transfer(
-    clips: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]],
-) -> NDArray[np.complex128]:
-    """Return H (513,) fitted on pairs (near, far) of noise alone, the machine off.
-
-    Raises `SoundError` where there is no pair, or one as in `subtract_far`.
-    """
-    cross, power = np.zeros(BINS, dtype=np.complex128), np.zeros(BINS)
-    count = 0
-    for near, far in clips:
-        _check(near, far)
-        own_cross, own_power = _sums(_spectra(near), _spectra(far))
-        cross, power, count = cross + own_cross, power + own_power, count + 1
-    if not count:
+    bins = count_bins(sample_rate)
+    cross, power, peak = np.zeros(bins, dtype=np.complex128), np.zeros(bins), 0.0
+    frames = None
+    for blocks in recordings:
+        for frames in _frames(blocks, _hop(sample_rate)):
+            near, far = _spectra(frames)
+            cross += np.einsum("tf,tf->f", near, far.conj(), dtype=np.complex128)
+            power += np.einsum("tf,tf->f", far, far.conj(), dtype=np.complex128).real
+            peak = max(peak, float(np.abs(frames).max()))
+    if frames is None:
         raise SoundError("no recordings of noise alone were given; give at least one")
-    return _least_squares(cross, power)
+    # Scaling both channels to PEAK is the same as scaling the constant.
+    least = max(LEAST_POWER * (peak / PEAK) ** 2, np.finfo(np.float64).tiny)
+    return Transfer(tuple((cross / (power + least)).tolist()), sample_rate)
 
 
-def _check(near: NDArray[np.float32], far: NDArray[np.float32]) -> None:
-    if near.shape != far.shape or near.ndim != 1:
-        raise SoundError(
-            f"near has the shape {near.shape} and far {far.shape}; expected two channels "
-            "(samples,) of one recording"
-        )
-    if len(near) < LEAST_SAMPLES:
-        raise SoundError(
-            f"a recording of {len(near)} samples is too short for near minus far; "
-            f"expected at least {LEAST_SAMPLES}"
-        )
+def subtract_far(
+    blocks: Iterable[NDArray[np.float32]],
+    transfer: Transfer,
+    note: Callable[[str], object] = lambda text: None,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield near minus H far in blocks (samples,), as many samples as `blocks` (samples, 2) have.
 
+    `note` is called at the end where nothing is left, with the likely reason and what to do.
 
-def _sums(
-    near: NDArray[np.complex64], far: NDArray[np.complex64]
-) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Return the cross spectrum and the far channel's power, summed over frames."""
-    cross = np.einsum("tf,tf->f", near, far.conj(), dtype=np.complex128)
-    power = np.einsum("tf,tf->f", far, far.conj(), dtype=np.complex128).real
-    return cross, power
+    Raises
+    ------
+    SoundError
+        The recording is shorter than a window of 64 ms.
 
-
-def _least_squares(
-    cross: NDArray[np.complex128], power: NDArray[np.float64]
-) -> NDArray[np.complex128]:
-    transfer: NDArray[np.complex128] = cross / (power + LEAST_POWER)
-    return transfer
-
-
-def _window() -> NDArray[np.float32]:
-    return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
-
-
-def _spectra(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Return the short-time spectra (frames, 513), frames centred on multiples of the hop."""
+    Examples
+    --------
+    >>> far = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    >>> clip = np.stack([0.5 * far, far], axis=1)
+    >>> (cleaned,) = subtract_far([clip], fit_transfer([[clip]], 16000))
+    >>> cleaned.shape, bool(np.abs(cleaned).max() < 1e-4)
+    ((16000,), True)
+    """
     from scipy import fft
 
-    padded = np.pad(samples.astype(np.float32), WINDOW // 2, mode="reflect")
-    frames = sliding_window_view(padded, WINDOW)[::HOP] * _window()
-    spectra: NDArray[np.complex64] = fft.rfft(frames, axis=1)
-    return spectra
+    hop, explained = _hop(transfer.sample_rate), np.array(transfer.values, dtype=np.complex64)
+    window = _window(hop)
+    weight = window[:hop] ** 2 + window[hop:] ** 2
+    samples, of_near, left = 0, 0.0, 0.0
+
+    def counted() -> Iterator[NDArray[np.float32]]:
+        nonlocal samples, of_near
+        for block in blocks:
+            samples += len(block)
+            of_near += _energy(block[:, 0])
+            yield block
+
+    tail, given = None, 0
+    for frames in _frames(counted(), hop, to_the_end=True):
+        near, far = _spectra(frames)
+        waves = fft.irfft(near - explained * far, 2 * hop, axis=1) * window
+        ends = waves[:, hop:]
+        # The first half of the first frame is padding.
+        before = ends[:-1] if tail is None else np.concatenate([tail, ends[:-1]])
+        cleaned = ((before + waves[len(waves) - len(before) :, :hop]) / weight).reshape(-1)
+        cleaned, tail = cleaned[: samples - given], ends[-1:]
+        given, left = given + len(cleaned), left + _energy(cleaned)
+        if len(cleaned):
+            yield cleaned
+    if left < NOTHING_LEFT * of_near:
+        note(
+            "near minus far leaves nothing of it: both channels hold the same sound (one channel "
+            "saved twice); fit with --channel 0"
+        )
 
 
-def _waveform(spectra: NDArray[np.complex128], samples: int) -> NDArray[np.float32]:
-    """Return the waveform (samples,) of short-time spectra: overlapping frames added up."""
+def _hop(sample_rate: int) -> int:
+    return max(1, round(HOP_SECONDS * sample_rate))
+
+
+def _window(hop: int) -> NDArray[np.float32]:
+    return (0.5 - 0.5 * np.cos(np.pi * np.arange(2 * hop) / hop)).astype(np.float32)
+
+
+def _energy(samples: NDArray[np.float32]) -> float:
+    return float(np.einsum("i,i->", samples, samples, dtype=np.float64))
+
+
+def _spectra(frames: NDArray[np.float32]) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """Return the spectra (frames, bins) of near and far of frames (frames, 2, window)."""
     from scipy import fft
 
-    window = _window()
-    frames = fft.irfft(spectra.astype(np.complex64), WINDOW, axis=1) * window
-    length = (len(frames) - 1) * HOP + WINDOW
-    total, weight = np.zeros(length, dtype=np.float32), np.zeros(length, dtype=np.float32)
-    for number, frame in enumerate(frames):
-        part = slice(number * HOP, number * HOP + WINDOW)
-        total[part] += frame
-        weight[part] += window**2
-    inside = slice(WINDOW // 2, WINDOW // 2 + samples)
-    kept = np.zeros(samples, dtype=np.float32)
-    ended = total[inside] / np.maximum(weight[inside], np.float32(1e-8))
-    kept[: len(ended)] = ended
-    return kept
+    spectra: NDArray[np.complex64] = fft.rfft(frames * _window(frames.shape[2] // 2), axis=2)
+    return spectra[:, 0], spectra[:, 1]
+
+
+def _frames(
+    blocks: Iterable[NDArray[np.float32]], hop: int, to_the_end: bool = False
+) -> Iterator[NDArray[np.float32]]:
+    """Yield a recording's frames (frames, 2, 2 * hop), centred on multiples of the hop.
+
+    The recording is padded by reflection. With `to_the_end` its last samples too lie in two frames,
+    as all others do.
+    """
+    held = np.empty((0, 2), dtype=np.float32)
+    samples, begun = 0, False
+    for block in blocks:
+        held, samples = np.concatenate([held, block]), samples + len(block)
+        if not begun and samples > 2 * hop:
+            held, begun = np.concatenate([held[hop:0:-1], held]), True
+        while begun and len(held) > (FRAMES_AT_ONCE + 2) * hop:  # the rest can be reflected
+            yield _cut(held[: (FRAMES_AT_ONCE + 1) * hop], hop)
+            held = held[FRAMES_AT_ONCE * hop :]
+    if not begun:
+        raise SoundError(
+            f"a recording of {samples} samples is too short for near minus far; expected more than "
+            f"{2 * hop}"
+        )
+    padding = hop + (-samples % hop if to_the_end else 0)
+    frames = _cut(np.concatenate([held, held[-2 : -padding - 2 : -1]]), hop)
+    for first in range(0, len(frames), FRAMES_AT_ONCE):
+        yield frames[first : first + FRAMES_AT_ONCE]
+
+
+def _cut(samples: NDArray[np.float32], hop: int) -> NDArray[np.float32]:
+    return sliding_window_view(samples, 2 * hop, axis=0)[::hop]
