@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import MapBank
 from firstshot.detector.embedding import EmbeddingSettings, with_far_noise
 from firstshot.detector.embedding.batch_embedder import LOGMEL
 from firstshot.detector.file import MappedFile, MemberRow, read_detector_file
@@ -30,7 +31,7 @@ from firstshot.detector.fitted import (
     read_settings,
 )
 from firstshot.detector.fitted.parts import Recipe, SavedPart
-from firstshot.detector.saving import self_check
+from firstshot.detector.saving import MAP, self_check
 from firstshot.encoders import list_encoders
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import (
@@ -107,6 +108,8 @@ def _rebuild(
         settings["far_noise"] = _transfer(arrays[TRANSFER], embedding_settings.encoder.sample_rate)
         embedding_settings = with_far_noise(embedding_settings, settings["far_noise"])
     parts = range(_count_parts(manifest))
+    of_map = _named(arrays, MAP)
+    anomaly_map = MapBank.from_arrays(of_map, len(rows)) if of_map else None
     normal_clips = NormalClips(
         with_origins(rows, manifest.additions),
         tuple(arrays[f"part_{i}.bank"] for i in parts),
@@ -114,6 +117,7 @@ def _rebuild(
         # Older files lack them.
         arrays.get(LEVELS, np.full(len(rows), np.nan, dtype=np.float32)),
         manifest.fitted_seconds,
+        anomaly_map.cells if anomaly_map else None,
     )
     saved = [_saved_part(manifest, arrays, f"part_{i}.") for i in parts]
     with keep_warnings():
@@ -127,6 +131,7 @@ def _rebuild(
         built,
         arrays["training_scores"],
         Calibration(manifest.threshold, arrays["calibration_scores"], manifest.calibration_windows),
+        anomaly_map=anomaly_map,
     )
 
 
@@ -196,8 +201,8 @@ def _count_parts(manifest: Manifest) -> int:
 def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: int) -> None:
     """Raise ValueError where arrays are not those of the manifest's parts and members.
 
-    Those of a transform and of a normaliser are checked where they are used, and the bank's values
-    where it is indexed.
+    Those of a transform, of a normaliser and of the anomaly map are checked where they are used,
+    and the bank's values where it is indexed.
     """
     parts = range(_count_parts(manifest))
     kinds = {"spectra": 2, "training_scores": 1, "calibration_scores": 1}
@@ -205,6 +210,7 @@ def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: 
     kinds |= {LEVELS: 1} if LEVELS in arrays else {}  # older files lack them
     kinds |= {TRANSFER: 2} if TRANSFER in arrays else {}
     inner = tuple(f"part_{i}.{what}." for i in parts for what in ("transform", "normalizer"))
+    inner = (*inner, MAP)
     for name, dimensions in kinds.items():
         if name not in arrays:
             raise ValueError(f"the array {name} is missing")

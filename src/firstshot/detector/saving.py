@@ -25,6 +25,9 @@ from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.parts import saved_parts, score_parts
 from firstshot.sound.near_far import Transfer
 
+MAP = "anomaly_map."
+"""How the names of the anomaly map's arrays begin."""
+
 
 def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
     """Write a fitted detector to `path`."""
@@ -43,6 +46,8 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
         arrays[TRANSFER] = np.stack([values.real, values.imag])
     if np.isfinite(normal.levels).all():
         arrays["levels"] = normal.levels
+    if fitted.anomaly_map is not None:
+        arrays |= {MAP + name: values for name, values in fitted.anomaly_map.arrays().items()}
     saved = saved_parts(fitted.parts)
     for i, (part, kept) in enumerate(zip(fitted.parts, saved, strict=True)):
         arrays[f"part_{i}.bank"] = part.bank.embeddings

@@ -8,12 +8,13 @@ object that makes and holds one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import MapBank
 from firstshot.detector.embedding import (
     EmbeddingSettings,
     make_embedding_settings,
@@ -65,6 +66,8 @@ class FittedDetector:
         None until a threshold is set; `calibration` then raises.
     mapped : MappedFile or None
         The file that the arrays are mapped from.
+    anomaly_map : MapBank or None
+        Where in a clip it differs; None in a detector of an older file.
     """
 
     settings: Mapping[str, Any]
@@ -75,6 +78,7 @@ class FittedDetector:
     training_scores: NDArray[np.float64]
     calibrated: Calibration | None = None
     mapped: MappedFile | None = None
+    anomaly_map: MapBank | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -140,7 +144,11 @@ def fit_detector(
     check_rows(normal_clips.rows)
     parts = build_parts(embedding_settings, recipe, normal_clips)
     scores = held_out_scores(parts, recipe, clip_windows(normal_clips.rows))
-    return FittedDetector(settings, embedding_settings, recipe, normal_clips, parts, scores)
+    anomaly_map = normal_clips.fit_map()
+    kept = replace(normal_clips, cells=anomaly_map.cells if anomaly_map else None)
+    return FittedDetector(
+        settings, embedding_settings, recipe, kept, parts, scores, anomaly_map=anomaly_map
+    )
 
 
 def build_parts(
