@@ -12,6 +12,11 @@ again.
 | `domain_zscore` | eq. 3 | `k=1`, `own_std=False` |
 | `local_density` | eq. 4 | `k=16` |
 | `domain_local_density` | eq. 5 | `k_source=16`, `k_target=9` |
+| `density` | ln min d / clamped density | `k=2`, `low=1/3`, `high=3`, `per_domain=False` |
+| `domain_median` | d in units of the domain's median, the smaller of the two | `k=1` |
+| `corrected` | published corrections, for comparison | `correction`, `width`, `k=1`, `rank=0.9` |
+| `mahalanobis` | distance from the cloud of normal clips | |
+| `pca_residual` | distance from its principal subspace | `share=0.95` |
 
 A package adds a normaliser by the entry point `firstshot.normalizers`. The entry point is called
 with `metric` and parameters, and returns a `Normalizer` that is also `Restorable`.
@@ -22,6 +27,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +36,11 @@ from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of
 from firstshot.plugins import load_plugin, make_from_plugin, registered
 from firstshot.scoring.normalizers.base import BankArrays, BankNames, Scores, State
+from firstshot.scoring.normalizers.corrected import Corrected
+from firstshot.scoring.normalizers.density import Density
+from firstshot.scoring.normalizers.domain_median import DomainMedian
 from firstshot.scoring.normalizers.domain_zscore import DomainZScore
+from firstshot.scoring.normalizers.gaussian import Mahalanobis, PcaResidual
 from firstshot.scoring.normalizers.local_density import DomainLocalDensity, LocalDensity
 from firstshot.scoring.normalizers.nearest_distance import NearestDistance
 from firstshot.scoring.normalizers.test_zscore import TransductiveZScore
@@ -87,6 +97,11 @@ _CLASSES: dict[str, Any] = {
         DomainZScore,
         LocalDensity,
         DomainLocalDensity,
+        Density,
+        DomainMedian,
+        Corrected,
+        Mahalanobis,
+        PcaResidual,
     )
 }
 NORMALIZERS = tuple(_CLASSES)
@@ -113,7 +128,8 @@ def make_normalizer(name: str, metric: str = "sqeuclidean", **parameters: Any) -
     metric : str
         `sqeuclidean`, `euclidean` or `cosine`.
     **parameters
-        As in the table of this module: numbers of neighbours from 1, and `own_std` True or False.
+        As in the table of this module: numbers of neighbours from 1, shares and bounds as numbers,
+        `own_std` and `per_domain` True or False.
 
     Raises
     ------
@@ -173,8 +189,12 @@ def _checked(parameter: str, value: Any, default: Any) -> Any:
         if value in (True, False):
             return bool(value)
         raise ParameterError(f"{parameter}={value!r} cannot be used; choose True or False")
+    if isinstance(default, float):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+            return float(value)
+        raise ParameterError(f"{parameter}={value!r} cannot be used; give a number")
     if not isinstance(default, int):
-        return value  # a plug-in checks its own parameters
+        return value  # the normaliser checks what else it takes
     try:
         count = operator.index(value)
     except TypeError:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.errors import DatasetError
+from firstshot.errors import DatasetError, ParameterError
 from firstshot.scoring.normalizers.base import (
     BankNormalizer,
     OwnNeighbors,
@@ -55,8 +55,17 @@ class Density(BankNormalizer):
     high: float = 3.0
     per_domain: bool = False
     banks_: dict[str, _Bank] = field(init=False, repr=False)
+    neighbors_: dict[str, OwnNeighbors] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= 1 <= self.high:
+            raise ParameterError(
+                f"low={self.low} and high={self.high} cannot bound a width; give low from 0 to 1 "
+                "and high from 1 on, as 0.333 and 3"
+            )
 
     def _measure(self, banks: dict[str, Points]) -> None:
+        self.neighbors_ = {}
         pooled = {JOINT: tuple(banks)} if not self.per_domain else {d: (d,) for d in banks}
         measured: dict[str, NDArray[np.float64]] = {}
         few = {}
@@ -68,7 +77,9 @@ class Density(BankNormalizer):
                 )
             if len(points) <= self.k:
                 few[what] = (len(points), self.k + 1)
-            widths = _widths(OwnNeighbors.of(Index.of(points), self.k).counted.mean(axis=1), self)
+            index = Index.of(points)
+            self.neighbors_[what] = neighbors = OwnNeighbors.of(index, self.k)
+            widths = _widths(neighbors.counted.mean(axis=1), self)
             ends = np.cumsum([len(banks[domain]) for domain in domains])[:-1]
             measured.update(zip(domains, np.split(widths, ends), strict=True))
         warn_few(self.name, few)
@@ -80,6 +91,7 @@ class Density(BankNormalizer):
 
     def _restore(self, banks: dict[str, Points], state: SavedState) -> None:
         state.only({f"{domain}.density" for domain in banks})
+        self.neighbors_ = {}  # searched again where a clip is left out
         self.banks_ = {
             domain: _Bank(Index.of(points), state.densities(f"{domain}.density", len(points)))
             for domain, points in banks.items()
@@ -96,12 +108,12 @@ class Density(BankNormalizer):
         points = {domain: bank.index.points for domain, bank in self.banks_.items()}
         if not self.per_domain:
             widths = np.concatenate([bank.widths for bank in self.banks_.values()])
-            ratios = self._own_ratios(Index.of(concatenate(list(points.values()))), widths)
+            ratios = self._own_ratios(Index.of(concatenate(list(points.values()))), widths, JOINT)
             ends = np.cumsum([len(p) for p in points.values()])[:-1]
             return dict(zip(points, np.split(_logarithms(ratios), ends), strict=True))
         scores = {}
         for domain, bank in self.banks_.items():
-            ratios = self._own_ratios(bank.index, bank.widths)
+            ratios = self._own_ratios(bank.index, bank.widths, domain)
             for other, other_bank in self.banks_.items():
                 if other != domain:
                     found = search(points[domain], other_bank.index, 1, scale=other_bank.widths)
@@ -109,7 +121,9 @@ class Density(BankNormalizer):
             scores[domain] = _logarithms(ratios)
         return scores
 
-    def _own_ratios(self, index: Index, widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _own_ratios(
+        self, index: Index, widths: NDArray[np.float64], what: str
+    ) -> NDArray[np.float64]:
         """Return each clip's least ratio to the others, whose widths are made without it."""
         count = len(index)
         if count < 3:
@@ -117,7 +131,7 @@ class Density(BankNormalizer):
                 f"leave_one_out of {self.name} needs at least 3 clips in a bank, got {count}; "
                 "add normal clips"
             )
-        neighbors = OwnNeighbors.of(index, self.k)
+        neighbors = self.neighbors_.get(what) or OwnNeighbors.of(index, self.k)
         holders, left = neighbors.holders
         itself = np.arange(count)
         skip = Pairs.listed(count, np.append(left, itself), np.append(holders, itself))
