@@ -3,11 +3,11 @@
     python benchmarks/methods.py ../shared/data/real_machines [FOLDER ...] [--weights mn04.pt]
 
 Each folder is a data set in the challenge's layout with labelled test clips. Printed are the
-Markdown tables of docs/methods.md: the official score over the folder's machines in percent, and its difference to the first
-row of the table with the paired 95 % bootstrap interval over test clips. A difference whose
-interval holds 0 is marked "noise". Nothing is chosen by these numbers: every parameter is the
-published one, or the one of the recommended setting. With `--weights` (those of efficientat_mn04)
-the poolings and the fusions with a network are added.
+Markdown tables of docs/methods.md: the official score over the folder's machines in percent, and
+its difference to the first row of the table with the paired 95 % bootstrap interval over test
+clips. A difference whose interval holds 0 is marked "noise". Nothing is chosen by these numbers:
+every parameter is the published one, or the one of the recommended setting. With `--weights` (those
+of efficientat_mn04) the poolings and the fusions with a network are added.
 
 Features are computed once. A back-end is then a normaliser in the place of the recommended one, in
 each view; the views' self-standardised scores are averaged as in the recommended setting.
@@ -194,8 +194,10 @@ class Section:
 
     def scores(self, method: Method) -> NDArray[np.float64]:
         """Return the test clips' scores (clips,)."""
-        over = {"mean": np.mean, "min": np.min}[method.fusion]
-        fused: NDArray[np.float64] = over([self._of(view) for view in method.views], axis=0)
+        scores = np.stack([self._of(view) for view in method.views])
+        fused: NDArray[np.float64] = (
+            scores.mean(axis=0) if method.fusion == "mean" else scores.min(axis=0)
+        )
         return fused
 
     def labelled(self, method: Method) -> LabelledScores:
