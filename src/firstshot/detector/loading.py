@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.anomaly_map import MapBank
-from firstshot.detector.embedding import EmbeddingSettings
+from firstshot.detector.embedding import EmbeddingSettings, with_far_noise
 from firstshot.detector.embedding.batch_embedder import LOGMEL
 from firstshot.detector.file import MappedFile, MemberRow, read_detector_file
-from firstshot.detector.file.manifest import Manifest, read_manifest
+from firstshot.detector.file.manifest import TRANSFER, Manifest, read_manifest
 from firstshot.detector.file.origins import with_origins
 from firstshot.detector.fitted import (
     Calibration,
@@ -44,6 +44,7 @@ from firstshot.errors import (
 )
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
+from firstshot.sound.near_far import Transfer, count_bins
 
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""
@@ -103,6 +104,9 @@ def _rebuild(
 ) -> FittedDetector:
     """Build the record of checked values; what the normalisers measured is not measured again."""
     settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
+    if TRANSFER in arrays:
+        settings["far_noise"] = _transfer(arrays[TRANSFER], embedding_settings.encoder.sample_rate)
+        embedding_settings = with_far_noise(embedding_settings, settings["far_noise"])
     parts = range(_count_parts(manifest))
     of_map = _named(arrays, MAP)
     anomaly_map = MapBank.from_arrays(of_map, len(rows)) if of_map else None
@@ -163,6 +167,8 @@ def _read_settings(
         encoder_settings.pop("weights", None)
     settings = {
         "bank_precision": "float32",  # which older files do not state
+        "far_noise": None,
+        "sample_rate": None,
         **manifest.settings,
         "encoder": encoder or name,
         "layers": manifest.layers,
@@ -202,6 +208,7 @@ def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: 
     kinds = {"spectra": 2, "training_scores": 1, "calibration_scores": 1}
     kinds |= {f"part_{i}.bank": 2 for i in parts}
     kinds |= {LEVELS: 1} if LEVELS in arrays else {}  # older files lack them
+    kinds |= {TRANSFER: 2} if TRANSFER in arrays else {}
     inner = tuple(f"part_{i}.{what}." for i in parts for what in ("transform", "normalizer"))
     inner = (*inner, MAP)
     for name, dimensions in kinds.items():
@@ -210,7 +217,7 @@ def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: 
         array = arrays[name]
         if array.dtype.kind != "f" or array.ndim != dimensions or not array.size:
             raise ValueError(f"the array {name} is {array.dtype} of shape {array.shape}")
-        if dimensions == 2 and len(array) != members:
+        if dimensions == 2 and name != TRANSFER and len(array) != members:
             raise ValueError(f"the array {name} has {len(array)} rows for {members} members")
         if not name.endswith(".bank") and not np.isfinite(array).all():
             raise ValueError(f"the array {name} has a value that is not finite")
@@ -262,6 +269,13 @@ def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[f
         mean - deviation * (rate / (1 - rate)) ** 0.5,
         mean + deviation * ((1 - rate) / rate) ** 0.5,
     )
+
+
+def _transfer(parts: NDArray[Any], sample_rate: int) -> Transfer:
+    """Return what far explains of near; ValueError where an array cannot be that."""
+    if parts.shape != (2, count_bins(sample_rate)):
+        raise ValueError(f"the array {TRANSFER} is of shape {parts.shape}")
+    return Transfer(tuple((parts[0] + 1j * parts[1]).tolist()), sample_rate)
 
 
 def _saved_part(manifest: Manifest, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.detector.file import check_unwritten, write_detector_file
-from firstshot.detector.file.manifest import SETTINGS
+from firstshot.detector.file.manifest import SETTINGS, TRANSFER
 from firstshot.detector.file.origins import additions_of, seconds_table
 from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.parts import saved_parts, score_parts
+from firstshot.sound.near_far import Transfer
 
 MAP = "anomaly_map."
 """How the names of the anomaly map's arrays begin."""
@@ -40,6 +41,9 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
         "training_scores": fitted.training_scores,
         "calibration_scores": calibration.scores,
     }
+    if isinstance(settings.channel, Transfer):
+        values = np.array(settings.channel.values)
+        arrays[TRANSFER] = np.stack([values.real, values.imag])
     if np.isfinite(normal.levels).all():
         arrays["levels"] = normal.levels
     if fitted.anomaly_map is not None:

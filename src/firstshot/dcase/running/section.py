@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.dcase.data.check import read_clip_header
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.dcase.running.section_map import compare_clips, map_section
@@ -20,7 +22,7 @@ from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
 from firstshot.detector.explanation import compare_spectra, difference_db
-from firstshot.errors import keep_warnings
+from firstshot.errors import keep_warnings, warn
 from firstshot.progress import Progress
 from firstshot.report.examples import EXAMPLE_RATE
 from firstshot.results import Example, Interval, Result, SectionResult
@@ -55,6 +57,7 @@ class SectionScores:
     notes: tuple[str, ...]
     encoder: str
     fingerprint: str
+    channel: Channel
 
 
 def score_section(
@@ -63,10 +66,16 @@ def score_section(
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    far_noise: Literal["supplemental"] | None = None,
 ) -> SectionScores:
-    """Fit a detector on a section's training clips and score its test clips."""
+    """Fit a detector on a section's training clips and score its test clips.
+
+    With `far_noise` the detector subtracts the far channel as the section's noise-only clips say.
+    """
     clips = list_clips(section)
     with keep_warnings() as caught:
+        if far_noise:
+            detector.far_noise = far_noise_of(section)
         settings = detector.embedding_settings()
         embedded = list(
             embed_clips(clips, settings, store=store, progress=progress, workers=workers)
@@ -87,7 +96,25 @@ def score_section(
         notes=tuple(dict.fromkeys(caught)),
         encoder=detector.embedding_settings().encoder.name,
         fingerprint=detector.embedding_settings().encoder.fingerprint,
+        channel=detector.embedding_settings().channel,
     )
+
+
+def far_noise_of(section: MachineSection) -> list[Clip] | None:
+    """Return a section's supplemental clips of noise alone with two channels; None if none."""
+    records = [clip for clip in section.supplemental if clip.kind == "noise"]
+    headers = [read_clip_header(clip.path) for clip in records]
+    found = [
+        Clip(clip.path.name, clip.path)
+        for clip, header in zip(records, headers, strict=True)
+        if not isinstance(header, str) and header[1] > 1
+    ]
+    if not found:
+        warn(
+            f"{section.name}: no two-channel clips of noise alone in supplemental/; near minus far "
+            "is fitted on each clip"
+        )
+    return found or None
 
 
 def list_clips(section: MachineSection) -> list[Clip]:
@@ -123,7 +150,7 @@ def join_section(
         details=add_parts(result, by_encoder),
         clip_map=map_section(section, [scores.products for scores in by_encoder], result),
         fingerprints={scores.encoder: scores.fingerprint for scores in by_encoder},
-        examples=show_examples(section, system.channel, by_encoder[0], result, examples),
+        examples=show_examples(section, by_encoder[0], result, examples),
     )
 
 
@@ -188,7 +215,6 @@ def add_parts(result: SectionResult, by_encoder: Sequence[SectionScores]) -> Det
 
 def show_examples(
     section: MachineSection,
-    channel: Channel,
     scored: SectionScores,
     judged: SectionResult,
     count: int,
@@ -216,11 +242,11 @@ def show_examples(
                 label=clip.label,
                 score=float(judged.scores[i]),
                 p_value=float(judged.p_values[i]),
-                waveform=_read_waveform(clip, channel),
+                waveform=_read_waveform(clip, scored.channel),
                 sample_rate=EXAMPLE_RATE,
                 nearest=nearest.clip,
                 nearest_domain=nearest.domain,
-                nearest_waveform=_read_waveform(neighbor, channel),
+                nearest_waveform=_read_waveform(neighbor, scored.channel),
                 bands=bands,
                 words=words,
             )

@@ -87,7 +87,7 @@ def _score_all(
         detector = system.detector(choice)
         detector.encoder = encoder
         step = progress(f"{section.name}: clips embedded by {choice.name}") if progress else None
-        found = _try(score_section, section, detector, store, step, workers)
+        found = _try(score_section, section, detector, store, step, workers, system.far_noise)
         scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
 
 

@@ -33,6 +33,7 @@ from firstshot.messages import choose_one_of, shown_value
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
 from firstshot.sound.audio import LengthPolicy
+from firstshot.sound.near_far import NEAR_FAR
 
 
 class _Strict(BaseModel):
@@ -54,6 +55,9 @@ class EncoderChoice(_Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+AnyChannel: TypeAlias = ChannelNumber | Literal["mean", "near-far"]
+
+
 class System(_Strict):
     """All settings of a nearest-neighbour system; see `Detector` for each field."""
 
@@ -68,7 +72,8 @@ class System(_Strict):
     transform: str | None = None
     memmixup: bool = False
     length: str = "native"
-    channel: ChannelNumber | Literal["mean"] = "mean"
+    channel: AnyChannel = "mean"
+    far_noise: Literal["supplemental"] | None = None
     threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
     bank_precision: Literal["float32", "float16"] = "float32"
@@ -81,6 +86,11 @@ class System(_Strict):
         make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
+        if self.far_noise and self.channel != NEAR_FAR:
+            raise ParameterError(
+                f"far_noise {self.far_noise!r} with channel {self.channel!r}: it is used by "
+                f"channel {NEAR_FAR!r} only; choose that channel, or leave far_noise out"
+            )
 
     def detector(self, choice: EncoderChoice) -> Detector:
         """Return an unfitted detector for one of the system's encoders."""
@@ -88,15 +98,16 @@ class System(_Strict):
             choice.name,
             layers=choice.layers,
             encoder_settings=dict(choice.settings),
-            **self.model_dump(exclude={"name", "description", "encoders"}),
+            **self.model_dump(exclude={"name", "description", "encoders", "far_noise"}),
         )
 
     @model_serializer(mode="wrap")
     def _without_new_defaults(self, dump: Callable[[System], dict[str, Any]]) -> dict[str, Any]:
         """Leave out the default of a new field, so that earlier runs have the same identity."""
         fields = dump(self)
-        if fields.get("bank_precision") == "float32":
-            del fields["bank_precision"]
+        for name, default in (("bank_precision", "float32"), ("far_noise", None)):
+            if name in fields and fields[name] == default:
+                del fields[name]
         return fields
 
     def changed(self, settings: Mapping[str, Any]) -> System:
@@ -173,7 +184,7 @@ class BaselineSystem(_Strict):
     autoencoder: ScoreName
     seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = Field(SEEDS, min_length=1)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
-    channel: ChannelNumber | Literal["mean"] = 0
+    channel: AnyChannel = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
 

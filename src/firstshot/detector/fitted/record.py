@@ -15,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.anomaly_map import MapBank
-from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
+from firstshot.detector.embedding import (
+    EmbeddingSettings,
+    make_embedding_settings,
+    with_far_noise,
+)
 from firstshot.detector.file import MappedFile
 from firstshot.detector.fitted.held_out import held_out_scores
 from firstshot.detector.fitted.normal_clips import NormalClips, check_rows, clip_windows
 from firstshot.detector.fitted.parts import Part, Recipe, SavedPart, fit_parts
+from firstshot.detector.sources import list_far_noise
 from firstshot.errors import NotFittedError, ParameterError
 from firstshot.messages import choose_one_of
 from firstshot.scoring.threshold import METHODS, Threshold
@@ -92,6 +97,8 @@ def read_settings(
     ------
     ParameterError
         A setting has a value that cannot be used; the message names both. No clip is read before.
+    SoundError, DatasetError
+        A recording of `far_noise` cannot be read.
     """
     if settings["threshold"] not in METHODS:
         raise ParameterError(
@@ -117,7 +124,8 @@ def read_settings(
         settings["bank_precision"],
     )
     recipe.check()
-    return embedding_settings, recipe
+    noise = list_far_noise(settings["far_noise"], settings["sample_rate"])
+    return with_far_noise(embedding_settings, noise), recipe
 
 
 def fit_detector(
