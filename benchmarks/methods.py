@@ -71,11 +71,11 @@ class View:
 
 @dataclass(frozen=True)
 class Method:
-    """A row of a table: views and what is made of their scores."""
+    """A row of a table: views, of which equal parts are fused by their minimum, then averaged."""
 
     title: str
     views: tuple[View, ...]
-    fusion: str = "mean"
+    parts: int = 1
 
 
 X = View("spectra 1", "standardize", groups=8)
@@ -130,9 +130,9 @@ def fusions() -> list[Method]:
     whole, mean = replace(X, groups=1), replace(X, over_groups="mean")
     return [
         Method("`recommended`: mean over 4 views", RECOMMENDED),
-        Method("minimum over its views", RECOMMENDED, "min"),
-        Method("four back-ends in its views, mean", four),
-        Method("four back-ends in its views, minimum", four, "min"),
+        Method("minimum over its views", RECOMMENDED, len(RECOMMENDED)),
+        Method("four back-ends in its views, mean over back-ends", four),
+        Method("four back-ends in its views, minimum over back-ends", four, len(kinds)),
         Method("layer 1 in 8 groups of bands, mean over groups", (mean, *RECOMMENDED[1:])),
         Method("layer 1 in one piece", (whole, *RECOMMENDED[1:])),
         Method("`recommended_small`: layers 1 and 2", (X, B)),
@@ -147,9 +147,9 @@ def with_network() -> list[Method]:
     return [
         Method("`recommended`", RECOMMENDED),
         Method("`recommended_fusion`: with three views of mn04", (*RECOMMENDED, *NETWORK)),
-        Method("the same, minimum over views", (*RECOMMENDED, *NETWORK), "min"),
+        Method("the same, minimum over views", (*RECOMMENDED, *NETWORK), 7),
         Method("mn04 alone, mean over its views", NETWORK),
-        Method("mn04 alone, minimum over its views", NETWORK, "min"),
+        Method("mn04 alone, minimum over its views", NETWORK, len(NETWORK)),
     ]
 
 
@@ -195,9 +195,8 @@ class Section:
     def scores(self, method: Method) -> NDArray[np.float64]:
         """Return the test clips' scores (clips,)."""
         scores = np.stack([self._of(view) for view in method.views])
-        fused: NDArray[np.float64] = (
-            scores.mean(axis=0) if method.fusion == "mean" else scores.min(axis=0)
-        )
+        parts = scores.reshape(method.parts, -1, scores.shape[1])
+        fused: NDArray[np.float64] = parts.min(axis=0).mean(axis=0)
         return fused
 
     def labelled(self, method: Method) -> LabelledScores:

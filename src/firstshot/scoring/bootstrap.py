@@ -107,7 +107,7 @@ def bootstrap_official_difference(
             "same sections"
         )
     for number, (one, other) in enumerate(zip(sections, others, strict=True)):
-        if list(one.labels) != list(other.labels) or one.domains != other.domains:
+        if not np.array_equal(one.labels, other.labels) or one.domains != other.domains:
             raise ParameterError(
                 f"section number {number}: the two differ in labels or domains; give the scores "
                 "of the same clips in the same order"
