@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstshot.anomaly_map import GROUP_EDGES_HZ, ClipCells, MapBank, cells_of, describe
+from firstshot.anomaly_map import (
+    GROUP_EDGES_HZ,
+    ClipCells,
+    KeptCells,
+    MapBank,
+    cells_of,
+    describe,
+    find_place,
+    vectors,
+)
+from firstshot.anomaly_map.place import TOO_FEW
 from firstshot.anomaly_map.words import NOTHING
 
 GOLDEN = Path(__file__).resolve().parents[2] / ".." / "shared/golden/map_and_windows/golden_map.npz"
@@ -153,11 +163,96 @@ def test_clips_of_one_recording_are_held_out_together():
     assert apart.quantiles[50].mean() < 0.5 * together.quantiles[50].mean()
 
 
+def test_every_held_out_part_has_clips_of_every_domain():
+    rng = np.random.default_rng(1)
+    usual = [cells(golden_clip(number)) for number in range(10)]
+    new = [cells(0.1 * rng.standard_normal(48000)) for _ in range(2)]
+    domains = ["source"] * 10 + ["target"] * 2
+    banks = MapBank.fit([*usual, *new], domains=domains), MapBank.fit([*usual, *new])
+    apart, together = (float(np.median(bank.quantiles[100])) for bank in banks)
+    assert apart < 0.5 * together
+
+
+def test_kept_cells_follow_their_rows():
+    clips = [cells(golden_clip(number, 1.0 + number)) for number in range(4)]
+    kept = KeptCells.of(clips)
+    some = kept.without(np.array([False, True, False, False])).keep(np.array([3, 1, 0]))
+    assert some.counts.tolist() == [len(clips[3]), 0, len(clips[0])]
+    for found, clip in zip(some.clips(), (clips[3], clips[0]), strict=True):
+        np.testing.assert_allclose(found.array, clip.array, atol=2e-3)
+        np.testing.assert_array_equal(found.key, clip.key)
+    both = some.join(KeptCells.of(clips[2:3]))
+    np.testing.assert_allclose(both.clips()[2].array, clips[2].array, atol=2e-3)
+    some.check(3)
+    with pytest.raises(ValueError, match="the array counts"):
+        some.check(4)
+
+
+def test_a_thinned_clip_keeps_the_key_of_all_its_cells():
+    clips = [cells(golden_clip(0, 10.0))] * 500
+    kept = KeptCells.of(clips).thinned()
+    assert (kept.counts == 50).all()
+    np.testing.assert_array_equal(kept.clips()[7].key, clips[7].key)
+    np.testing.assert_allclose(kept.clips()[7].array, clips[7].array[::2], atol=2e-3)
+
+
+def test_a_map_made_again_of_its_arrays_is_the_same(bank):
+    arrays, clip = bank.arrays(), cells(with_tone())
+    again = MapBank.from_arrays(arrays, 24)
+    np.testing.assert_array_equal(again.compare(clip).z, bank.compare(clip).z)
+    assert again.highlight_threshold() == bank.highlight_threshold()
+    for name, array in arrays.items():
+        with pytest.raises(ValueError, match="anomaly map"):
+            MapBank.from_arrays({**arrays, name: array[:-1]}, 24)
+        not_finite = np.full(array.shape, np.nan)
+        with pytest.raises(ValueError, match="anomaly map"):
+            MapBank.from_arrays({**arrays, name: not_finite}, 24)
+    for name in ("counts", "deviation"):
+        with pytest.raises(ValueError, match="anomaly map"):
+            MapBank.from_arrays({**arrays, name: -arrays[name]}, 24)
+    with pytest.raises(ValueError, match="anomaly map"):
+        MapBank.from_arrays({"mean": arrays["mean"]}, 24)
+
+
+def test_nothing_is_highlighted_in_a_clip_that_was_judged_normal(bank):
+    clip = cells(with_tone())
+    assert find_place(bank, clip, is_anomaly=False).regions == ()
+    assert find_place(bank, clip, is_anomaly=False).words == ""
+    place = find_place(bank, clip, is_anomaly=True)
+    assert place.words == place.regions[0].words
+    assert place.regions[0].stranger_than == 1.0
+    assert place.z.max() == place.regions[0].z
+    usual = find_place(bank, cells(golden_clip(12)), is_anomaly=True)
+    assert (usual.regions, usual.words) == ((), NOTHING)
+    few = find_place(MapBank.fit([cells(golden_clip(i)) for i in range(5)]), clip, is_anomaly=True)
+    assert (few.regions, few.threshold, few.words) == ((), None, TOO_FEW)
+
+
+def test_a_stretch_of_a_clip_is_told_in_the_clips_own_time(bank):
+    clip = cells(with_tone())
+    place = find_place(bank, clip, True, start_seconds=20.0)
+    assert place.words.startswith("At 21.0 to 21.7 s")
+    assert place.regions[0].end_seconds == pytest.approx(21.7)
+    late = golden_clip(24)
+    late[28800:] += 0.1 * np.sin(2 * np.pi * 3000 * np.arange(19200) / RATE)
+    told = [find_place(bank, cells(late), True, 5.0, ends).words for ends in (True, False)]
+    assert "s to the end, " in told[0]
+    assert told[1].startswith("At 6.")
+
+
+@pytest.mark.parametrize("seconds", [0.03, 5.0, 130.0])
+def test_cells_in_portions_are_those_of_the_whole(monkeypatch, seconds):
+    clip = golden_clip(3, seconds)
+    portions = cells(clip).array
+    monkeypatch.setattr(vectors, "CELLS_AT_ONCE", 10**9)
+    np.testing.assert_array_equal(portions, cells(clip).array)
+
+
 def test_a_large_bank_is_thinned_and_small_ones_promise_nothing():
     clip = cells(golden_clip(0, 3.0))
     bank = MapBank.fit([clip] * 2000)
-    assert len(bank.values) <= 40_000
-    assert bank.values.nbytes + bank.levels.nbytes < 11e6
+    assert len(bank.cells.packed) <= 40_000
+    assert bank.cells.packed.nbytes < 11e6
     assert MapBank.fit([clip] * 5).highlight_threshold(0.1) is None
     lone = MapBank.fit([clip])
     assert lone.highlight_threshold(0.1) is None

@@ -267,6 +267,8 @@ def test_explain_says_why_in_words_and_in_json(firstshot, detector, test_clips):
     record = json.loads(firstshot("explain", detector, clip, "--format", "json").stdout)
     assert text.returncode == 0
     assert record["words"] in text.stdout
+    assert text.stdout.splitlines()[1] == f"  {record['where']}"
+    assert len(record["regions"]) == text.stdout.count("relative to the clip's own level")
     assert f"score {record['result']['score']:.4f}" in text.stdout
     assert record["result"]["nearest"][0]["clip"] in text.stdout
     shares = [share for _, _, share in record["rows"]]

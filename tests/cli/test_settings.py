@@ -119,7 +119,7 @@ def test_a_run_keeps_what_the_command_line_changed(dataset: Path, tmp_path: Path
     ("options", "said"),
     [
         ("--layers 1;2", "layers '1;2': expected numbers such as 7,10 or -2,-1"),
-        ("--channel left", "channel 'left': expected a number from 0 on, or 'mean'"),
+        ("--channel left", "channel 'left': expected a number from 0 on, 'mean' or 'near-far'"),
         ("--encoder-setting keep_level", "setting 'keep_level': expected NAME=VALUE"),
         ("--encoder-setting louder=1", "louder"),
         ("--k 3", "domain_local_density has no parameter 'k'; it takes k_source, k_target"),

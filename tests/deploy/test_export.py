@@ -20,6 +20,7 @@ pytest.importorskip("onnxruntime")
 
 from tests.encoders import official_files as official  # noqa: E402
 from tests.mutations import mutations, without_one  # noqa: E402
+from tests.two_channels import record  # noqa: E402
 
 from firstshot.deploy.bundle import load_bundle, with_digest  # noqa: E402
 from firstshot.deploy.export import export_detector  # noqa: E402
@@ -373,6 +374,23 @@ def test_settings_travel_with_the_bundle(
     bundle = load_bundle(export_detector(detector, tmp_path / "bundle"))
     clips = clips_of(2.5, 4, seed=5)
     np.testing.assert_allclose(bundle.score(clips), detector.score(clips), rtol=1e-4)
+
+
+@pytest.mark.parametrize("channel", [1, "near-far"])
+def test_a_bundle_of_two_channels_scores_as_its_detector(
+    files: dict[str, Path], tmp_path: Path, channel: Any
+) -> None:
+    clips = [(record(seed), 16000) for seed in range(12)]
+    noise_alone = [(record(seed, running=False), 16000) for seed in range(50, 53)]
+    detector = Detector(
+        "ced_tiny",
+        encoder_settings={"weights": str(files["ced_tiny"])},
+        channel=channel,
+        far_noise=noise_alone if channel == "near-far" else None,
+    ).fit(clips[:10])
+    bundle = load_bundle(export_detector(detector, tmp_path / "bundle"))
+    unlearned = clips[10:]
+    np.testing.assert_allclose(bundle.score(unlearned), detector.score(unlearned), rtol=1e-4)
 
 
 def test_a_bank_is_exported_in_the_precision_it_was_made_in(

@@ -201,3 +201,61 @@ def test_of_a_clip_cut_into_windows_the_level_is_that_of_the_window():
     words = detector.explain(louder_by(hiss(99, tone=0.05), -12.0)).words
     assert words.startswith("this window is ")
     assert "the whole clip" not in words
+
+
+def with_beep(seed):
+    sound, rate = hiss(seed, tone=0.002)
+    beep = 0.05 * np.sin(2 * np.pi * 2700.0 * np.arange(4800) / RATE)
+    sound[16000:20800] += beep
+    return sound, rate
+
+
+def test_the_place_of_a_sound_is_told_and_is_the_same_after_loading(detectors, tmp_path):
+    detectors["standardize"].save(tmp_path / "hiss.firstshot")
+    loaded = Detector.load(tmp_path / "hiss.firstshot")
+    for detector in (detectors["standardize"], loaded):
+        explanation = detector.explain(with_beep(99))
+        (region,) = explanation.regions
+        assert explanation.result.is_anomaly
+        assert region.kind == "louder"
+        assert region.low_hz <= 2700.0 <= region.high_hz
+        assert (region.start_seconds, region.end_seconds) == pytest.approx((1.0, 1.3), abs=0.25)
+        assert explanation.place.words == region.words
+        record = explanation.to_dict()
+        assert record["regions"][0]["kind"] == "louder"
+        assert record["where"] == region.words
+        assert "place" not in record
+
+
+def test_the_map_follows_the_bank():
+    usual = [hiss(i, tone=0.002) for i in range(20)]
+    detector = Detector(normalizer="none").fit(usual)
+    before = detector.explain(with_beep(99))
+    assert before.regions
+    detector.add([with_beep(40 + i) for i in range(8)])
+    learned = detector.explain(with_beep(99))
+    assert learned.regions == ()
+    assert learned.place.z.max() < 0.5 * before.place.z.max()
+    detector.remove([clip.clip for clip in detector.members() if clip.origin is not None])
+    fresh = Detector(normalizer="none").fit(usual)
+    z = [one.explain(with_beep(99)).place.z for one in (detector, fresh)]
+    np.testing.assert_allclose(z[0], z[1], rtol=0.02, atol=0.02)
+
+
+def test_a_clip_in_windows_is_explained_in_its_own_time():
+    clips = [hiss(i, tone=0.002) for i in range(20)]
+    detector = Detector(normalizer="none", length="windows:2").fit(clips)
+    sound = np.concatenate([with_beep(99 + i)[0] for i in range(3)])
+    explanation = detector.explain((sound, RATE))
+    (region,) = explanation.regions
+    expected = explanation.result.start_seconds + 1.0
+    assert explanation.result.start_seconds > 0
+    assert region.start_seconds == pytest.approx(expected, abs=0.25)
+
+
+def test_a_file_from_before_maps_were_kept_explains_without_one():
+    detector = Detector.load(Path(__file__).parent / "files" / "schema_2.firstshot")
+    explanation = detector.explain((np.random.default_rng(1).random(4800) - 0.5, RATE))
+    assert explanation.place is None
+    assert explanation.regions == ()
+    assert explanation.to_dict()["where"] == ""

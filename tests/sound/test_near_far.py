@@ -164,8 +164,21 @@ def test_a_transfer_is_used_as_the_channel(tmp_path):
         load_waveform(path, RATE, channel=transfer), load_waveform(path, RATE, channel="near-far")
     )
     assert transfer == fit_transfer([read_near_and_far(clip, RATE, RATE, "noise")], RATE)
-    with pytest.raises(ParameterError, match="8000 Hz by a transfer function for 16000 Hz"):
-        load_waveform(path, 8000, channel=transfer)
+    with pytest.raises(ParameterError, match="fitted at 16000 Hz, needed at 32000 Hz"):
+        load_waveform(path, 32000, channel=transfer)
+
+
+def test_a_transfer_for_a_higher_rate_has_the_lower_frequencies_of_that_rate():
+    rng = np.random.default_rng(0)
+    clip = 0.1 * rng.standard_normal((4 * 32000, 2)) @ np.array([[1.0, 0.0], [0.6, 1.0]])
+    high, low = (
+        fit_transfer([read_near_and_far(clip, 32000, rate, "noise")], rate)
+        for rate in (32000, RATE)
+    )
+    assert len(high.at(RATE).values) == len(low.values) == count_bins(RATE)
+    # The resampler's edge lies at 7.3 kHz.
+    inside = slice(2, 450)
+    np.testing.assert_allclose(high.at(RATE).values[inside], low.values[inside], atol=0.15)
 
 
 def test_a_recording_of_one_channel_is_refused_in_one_line(tmp_path):

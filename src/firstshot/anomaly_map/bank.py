@@ -9,33 +9,33 @@ out: about 0 for a usual moment, 1.645 for one that is stranger than 95 % of nor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.anomaly_map.vectors import GROUPS, ClipCells
+from firstshot.anomaly_map.kept import KeptCells, check_array, spread
+from firstshot.anomaly_map.vectors import GROUPS, VALUES, ClipCells
 from firstshot.scoring.threshold import smallest_promise
 
 FOLDS = 6
 NEAR_CLIPS, NEAR_CELLS = 16, 600
-MOST_CELLS = 40_000
-LEAST_DEVIATION = 0.05
-"""Of a value, as a share of its median over the groups."""
 LEAST_SCALE = 1e-3
 NORMAL_95 = 1.645
 """The 95 % quantile of a standard normal variable."""
 LEVELS = np.linspace(0.0, 1.0, 101)
+STATISTICS = ("mean", "deviation", "quantiles", "held_out_maxima")
 
 
 @dataclass(frozen=True, eq=False)
 class AnomalyMap:
     """How strange each cell is: `z` float64 (cells, 12), and the bank cells it was compared with.
 
-    `taken` are row numbers of the bank's cells, `clips` the numbers of the normal clips they are
-    of, the most alike first.
+    `taken` are the numbers of the bank's cells, `clips` the rows of the normal clips they are of,
+    the most alike first.
     """
 
     z: NDArray[np.float64]
@@ -50,14 +50,10 @@ class MapBank:
 
     Attributes
     ----------
-    values : float16 (cells, 12, 10)
-        Standardised by `mean` and `deviation`, both float64 (12, 10).
-    levels : float16 (cells, 12)
-        For words.
-    clip : int64 (cells,)
-        The clip that a cell is of; the cells of a clip follow each other.
-    keys : float64 (clips, 24)
-        What each clip sounds like as a whole.
+    cells : KeptCells
+        Those of the normal clips.
+    mean, deviation : float64 (12, 10)
+        Of the values; each value is compared in units of its deviation.
     quantiles : float64 (101, 12)
         Those of D of held-out clips, per group, from 0 to 100 %. Empty where no clip could be
         held out.
@@ -65,17 +61,20 @@ class MapBank:
         The largest z of each clip when it was held out.
     """
 
-    values: NDArray[np.float16]
-    levels: NDArray[np.float16]
-    clip: NDArray[np.int64]
-    keys: NDArray[np.float64]
+    cells: KeptCells
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     quantiles: NDArray[np.float64]
     held_out_maxima: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, clips: Sequence[ClipCells], recordings: Sequence[object] | None = None) -> MapBank:
+    def fit(
+        cls,
+        clips: Sequence[ClipCells],
+        recordings: Sequence[object] | None = None,
+        domains: Sequence[str] | None = None,
+        kept: KeptCells | None = None,
+    ) -> MapBank:
         """Hold the cells of normal clips and measure how strange held-out ones are.
 
         Parameters
@@ -85,20 +84,25 @@ class MapBank:
         recordings : sequence, optional
             The recording that each clip is of; those of one are held out together. None means that
             each clip is a recording of its own.
+        domains : sequence, optional
+            The domain of each clip: a part of every domain is held out at a time, for a condition
+            that is held out as a whole would make all moments of it look strange.
+        kept : KeptCells, optional
+            What the clips come from, where they were kept before.
         """
-        bank = cls._of(clips)
-        names = list(range(len(clips))) if recordings is None else list(recordings)
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        recording = np.array([numbers[name] for name in names])
-        if len(numbers) < 2:
+        bank = cls._of(clips, kept)
+        folds = _folds(
+            list(range(len(clips))) if recordings is None else recordings,
+            [""] * len(clips) if domains is None else domains,
+        )
+        if len(folds) < 2:
             return bank
         found: dict[int, NDArray[np.float64]] = {}
-        for fold in np.array_split(np.arange(len(numbers)), min(FOLDS, len(numbers))):
-            inside = np.isin(recording, fold).tolist()
-            kept = cls._of([clip for clip, out in zip(clips, inside, strict=True) if not out])
+        for inside in folds:
+            others = cls._of([clip for clip, out in zip(clips, inside, strict=True) if not out])
             for number, (clip, out) in enumerate(zip(clips, inside, strict=True)):
                 if out:
-                    found[number] = kept._distances(clip)[0]
+                    found[number] = others._distances(clip)[0]
         distances = [found[i] for i in range(len(clips))]
         quantiles = np.quantile(np.concatenate(distances), LEVELS, axis=0)
         bank = replace(bank, quantiles=quantiles)
@@ -106,25 +110,42 @@ class MapBank:
         return replace(bank, held_out_maxima=maxima)
 
     @classmethod
-    def _of(cls, clips: Sequence[ClipCells]) -> MapBank:
+    def _of(cls, clips: Sequence[ClipCells], kept: KeptCells | None = None) -> MapBank:
         """Hold the cells, without anything that needs held-out clips."""
-        values = np.concatenate([clip.values for clip in clips])
-        mean = values.mean(axis=0, dtype=np.float64)
-        deviation = values.std(axis=0, dtype=np.float64)
-        deviation = np.maximum(deviation, LEAST_DEVIATION * np.median(deviation, axis=0))
-        deviation[deviation == 0.0] = 1.0  # the same in all cells of all groups
-        step = max(1, -(-len(values) // MOST_CELLS))
-        rows = [clip.values[::step] for clip in clips]
-        return cls(
-            values=((np.concatenate(rows) - mean) / deviation).astype(np.float16),
-            levels=np.concatenate([clip.levels[::step] for clip in clips]).astype(np.float16),
-            clip=np.repeat(np.arange(len(clips)), [len(few) for few in rows]),
-            keys=np.stack([clip.key for clip in clips]),
-            mean=mean,
-            deviation=deviation,
-            quantiles=np.empty((0, GROUPS)),
-            held_out_maxima=np.empty(0),
-        )
+        mean, deviation = spread(np.concatenate([clip.values for clip in clips]))
+        cells = (kept or KeptCells.of(clips)).thinned()
+        return cls(cells, mean, deviation, np.empty((0, GROUPS)), np.empty(0))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is needed to make it again, by names."""
+        own = {name: getattr(self, name) for name in STATISTICS}
+        return {**own, **vars(self.cells)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], rows: int) -> MapBank:
+        """Make it again of its arrays, of a detector with so many rows.
+
+        Raises ValueError where an array is missing, of another shape, or has a value that it cannot
+        have.
+        """
+        names = [field.name for field in fields(KeptCells)]
+        if arrays.keys() != {*names, *STATISTICS}:
+            raise ValueError(f"its anomaly map has the arrays {sorted(arrays)}")
+        cells = KeptCells(**{name: arrays[name] for name in names})
+        cells.check(rows)
+        bank, clips = cls(cells, **{name: arrays[name] for name in STATISTICS}), len(cells.keys)
+        held_out = len(bank.quantiles) > 0
+        shapes = {
+            "mean": (GROUPS, VALUES),
+            "deviation": (GROUPS, VALUES),
+            "quantiles": (len(LEVELS) if held_out else 0, GROUPS),
+            "held_out_maxima": (clips if held_out else 0,),
+        }
+        for name, shape in shapes.items():
+            check_array(name, arrays[name], shape)
+        if not (bank.deviation > 0).all():
+            raise ValueError("the deviations of its anomaly map are not above zero")
+        return bank
 
     def compare(self, cells: ClipCells) -> AnomalyMap:
         """Return the map of a clip; z is 0 everywhere where the bank has no held-out clips."""
@@ -155,6 +176,11 @@ class MapBank:
         spread: NDArray[np.float64] = (self.quantiles[95] - self.quantiles[50]) / NORMAL_95
         return np.maximum(spread, LEAST_SCALE)
 
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """The cells of each row that has some."""
+        return self.cells.counts[self.cells.rows]
+
     def _standardised(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         if not len(self.quantiles):
             return np.zeros_like(distances)
@@ -163,8 +189,8 @@ class MapBank:
 
     def _near_clips(self, key: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the clips most alike, until they are 16 and have 600 cells, or all."""
-        order = np.argsort(((self.keys - key) ** 2).sum(axis=1), kind="stable")
-        cells = np.cumsum(np.bincount(self.clip, minlength=len(self.keys))[order])
+        order = np.argsort(((self.cells.keys - key) ** 2).sum(axis=1), kind="stable")
+        cells = np.cumsum(self._counts[order])
         enough = int(np.searchsorted(cells, NEAR_CELLS)) + 1
         return order[: max(NEAR_CLIPS, enough)]
 
@@ -173,9 +199,13 @@ class MapBank:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
         """Return D (cells, 12), the rows of the bank that were looked at, and their clips."""
         near = self._near_clips(cells.key)
-        taken = np.flatnonzero(np.isin(self.clip, near))
-        members = self.values[taken].astype(np.float32)
-        queries = ((cells.values - self.mean) / self.deviation).astype(np.float32)
+        marked = np.zeros(len(self._counts), dtype=np.bool_)
+        marked[near] = True
+        taken = np.flatnonzero(np.repeat(marked, self._counts))
+        members, queries = (
+            ((values - self.mean) / self.deviation).astype(np.float32)
+            for values in (self.cells.arrays(taken)[:, :, :VALUES], cells.values)
+        )
         distances = np.empty((len(cells), GROUPS))
         for group in range(GROUPS):
             ours, theirs = queries[:, group], members[:, group]
@@ -184,4 +214,21 @@ class MapBank:
             # The product only finds the nearest; its own distance is taken anew, without rounding.
             nearest = theirs[squares.argmin(axis=1)]
             distances[:, group] = np.linalg.norm(ours - nearest, axis=1)
-        return distances, taken, near
+        return distances, taken, self.cells.rows[near]
+
+
+def _folds(recordings: Sequence[object], domains: Sequence[str]) -> list[list[bool]]:
+    """Return which clips are held out at a time: whole recordings in a row, of every domain."""
+    by_domain: dict[str, dict[object, int]] = {}
+    for recording, domain in zip(recordings, domains, strict=True):
+        numbers = by_domain.setdefault(domain, {})
+        numbers.setdefault(recording, len(numbers))
+    count = min(FOLDS, max(map(len, by_domain.values())))
+    fold_of = {
+        recording: fold
+        for numbers in by_domain.values()
+        for fold, part in enumerate(np.array_split(np.array(list(numbers.values())), count))
+        for recording, number in numbers.items()
+        if number in part
+    }
+    return [[fold_of[recording] == fold for recording in recordings] for fold in range(count)]

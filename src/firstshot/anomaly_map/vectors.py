@@ -16,7 +16,9 @@ and a level that fluctuates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -30,6 +32,8 @@ GROUPS, BANDS_PER_GROUP, VALUES = 12, 4, 10
 POWER_FLOOR = np.float32(1e-10)
 AROUND, WIDELY_AROUND, SMOOTHED = 20, 50, 3
 """Frames (10 ms each) that values 1 to 4, values 9 and 10, and the smoothing of value 9 look at."""
+
+CELLS_AT_ONCE = 1000
 
 MEL = MelSpec(512, GROUPS * BANDS_PER_GROUP, 50.0, 7800.0, scale="htk", area=False)
 
@@ -59,7 +63,17 @@ class ClipCells:
     def __len__(self) -> int:
         return len(self.values)
 
+    @classmethod
+    def of(cls, array: NDArray[np.float32]) -> ClipCells:
+        """Return the cells of an array (cells, 12, 11) as `array` gives it."""
+        return cls(array[:, :, :VALUES], array[:, :, VALUES])
+
     @property
+    def array(self) -> NDArray[np.float32]:
+        """Values and levels as one array (cells, 12, 11)."""
+        return np.concatenate([self.values, self.levels[:, :, np.newaxis]], axis=2)
+
+    @cached_property
     def key(self) -> NDArray[np.float64]:
         """What the clip sounds like as a whole (24,): mean and deviation of its group levels."""
         means = self.values[:, :, :BANDS_PER_GROUP].astype(np.float64).mean(axis=2)
@@ -85,22 +99,22 @@ def cells_of(waveform: NDArray[np.float32]) -> ClipCells:
     starts = np.searchsorted(cell_of_frame, np.arange(cells))
     values = np.empty((cells, GROUPS, VALUES), dtype=np.float32)
     by_band = (cells, GROUPS, BANDS_PER_GROUP)
-    values[:, :, 0:4] = _means(bands, AROUND, cells).reshape(by_band)
+    values[:, :, 0:4] = _around(np.mean, bands, AROUND, cells).reshape(by_band)
     values[:, :, 4:8] = np.maximum.reduceat(bands, starts, axis=0).reshape(by_band)
     smooth = sliding_window_view(groups, min(SMOOTHED, frames), axis=0).mean(axis=-1)
-    values[:, :, 8] = _spans(smooth, WIDELY_AROUND, cells).max(axis=-1)
-    values[:, :, 9] = _spans(groups, WIDELY_AROUND, cells).std(axis=-1)
-    levels = np.log(_means(np.exp(groups), AROUND, cells)).astype(np.float32)
+    values[:, :, 8] = _around(np.max, smooth, WIDELY_AROUND, cells)
+    values[:, :, 9] = _around(np.std, groups, WIDELY_AROUND, cells)
+    levels = np.log(_around(np.mean, np.exp(groups), AROUND, cells)).astype(np.float32)
     return ClipCells(values, levels)
 
 
-def _spans(rows: NDArray[np.float64], width: int, cells: int) -> NDArray[np.float64]:
-    """Return the `width` rows around each cell, (cells, columns, width), fewer where there are."""
+def _around(
+    statistic: Callable[..., NDArray[np.float64]], rows: NDArray[np.float64], width: int, cells: int
+) -> NDArray[np.float64]:
+    """Return a statistic, per column, of the `width` rows around each cell, or all there are."""
     kept = min(width, len(rows))
     starts = np.clip(10 * np.arange(cells) + 3 - width // 2, 0, len(rows) - kept)
-    return sliding_window_view(rows, kept, axis=0)[starts]
-
-
-def _means(rows: NDArray[np.float64], width: int, cells: int) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = _spans(rows, width, cells).mean(axis=-1)
-    return means
+    spans = sliding_window_view(rows, kept, axis=0)
+    # The spans of all cells of a clip of hours would take gigabytes.
+    parts = np.split(starts, range(CELLS_AT_ONCE, cells, CELLS_AT_ONCE))
+    return np.concatenate([statistic(spans[part], axis=-1) for part in parts])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.anomaly_map.bank import AnomalyMap, MapBank
-from firstshot.anomaly_map.vectors import CELL_SECONDS, GROUP_EDGES_HZ, ClipCells
+from firstshot.anomaly_map.vectors import CELL_SECONDS, GROUP_EDGES_HZ, VALUES, ClipCells
 
 DECIBELS_PER_NEPER = 10.0 / np.log(10.0)
 LEAST_SPREAD = 0.2
@@ -40,6 +40,9 @@ class Region:
         clip's own level. 0 for `different`.
     z : float
         Of the strangest cell.
+    stranger_than : float
+        The share (0 to 1) of normal moments, in the band group of the strangest cell, that were
+        less strange when they were held out.
     words : str
         One sentence.
     """
@@ -51,11 +54,23 @@ class Region:
     kind: str
     decibels: float
     z: float
+    stranger_than: float
     words: str
 
 
-def describe(cells: ClipCells, found: AnomalyMap, bank: MapBank, threshold: float) -> Region | None:
-    """Return the strangest region, or None where no cell's z is above the threshold."""
+def describe(
+    cells: ClipCells,
+    found: AnomalyMap,
+    bank: MapBank,
+    threshold: float,
+    start_seconds: float = 0.0,
+    ends_clip: bool = True,
+) -> Region | None:
+    """Return the strangest region, or None where no cell's z is above the threshold.
+
+    The cells may be of a stretch of the clip that begins at `start_seconds`; `ends_clip` tells
+    whether it lasts to the clip's end.
+    """
     peak = np.unravel_index(int(found.z.argmax()), found.z.shape)
     cell, group = int(peak[0]), int(peak[1])
     highest = float(found.z[cell, group])
@@ -63,13 +78,15 @@ def describe(cells: ClipCells, found: AnomalyMap, bank: MapBank, threshold: floa
         return None
     region = _connected(found.z >= max(threshold, highest / 2), cell, group)
     times, groups = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    start, end = CELL_SECONDS * times[0], CELL_SECONDS * (times[-1] + 1)
-    low, high = GROUP_EDGES_HZ[groups[0]], GROUP_EDGES_HZ[groups[-1] + 1]
-    kind, nepers = _kind(cells, found, bank, cell, group, float(end - start))
+    seconds = CELL_SECONDS * float(times[0]), CELL_SECONDS * float(times[-1] + 1)
+    hertz = GROUP_EDGES_HZ[groups[0]], GROUP_EDGES_HZ[groups[-1] + 1]
+    kind, nepers = _kind(cells, found, bank, cell, group, seconds[1] - seconds[0])
+    until_end = ends_clip and times[-1] + 1 == len(found.z) and times[0] > 0
+    start, end = start_seconds + seconds[0], start_seconds + seconds[1]
     decibels = float(DECIBELS_PER_NEPER * nepers)
-    until_end = times[-1] + 1 == len(found.z) and times[0] > 0
-    words = _sentence(kind, decibels, (start, end), (low, high), until_end)
-    return Region(float(start), float(end), low, high, kind, decibels, highest, words)
+    stranger = float(bank.strangeness(found)[cell, group])
+    words = _sentence(kind, decibels, (start, end), hertz, until_end)
+    return Region(start, end, *hertz, kind, decibels, highest, stranger, words)
 
 
 def _connected(strange: NDArray[np.bool_], cell: int, group: int) -> NDArray[np.bool_]:
@@ -92,12 +109,9 @@ def _kind(
     cells: ClipCells, found: AnomalyMap, bank: MapBank, cell: int, group: int, seconds: float
 ) -> tuple[str, float]:
     """Return what the strangest cell is called, and the nepers that go with it."""
-    normal = bank.values[found.taken, group].astype(np.float64)
-    normal = normal * bank.deviation[group] + bank.mean[group]
+    normal = bank.cells.arrays(found.taken)[:, group].astype(np.float64)
     ours = cells.values[cell, group].astype(np.float64)
-    level = _beside(
-        bank.levels[found.taken, group].astype(np.float64), float(cells.levels[cell, group])
-    )
+    level = _beside(normal[:, VALUES], float(cells.levels[cell, group]))
     widest = _beside(normal[:, 8], float(ours[8]))
     knock = _beside(normal[:, 4:8].max(axis=1), float(ours[4:8].max()))
     swings = _beside(normal[:, 9], float(ours[9]))

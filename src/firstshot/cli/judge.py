@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -224,7 +224,7 @@ def explain(
         ExplanationFormat, typer.Option(help="How to print it.")
     ] = ExplanationFormat.text,
 ) -> None:
-    """Say why a clip scores as it does: nearest normal clips, frequency bands, plain words.
+    """Say why a clip scores as it does: when, at which frequencies, beside which normal clips.
 
     Example: firstshot explain fan.firstshot today/0007.wav
     """
@@ -235,7 +235,7 @@ def explain(
         raise SoundError(f"{clip}: is a folder; name one clip")
     explanation = open_detector(detector_file).explain(clip)
     if format is ExplanationFormat.json:
-        print_json(asdict(explanation))
+        print_json(explanation.to_dict())
     else:
         _print_explanation(explanation)
 
@@ -244,6 +244,15 @@ def _print_explanation(explanation: Explanation) -> None:
     result = explanation.result
     verdict = "ANOMALY" if result.is_anomaly else "normal"
     typer.echo(f"{show_name(result.clip)}: {verdict}")
+    if explanation.place and explanation.place.words:
+        typer.echo(f"  {explanation.place.words}")
+    for region in explanation.regions:
+        percent = f"{100 * region.stranger_than:.1f} %"
+        others = "all" if region.stranger_than == 1.0 else percent
+        typer.echo(
+            "  (levels are relative to the clip's own level; "
+            f"stranger than {others} of the normal moments there)"
+        )
     typer.echo(f"  score {result.score:.4f}, threshold {result.threshold:.4f}")
     typer.echo(f"  {result.evidence}")
     if len(result.window_scores) > 1:

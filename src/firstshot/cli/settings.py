@@ -93,10 +93,12 @@ def read_layers(text: str) -> tuple[int, ...]:
 
 
 def read_channel(text: str) -> Any:
-    """Return the channel that `mean` or a number names."""
-    number = text if text == "mean" else read_whole(text)
+    """Return the channel that `mean`, `near-far` or a number names."""
+    number = text if text in ("mean", "near-far") else read_whole(text)
     if number is None:
-        raise ParameterError(f"channel {shown_value(text)}: expected a number from 0 on, or 'mean'")
+        raise ParameterError(
+            f"channel {shown_value(text)}: expected a number from 0 on, 'mean' or 'near-far'"
+        )
     return number
 
 
@@ -187,9 +189,17 @@ SETTINGS = (
     Setting(
         "channel",
         "Clips",
-        "The channel, counted from 0, or mean (the average of all).",
+        "The channel, counted from 0, mean (the average of all), or near-far (channel 0, at the "
+        "machine, without what channel 1, in the room, explains of it; see docs/two_channels.md).",
         "mean",
         read=read_channel,
+    ),
+    Setting(
+        "far_noise",
+        "Clips",
+        "For --channel near-far: a folder of recordings of the room's noise alone, the machine "
+        "off, on which is fitted once how the noise reaches both microphones; a run takes "
+        "'supplemental', the noise-only clips of each machine. Default: fitted on each clip.",
     ),
     Setting(
         "transform",
@@ -303,7 +313,7 @@ def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-EMBEDDING = ("encoder", "layers", "pooling", "length", "channel", "encoder_settings")
+EMBEDDING = ("encoder", "layers", "pooling", "length", "channel", "far_noise", "encoder_settings")
 """The arguments that say how clips become embeddings."""
 
 

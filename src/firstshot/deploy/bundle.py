@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector import Detector
+from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.loading import load_detector
 from firstshot.disk.caches import digest_of_json
 from firstshot.disk.documents import Table, read_json
@@ -139,8 +141,10 @@ def self_check_score(detector: Detector, clip: Path) -> float | None:
     if detector.normalizer == "test_zscore" or detector.pooling == "spectral":
         return None
     waveform, rate = _read_clip(clip)
+    settings = replace(detector.embedding_settings(), channel="mean")  # the clip has one channel
     with keep_warnings():  # of a clip that the user never gave
-        return float(detector.score([waveform], sample_rate=rate)[0])
+        embedded = list(embed_clips([Clip("self-check", waveform, rate)], settings, spectra=False))
+        return detector.predict_embedded(embedded, neighbors=0)[0].score
 
 
 def _read_clip(path: Path) -> tuple[NDArray[np.float32], int]:

@@ -35,6 +35,7 @@ from firstshot.progress import Progress
 from firstshot.results import Result
 from firstshot.scoring.threshold import Threshold, domain_shares, fit_threshold
 from firstshot.sound.audio import Channel, LengthPolicy
+from firstshot.sound.near_far import Transfer
 from firstshot.store import EmbeddingStore
 
 if TYPE_CHECKING:
@@ -77,8 +78,13 @@ class Detector(EditableBank):
         (`standardize` for `logmel`, whose dimensions have different units, else `none`).
     length : str or LengthPolicy
         `native`, `fixed:SECONDS` or `windows:SECONDS[:HOP]`.
-    channel : int or "mean"
-        The channel to use, counted from 0, or the mean over channels.
+    channel : int, "mean" or "near-far"
+        The channel to use, counted from 0, the mean over channels, or near minus far: channel 0
+        (at the machine) without what channel 1 (in the room) explains of it.
+    far_noise : clips, optional
+        For `near-far`: recordings of the room's noise alone, the machine off, on which `fit` fits
+        once how the noise reaches both microphones; None fits it on each clip, which also takes
+        away of the machine what reaches the far one.
     threshold : "conformal", "quantile" or "gamma"
         How `fit` sets the threshold on held-out scores; see `calibrate`.
     false_alarm_rate : float
@@ -120,6 +126,7 @@ class Detector(EditableBank):
     transform: str | None = None
     length: str | LengthPolicy = "native"
     channel: Channel = "mean"
+    far_noise: Sources | Transfer | None = None
     threshold: str = "conformal"
     false_alarm_rate: float = 0.1
     threshold_for: Literal["pooled", "each_domain"] = "pooled"
@@ -231,7 +238,9 @@ class Detector(EditableBank):
     def _prepare(self, fetch_missing: bool = True) -> tuple[EmbeddingSettings, Recipe]:
         """Resolve the constructor's arguments as they are now; an encoder is loaded once."""
         settings = self._settings()
-        if not hasattr(self, "resolved_") or self.resolved_[0] != settings:
+        # Arrays have no one truth: noise that is not the same object counts as other noise.
+        known = hasattr(self, "resolved_") and self.resolved_[0]["far_noise"] is self.far_noise
+        if not known or self.resolved_[0] != settings:
             resolved = resolve_settings(settings)
             self.resolved_ = (settings, resolved, *read_settings(resolved, fetch_missing))
         return self.resolved_[2:]

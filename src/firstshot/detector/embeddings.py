@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import embed_all, make_embedding_settings
+from firstshot.detector.embedding import embed_all, make_embedding_settings, with_far_noise
 from firstshot.detector.embedding.clips import stack_layers
-from firstshot.detector.sources import Sources, check_apart, list_clips
+from firstshot.detector.sources import Sources, check_apart, list_clips, list_far_noise
 from firstshot.disk.files import write_result
 from firstshot.disk.names import write_name
 from firstshot.domains import DOMAINS
@@ -26,6 +26,7 @@ from firstshot.encoders.protocol import Encoder
 from firstshot.errors import DatasetError
 from firstshot.progress import Progress
 from firstshot.sound.audio import Channel, LengthPolicy
+from firstshot.sound.near_far import Transfer
 from firstshot.store import EmbeddingStore
 
 _TABLES = ("names", "domains", "starts", "encoder")
@@ -81,6 +82,7 @@ def embed(
     pooling: str = "temporal",
     length: str | LengthPolicy = "native",
     channel: Channel = "mean",
+    far_noise: Sources | Transfer | None = None,
     encoder_settings: dict[str, Any] | None = None,
     sample_rate: int | None = None,
     store: EmbeddingStore | None = None,
@@ -104,6 +106,7 @@ def embed(
     settings = make_embedding_settings(
         encoder, encoder_settings, layers=layers, pooling=pooling, length=length, channel=channel
     )
+    settings = with_far_noise(settings, list_far_noise(far_noise, sample_rate))
     sources = list_clips(source, sample_rate, "source clips")
     targets = [] if target is None else list_clips(target, sample_rate, "target clips")
     check_apart(sources, targets)

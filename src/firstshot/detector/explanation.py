@@ -1,20 +1,23 @@
 """Why a clip scores as it does, in numbers and in plain words.
 
-Input: a scored clip and its detector. Output: the nearest normal clips, the share of the distance
-that each frequency row of the encoder carries, and the bands of the log-mel spectrum in which the
-clip differs most from its nearest normal clip, measured in that band's usual spread among the
-normal clips. Levels of bands are relative to the clip's own overall level, which scores ignore
-unless the setting `keep_level` is on; the difference of the overall levels is given beside them.
+Input: a scored clip and its detector. Output: when and at which frequencies it differs from normal
+clips (see `firstshot.anomaly_map`), the nearest normal clips, the share of the distance that each
+frequency row of the encoder carries, and the bands of the log-mel spectrum in which the clip
+differs most from its nearest normal clip, measured in that band's usual spread among the normal
+clips. Levels of bands are relative to the clip's own overall level, which scores ignore unless the
+setting `keep_level` is on; the difference of the overall levels is given beside them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import CELL_SECONDS, ClipCells, MapBank, Place, Region, find_place
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.fitted import FittedDetector
 from firstshot.encoders.logmel import LogMel
@@ -50,6 +53,9 @@ class Explanation:
     overall_db : float or None
         The overall level in dB, clip minus nearest normal clip; None where the detector file is
         from before levels were kept.
+    place : Place or None
+        The map of the deciding window, its sentence and its regions; None where the detector file
+        is from before maps were kept.
     """
 
     result: Result
@@ -57,6 +63,19 @@ class Explanation:
     bands: tuple[BandDifference, ...]
     words: str
     overall_db: float | None = None
+    place: Place | None = field(default=None, compare=False)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Where in time and frequency the clip stands out, if it was judged anomalous."""
+        return self.place.regions if self.place else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the map as dicts, lists, numbers and texts."""
+        values = asdict(replace(self, place=None))
+        del values["place"]
+        where = self.place.words if self.place else ""
+        return {**values, "where": where, "regions": [asdict(one) for one in self.regions]}
 
 
 def explain_clip(
@@ -76,7 +95,19 @@ def explain_clip(
         clip.spectrum[window], normal.spectra[nearest], normal.spectra, overall, whole
     )
     shares = _row_shares(fitted, clip, window, nearest)
-    return Explanation(result, shares, bands, words, overall)
+    place = place_of(fitted.anomaly_map, clip, result)
+    return Explanation(result, shares, bands, words, overall, place)
+
+
+def place_of(bank: MapBank | None, clip: EmbeddedClip, result: Result) -> Place | None:
+    """Return where the deciding window of a clip differs; None without a map, or without cells."""
+    window = clip.starts.index(result.start_seconds)
+    if bank is None or window >= len(clip.cells):
+        return None
+    cells, start = ClipCells.of(clip.cells[window]), result.start_seconds
+    end = start + CELL_SECONDS * (len(cells) + 1)
+    ends_clip = clip.seconds is None or end >= clip.seconds
+    return find_place(bank, cells, result.is_anomaly, start, ends_clip)
 
 
 def difference_db(level: NDArray[np.float32], normal: float) -> float | None:

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstshot.detector.embedding import EmbeddingSettings
+from firstshot.anomaly_map import MapBank
+from firstshot.detector.embedding import EmbeddingSettings, with_far_noise
 from firstshot.detector.embedding.batch_embedder import LOGMEL
 from firstshot.detector.file import MappedFile, MemberRow, read_detector_file
-from firstshot.detector.file.manifest import Manifest, read_manifest
+from firstshot.detector.file.manifest import TRANSFER, Manifest, read_manifest
 from firstshot.detector.file.origins import with_origins
 from firstshot.detector.fitted import (
     Calibration,
@@ -31,7 +32,7 @@ from firstshot.detector.fitted import (
 )
 from firstshot.detector.fitted.parts import Recipe, SavedPart
 from firstshot.detector.fitted.settings import ONE_WAY
-from firstshot.detector.saving import self_check
+from firstshot.detector.saving import MAP, self_check
 from firstshot.detector.views import View
 from firstshot.encoders import list_encoders
 from firstshot.encoders.joint import JointEncoder
@@ -46,6 +47,7 @@ from firstshot.errors import (
 )
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
+from firstshot.sound.near_far import Transfer, count_bins
 
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""
@@ -105,7 +107,12 @@ def _rebuild(
 ) -> FittedDetector:
     """Build the record of checked values; what the normalisers measured is not measured again."""
     settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
+    if TRANSFER in arrays:
+        settings["far_noise"] = _transfer(arrays[TRANSFER], embedding_settings.encoder.sample_rate)
+        embedding_settings = with_far_noise(embedding_settings, settings["far_noise"])
     parts = range(_count_parts(manifest))
+    of_map = _named(arrays, MAP)
+    anomaly_map = MapBank.from_arrays(of_map, len(rows)) if of_map else None
     normal_clips = NormalClips(
         with_origins(rows, manifest.additions),
         tuple(arrays[f"part_{i}.bank"] for i in parts),
@@ -113,6 +120,7 @@ def _rebuild(
         # Older files lack them.
         arrays.get(LEVELS, np.full(len(rows), np.nan, dtype=np.float32)),
         manifest.fitted_seconds,
+        anomaly_map.cells if anomaly_map else None,
     )
     saved = [
         _saved_part(manifest.schema, part.transform, arrays, f"part_{i}.")
@@ -129,6 +137,7 @@ def _rebuild(
         built,
         arrays["training_scores"],
         Calibration(manifest.threshold, arrays["calibration_scores"], manifest.calibration_windows),
+        anomaly_map=anomaly_map,
     )
 
 
@@ -167,6 +176,8 @@ def _read_settings(
     settings: dict[str, Any] = {
         # Which older files do not state.
         "bank_precision": "float32",
+        "far_noise": None,
+        "sample_rate": None,
         "held_out": "single",
         "threshold_for": "pooled",
         **dict.fromkeys(ONE_WAY),
@@ -226,21 +237,23 @@ def _count_parts(manifest: Manifest) -> int:
 def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: int) -> None:
     """Raise ValueError where arrays are not those of the manifest's parts and members.
 
-    Those of a transform and of a normaliser are checked where they are used, and the bank's values
-    where it is indexed.
+    Those of a transform, of a normaliser and of the anomaly map are checked where they are used,
+    and the bank's values where it is indexed.
     """
     parts = range(_count_parts(manifest))
     kinds = {"spectra": 2, "training_scores": 1, "calibration_scores": 1}
     kinds |= {f"part_{i}.bank": 2 for i in parts}
     kinds |= {LEVELS: 1} if LEVELS in arrays else {}  # older files lack them
+    kinds |= {TRANSFER: 2} if TRANSFER in arrays else {}
     inner = tuple(f"part_{i}.{what}." for i in parts for what in ("transform", "normalizer"))
+    inner = (*inner, MAP)
     for name, dimensions in kinds.items():
         if name not in arrays:
             raise ValueError(f"the array {name} is missing")
         array = arrays[name]
         if array.dtype.kind != "f" or array.ndim != dimensions or not array.size:
             raise ValueError(f"the array {name} is {array.dtype} of shape {array.shape}")
-        if dimensions == 2 and len(array) != members:
+        if dimensions == 2 and name != TRANSFER and len(array) != members:
             raise ValueError(f"the array {name} has {len(array)} rows for {members} members")
         if not name.endswith(".bank") and not np.isfinite(array).all():
             raise ValueError(f"the array {name} has a value that is not finite")
@@ -292,6 +305,13 @@ def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[f
         mean - deviation * (rate / (1 - rate)) ** 0.5,
         mean + deviation * ((1 - rate) / rate) ** 0.5,
     )
+
+
+def _transfer(parts: NDArray[Any], sample_rate: int) -> Transfer:
+    """Return what far explains of near; ValueError where an array cannot be that."""
+    if parts.shape != (2, count_bins(sample_rate)):
+        raise ValueError(f"the array {TRANSFER} is of shape {parts.shape}")
+    return Transfer(tuple((parts[0] + 1j * parts[1]).tolist()), sample_rate)
 
 
 def _saved_part(schema: int, name: str, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:

@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 from firstshot.detector.embedding import Clip, embed_clips
 from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.detector.file import check_unwritten, write_detector_file
-from firstshot.detector.file.manifest import SETTINGS
+from firstshot.detector.file.manifest import SETTINGS, TRANSFER
 from firstshot.detector.file.origins import additions_of, seconds_table
 from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.parts import saved_parts, score_parts
 from firstshot.detector.views import View, read_views, with_encoder_settings
 from firstshot.encoders.joint import JointEncoder
 from firstshot.encoders.pooling import resolve_layer
+from firstshot.sound.near_far import Transfer
+
+MAP = "anomaly_map."
+"""How the names of the anomaly map's arrays begin."""
 
 
 def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
@@ -40,8 +44,13 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
         "training_scores": fitted.training_scores,
         "calibration_scores": calibration.scores,
     }
+    if isinstance(settings.channel, Transfer):
+        values = np.array(settings.channel.values)
+        arrays[TRANSFER] = np.stack([values.real, values.imag])
     if np.isfinite(normal.levels).all():
         arrays["levels"] = normal.levels
+    if fitted.anomaly_map is not None:
+        arrays |= {MAP + name: values for name, values in fitted.anomaly_map.arrays().items()}
     saved = saved_parts(fitted.parts)
     for i, (part, kept) in enumerate(zip(fitted.parts, saved, strict=True)):
         arrays[f"part_{i}.bank"] = part.bank.embeddings

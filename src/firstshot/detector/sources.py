@@ -26,6 +26,7 @@ from firstshot.numbers import check_number
 from firstshot.sound.audio_file import open_audio_file
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES, skipped_kinds
 from firstshot.sound.checks import HIGHEST_RATE, SHORTEST_SECONDS
+from firstshot.sound.near_far import Transfer
 
 
 @runtime_checkable
@@ -109,6 +110,15 @@ def list_clips(sources: Sources, sample_rate: int | None = None, role: str = "cl
     if count > 1:  # within one folder every file is listed once
         _check_places(clips, role)
     return clips
+
+
+def list_far_noise(
+    noise: Sources | Transfer | None, sample_rate: int | None = None
+) -> list[Clip] | Transfer | None:
+    """Turn what a user gives as `far_noise` into clips; what is fitted already stays."""
+    if noise is None or isinstance(noise, Transfer):
+        return noise
+    return list_clips(noise, sample_rate, "recordings of noise alone")
 
 
 def find_clips(

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from firstshot.errors import ParameterError, SoundError, warn
+from firstshot.errors import SoundError, warn
 from firstshot.memory import free_memory
 from firstshot.sound.audio_file import (
     VALUES_PER_BLOCK,
@@ -60,7 +60,7 @@ def load_waveform(
     channel : int, "mean", "near-far" or Transfer
         The channel to keep, counted from 0, the mean over channels (default), or channel 0 without
         what channel 1 explains of it: by a transfer function fitted on this recording, or by one
-        that `near_far.fit_transfer` fitted at `sample_rate`.
+        that `near_far.fit_transfer` fitted at `sample_rate` or a higher rate.
     name : str, optional
         The array's name in messages.
 
@@ -83,14 +83,14 @@ def load_waveform(
     (16000,)
     """
     notes: list[str] = []
-    rate = sample_rate if source_rate is None else source_rate
-    read: _Read
     if isinstance(source, (str, Path)):
-        label, read = str(source), partial(_of_file, Path(source))
+        blocks = read_blocks(Path(source), sample_rate, channel, notes.append)
+        waveform = _join(blocks, sample_rate, str(source))
     else:
         label = name or "the array"
+        rate = sample_rate if source_rate is None else source_rate
         read = partial(_of_array, source, rate, label)
-    waveform = _join(_to_mono(read, sample_rate, channel, label, notes.append), sample_rate, label)
+        waveform = _whole(_to_mono(read, sample_rate, channel, label, notes.append))
     for note in notes:
         warn(note)
     return waveform
@@ -144,13 +144,8 @@ def _to_mono(
         return read(sample_rate, channel, note)
     if not isinstance(channel, Transfer):
         channel = fit_transfer([read(sample_rate, channel, lambda text: None)], sample_rate)
-    elif channel.sample_rate != sample_rate:
-        raise ParameterError(
-            f"{label}: its far channel is to be subtracted at {sample_rate} Hz by a transfer "
-            f"function for {channel.sample_rate} Hz; fit it at {sample_rate} Hz"
-        )
     both = read(sample_rate, channel, note)
-    return subtract_far(both, channel, lambda text: note(f"{label}: {text}"))
+    return subtract_far(both, channel.at(sample_rate), lambda text: note(f"{label}: {text}"))
 
 
 def _of_file(
@@ -183,7 +178,7 @@ def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
     for block in blocks:
         held.append(block)
         samples += len(block)
-        if len(held) > 1 and samples > checked:
+        if samples > checked:
             checked += CAREFUL_SECONDS * sample_rate
             free = free_memory()
             if free is not None and samples * block.itemsize > free:
@@ -191,6 +186,11 @@ def _join(blocks: Iterable[Waveform], sample_rate: int, label: str) -> Waveform:
                     f"{label}: {samples / sample_rate / 60:.0f} min or more do not fit into the "
                     f"{free / 1e9:.1f} GB of memory that are free; cut it"
                 )
+    return _whole(held)
+
+
+def _whole(blocks: Iterable[Waveform]) -> Waveform:
+    held = list(blocks)
     return held[0] if len(held) == 1 else np.concatenate(held)
 
 

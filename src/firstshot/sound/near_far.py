@@ -25,7 +25,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from firstshot.errors import SoundError
+from firstshot.errors import ParameterError, SoundError
 
 HOP_SECONDS = 0.032
 FRAMES_AT_ONCE = 64
@@ -50,6 +50,21 @@ class Transfer:
 
     values: tuple[complex, ...] = field(repr=False)
     sample_rate: int
+
+    def at(self, sample_rate: int) -> Transfer:
+        """Return H for recordings of a lower rate: its lower frequencies.
+
+        Raises
+        ------
+        ParameterError
+            The rate is higher; nothing is known of the frequencies above half the own one.
+        """
+        if sample_rate > self.sample_rate:
+            raise ParameterError(
+                f"far_noise: fitted at {self.sample_rate} Hz, needed at {sample_rate} Hz; fit it "
+                f"at {sample_rate} Hz"
+            )
+        return Transfer(self.values[: count_bins(sample_rate)], sample_rate)
 
     def __str__(self) -> str:
         digest = hashlib.sha256(np.array(self.values, dtype="<c16").tobytes()).hexdigest()

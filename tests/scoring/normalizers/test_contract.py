@@ -30,6 +30,7 @@ PARAMETERS = {
     "local_density": {"k": 3},
     "domain_local_density": {"k_source": 3, "k_target": 2},
     "density": {"k": 3},
+    "domain_median": {"k": 2},
     "corrected": {"correction": "difference"},
     "mahalanobis": {},
     "pca_residual": {"share": 0.5},

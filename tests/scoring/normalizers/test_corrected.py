@@ -28,13 +28,13 @@ def exits(ordered, k):
     """How many neighbours count for each clip."""
     smooth = []
     for row in ordered:
-        ratios = [row[i] / row[i + 1] for i in range(min(k, len(row) - 1))]
+        ratios = [row[i] / row[i + 1] for i in range(k - 1)]
         smooth.append([(a + b) / 2 for a, b in pairwise(ratios)])
     limit = np.quantile(np.array(smooth), 0.04)
     counts = []
     for own in smooth:
         below = [i for i, value in enumerate(own) if value < limit]
-        counts.append(below[0] + 1 if below else k)
+        counts.append(below[0] + 1 if below else k - 2)
     return counts
 
 
@@ -127,6 +127,28 @@ def test_mahalanobis_is_the_quadratic_form_of_the_shrunk_covariance(dim):
     np.testing.assert_allclose(found.leave_one_out()["target"][1], left[0], rtol=1e-8)
 
 
+@pytest.mark.parametrize(("rank", "same"), [(0.0, 1), (1.0, 18)])
+def test_ranks_go_from_the_nearest_clip_to_the_mean_of_all(rank, same):
+    ranked = Corrected("euclidean", "ratio", "ranked", rank=rank).fit(BANKS)
+    mean = Corrected("euclidean", "ratio", "mean", k=same).fit(BANKS)
+    np.testing.assert_allclose(ranked.score(clips(3, 9)), mean.score(clips(3, 9)), rtol=1e-12)
+
+
+def test_a_cluster_ends_where_the_distances_jump():
+    grid = [[10.0 * x, 10.0 * y] for x in range(4) for y in range(4)]
+    close = [[100.0 + x, 0.0] for x in (0.0, 1.0, 2.1)]
+    found = Corrected("euclidean", "ratio", "exits", k=6).fit({"source": grid + close})
+    # The third distance of a clip of the close three leads out of them; an average of two ratios
+    # tells of it one neighbour early.
+    assert found.widths_[-3:] == pytest.approx([1.0, 1.0, 1.1])
+
+
+def test_a_direction_is_left_to_differ_in():
+    flat = {"source": np.stack([np.arange(9.0), 0.001 * clips(1, 9, 1)[:, 0]], axis=1)}
+    found = PcaResidual(share=0.999999999).fit(flat).score([[4.0, 3.0]])
+    assert found[0] == pytest.approx(9.0, rel=0.01)
+
+
 def test_the_residual_is_what_the_leading_directions_leave():
     rows, queries = clips(1, 20, 6) * [9, 5, 1, 1, 0.1, 0.1], clips(3, 5, 6)
     centred = rows - rows.mean(axis=0)
@@ -146,6 +168,8 @@ def test_unknown_names_and_too_few_clips_are_named():
         Corrected(correction="log")
     with pytest.raises(ParameterError, match="width 'sum': choose one of mean, ranked, exits"):
         Corrected(width="sum")
+    with pytest.raises(ParameterError, match=r"rank 1\.5: expected a number from 0 to 1"):
+        Corrected(rank=1.5)
     with pytest.raises(ParameterError, match=r"share 1\.5: expected a number between 0 and 1"):
         PcaResidual(share=1.5)
     for make in (Corrected, Mahalanobis, PcaResidual):

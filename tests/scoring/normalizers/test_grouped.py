@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from firstshot.errors import ParameterError
+from firstshot.scoring.normalizers.corrected import Corrected
 from firstshot.scoring.normalizers.density import Density
 from firstshot.scoring.normalizers.grouped import Grouped
 
@@ -48,6 +49,25 @@ def test_the_largest_group_decides_and_is_standardised_once_more():
     largest = np.max(left_out, axis=0)
     expected = (np.max(own, axis=0) - largest.mean()) / largest.std()
     np.testing.assert_allclose(found.score(queries), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("over_groups", "of_groups"), [("mean", np.mean), ("max", np.max)])
+def test_bands_are_matched_each_by_itself_and_corrected_before_they_are_merged(
+    over_groups, of_groups
+):
+    def varmin():
+        return Corrected("cosine", "varmin", k=4)
+
+    found = Grouped(varmin, 3, standardize=False, over_groups=over_groups).fit(BANKS)
+    rows, queries, own = np.concatenate(list(BANKS.values())), clips(3, 9), []
+    for band in (slice(0, 2), slice(2, 4), slice(4, 6)):
+        units = [x[:, band] / np.linalg.norm(x[:, band], axis=1)[:, None] for x in (rows, queries)]
+        inside, gaps = 1 - units[0] @ units[0].T, 1 - units[1] @ units[0].T
+        np.fill_diagonal(inside, np.inf)
+        widths = np.sort(inside, axis=1)[:, :4].mean(axis=1)
+        slope = np.polyfit(widths[inside.argmin(axis=1)], inside.min(axis=1), 1)[0]
+        own.append((gaps - slope * widths).min(axis=1))
+    np.testing.assert_allclose(found.score(queries), of_groups(own, axis=0), atol=1e-9)
 
 
 def test_no_domain_is_below_the_score():

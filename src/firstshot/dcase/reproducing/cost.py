@@ -86,7 +86,13 @@ class _Embedding:
     @property
     def key(self) -> str:
         choice, system = self.choice, self.system
-        recipe = [choice.model_dump(mode="json"), system.pooling, system.length, system.channel]
+        recipe = [
+            choice.model_dump(mode="json"),
+            system.pooling,
+            system.length,
+            system.channel,
+            system.far_noise,
+        ]
         return json.dumps(recipe, sort_keys=True)
 
     def settings(self) -> EmbeddingSettings:

@@ -63,7 +63,7 @@ def run_baseline_section(
         deviations=deviations,
         intervals={},
         clip_map=map_section(section, [scores.products], first),
-        examples=show_examples(section, system.channel, scores, first, examples),
+        examples=show_examples(section, scores, first, examples),
         notes=(
             f"metrics are means over {len(trials)} trials with the seeds {seeds}; scores, "
             f"decisions, threshold and plots are the first one's; {first.notes[0]}",

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import MapBank
+from firstshot.dcase.data.check import read_clip_header
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.data.machine_folder import ClipRecord
 from firstshot.dcase.running.section_map import compare_clips, map_section
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
-from firstshot.detector.explanation import compare_spectra, difference_db
-from firstshot.errors import keep_warnings
+from firstshot.detector.explanation import compare_spectra, difference_db, place_of
+from firstshot.errors import keep_warnings, warn
 from firstshot.progress import Progress
 from firstshot.report.examples import EXAMPLE_RATE
 from firstshot.results import Example, Interval, Result, SectionResult
@@ -42,19 +45,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SectionScores:
-    """Scores of one encoder's detector on a section, with what its examples and map need."""
+    """Scores of one encoder's detector on a section, with what its examples and map need.
+
+    `test` are the test clips without their layers, which would take much memory.
+    """
 
     results: tuple[Result, ...]
     training_scores: NDArray[np.float64]
-    spectra: tuple[NDArray[np.float32], ...]
-    levels: tuple[NDArray[np.float32], ...]
+    test: tuple[EmbeddedClip, ...]
     normal_spectra: NDArray[np.float32]
     normal_levels: NDArray[np.float32]
     normal_names: tuple[tuple[str, str], ...]
     products: NDArray[np.float64]
+    anomaly_map: MapBank | None
     notes: tuple[str, ...]
     encoder: str
     fingerprint: str
+    channel: Channel
 
 
 def score_section(
@@ -63,10 +70,16 @@ def score_section(
     store: EmbeddingStore | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    far_noise: Literal["supplemental"] | None = None,
 ) -> SectionScores:
-    """Fit a detector on a section's training clips and score its test clips."""
+    """Fit a detector on a section's training clips and score its test clips.
+
+    With `far_noise` the detector subtracts the far channel as the section's noise-only clips say.
+    """
     clips = list_clips(section)
     with keep_warnings() as caught:
+        if far_noise:
+            detector.far_noise = far_noise_of(section)
         settings = detector.embedding_settings()
         embedded = list(
             embed_clips(clips, settings, store=store, progress=progress, workers=workers)
@@ -78,27 +91,40 @@ def score_section(
     return SectionScores(
         results=tuple(results),
         training_scores=detector.training_scores_,
-        spectra=tuple(c.spectrum[_deciding(c, r)][0] for c, r in zip(test, results, strict=True)),
-        levels=tuple(c.levels[_deciding(c, r)] for c, r in zip(test, results, strict=True)),
+        test=tuple(replace(clip, layers=()) for clip in test),
         normal_spectra=detector.fitted_.normal_clips.spectra,
         normal_levels=detector.fitted_.normal_clips.levels,
         normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
         products=compare_clips(normal, test),
+        anomaly_map=detector.fitted_.anomaly_map,
         notes=tuple(dict.fromkeys(caught)),
         encoder=detector.embedding_settings().encoder.name,
         fingerprint=detector.embedding_settings().encoder.fingerprint,
+        channel=detector.embedding_settings().channel,
     )
+
+
+def far_noise_of(section: MachineSection) -> list[Clip] | None:
+    """Return a section's supplemental clips of noise alone with two channels; None if none."""
+    records = [clip for clip in section.supplemental if clip.kind == "noise"]
+    headers = [read_clip_header(clip.path) for clip in records]
+    found = [
+        Clip(clip.path.name, clip.path)
+        for clip, header in zip(records, headers, strict=True)
+        if not isinstance(header, str) and header[1] > 1
+    ]
+    if not found:
+        warn(
+            f"{section.name}: no two-channel clips of noise alone in supplemental/; near minus far "
+            "is fitted on each clip"
+        )
+    return found or None
 
 
 def list_clips(section: MachineSection) -> list[Clip]:
     """Return a section's clips: normal clips of the source, of the target, then test clips."""
     records = (*section.source, *section.target, *section.test)
     return [Clip(record.path.name, record.path) for record in records]
-
-
-def _deciding(clip: EmbeddedClip, result: Result) -> slice:
-    window = clip.starts.index(result.start_seconds)
-    return slice(window, window + 1)
 
 
 def join_section(
@@ -123,7 +149,7 @@ def join_section(
         details=add_parts(result, by_encoder),
         clip_map=map_section(section, [scores.products for scores in by_encoder], result),
         fingerprints={scores.encoder: scores.fingerprint for scores in by_encoder},
-        examples=show_examples(section, system.channel, by_encoder[0], result, examples),
+        examples=show_examples(section, by_encoder[0], result, examples),
     )
 
 
@@ -188,7 +214,6 @@ def add_parts(result: SectionResult, by_encoder: Sequence[SectionScores]) -> Det
 
 def show_examples(
     section: MachineSection,
-    channel: Channel,
     scored: SectionScores,
     judged: SectionResult,
     count: int,
@@ -197,14 +222,16 @@ def show_examples(
     normal = {(clip.path.name, clip.domain or "source"): clip for clip in section.train}
     found = []
     for i in np.argsort(-judged.scores, kind="stable")[:count]:
-        clip, result = section.test[i], scored.results[i]
+        clip, embedded = section.test[i], scored.test[i]
+        result = replace(scored.results[i], is_anomaly=bool(judged.decisions[i]))
+        window = embedded.starts.index(result.start_seconds)
         nearest = result.nearest[0]
         row = scored.normal_names.index((nearest.clip, nearest.domain))
         bands, words = compare_spectra(
-            scored.spectra[i],
+            embedded.spectrum[window],
             scored.normal_spectra[row],
             scored.normal_spectra,
-            difference_db(scored.levels[i], scored.normal_levels[row]),
+            difference_db(embedded.levels[window : window + 1], scored.normal_levels[row]),
         )
         neighbor = normal.get((nearest.clip, nearest.domain))
         if neighbor is None:  # a window: its name ends with its start
@@ -216,13 +243,14 @@ def show_examples(
                 label=clip.label,
                 score=float(judged.scores[i]),
                 p_value=float(judged.p_values[i]),
-                waveform=_read_waveform(clip, channel),
+                waveform=_read_waveform(clip, scored.channel),
                 sample_rate=EXAMPLE_RATE,
                 nearest=nearest.clip,
                 nearest_domain=nearest.domain,
-                nearest_waveform=_read_waveform(neighbor, channel),
+                nearest_waveform=_read_waveform(neighbor, scored.channel),
                 bands=bands,
                 words=words,
+                place=place_of(scored.anomaly_map, embedded, result),
             )
         )
     return tuple(found)

@@ -86,7 +86,9 @@ def _score_all(
         if isinstance(before, FirstshotError):
             continue
         step = progress(f"{section.name}: clips embedded by {title}") if progress else None
-        found = _try(score_section, section, first.unfitted(), store, step, workers)
+        found = _try(
+            score_section, section, first.unfitted(), store, step, workers, system.far_noise
+        )
         scored[section.name] = found if isinstance(found, FirstshotError) else [*before, found]
 
 

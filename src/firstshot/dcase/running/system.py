@@ -36,6 +36,7 @@ from firstshot.messages import choose_one_of, shown_value
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.transform import make_transform
 from firstshot.sound.audio import LengthPolicy
+from firstshot.sound.near_far import NEAR_FAR
 
 
 class _Strict(BaseModel):
@@ -55,6 +56,9 @@ class EncoderChoice(_Strict):
     name: str = Field(min_length=1, max_length=200)
     layers: tuple[LayerNumber, ...] | None = Field(default=None, min_length=1)
     settings: dict[str, Any] = Field(default_factory=dict)
+
+
+AnyChannel: TypeAlias = ChannelNumber | Literal["mean", "near-far"]
 
 
 class ViewChoice(_Strict):
@@ -97,7 +101,8 @@ class System(_Strict):
     transform: str | None = None
     memmixup: bool = False
     length: str = "native"
-    channel: ChannelNumber | Literal["mean"] = "mean"
+    channel: AnyChannel = "mean"
+    far_noise: Literal["supplemental"] | None = None
     threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
     bank_precision: Literal["float32", "float16"] = "float32"
@@ -126,19 +131,26 @@ class System(_Strict):
         make_normalizer(self.normalizer, metric=self.metric, **self.normalizer_settings)
         make_transform(self.transform or "none")
         LengthPolicy.parse(self.length)
+        if self.far_noise and self.channel != NEAR_FAR:
+            raise ParameterError(
+                f"far_noise {self.far_noise!r} with channel {self.channel!r}: it is used by "
+                f"channel {NEAR_FAR!r} only; choose that channel, or leave far_noise out"
+            )
 
     def detector(self, choice: EncoderChoice | None) -> Detector:
         """Return an unfitted detector for one of the system's members."""
         if choice is None:
             return Detector(
                 views=tuple(view.view for view in self.views),
-                **self.model_dump(exclude={"name", "description", "encoders", "views", *_ONE_WAY}),
+                **self.model_dump(
+                    exclude={"name", "description", "encoders", "views", "far_noise", *_ONE_WAY}
+                ),
             )
         return Detector(
             choice.name,
             layers=choice.layers,
             encoder_settings=dict(choice.settings),
-            **self.model_dump(exclude={"name", "description", "encoders", "views"}),
+            **self.model_dump(exclude={"name", "description", "encoders", "views", "far_noise"}),
         )
 
     @model_serializer(mode="wrap")
@@ -263,6 +275,7 @@ _DEFAULTS = {
 }
 _NEW_DEFAULTS: dict[str, tuple[Any, ...]] = {
     "bank_precision": ("float32",),
+    "far_noise": (None,),
     "threshold_for": ("pooled",),
     "held_out": (None,),
     "views": ((), []),
@@ -290,7 +303,7 @@ class BaselineSystem(_Strict):
     autoencoder: ScoreName
     seeds: tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)], ...] = Field(SEEDS, min_length=1)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
-    channel: ChannelNumber | Literal["mean"] = 0
+    channel: AnyChannel = 0
     threshold: Literal["gamma", "quantile", "conformal", "released"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)
 

@@ -2,7 +2,12 @@
 
 from firstshot.detector.embedding.batch_embedder import EmbeddedClip
 from firstshot.detector.embedding.clips import embed_all, embed_clips
-from firstshot.detector.embedding.settings import Clip, EmbeddingSettings, make_embedding_settings
+from firstshot.detector.embedding.settings import (
+    Clip,
+    EmbeddingSettings,
+    make_embedding_settings,
+    with_far_noise,
+)
 
 __all__ = [
     "Clip",
@@ -11,4 +16,5 @@ __all__ = [
     "embed_all",
     "embed_clips",
     "make_embedding_settings",
+    "with_far_noise",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map.vectors import SAMPLE_RATE, cells_of
 from firstshot.detector.embedding.settings import Clip, EmbeddingSettings
+from firstshot.encoders.clips import prepare_waveforms
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.working_memory import working_bytes
 from firstshot.errors import FirstshotError, SoundError, keep_warnings
@@ -38,7 +40,7 @@ SECONDS_AT_ONCE = HELD_SECONDS
 CAREFUL_SECONDS = 60.0
 """A shorter piece fits into any memory that the network fits into."""
 SHORTER = "cut it, or fit with --length windows:10, which takes little memory for any length"
-SPECTRUM, LEVEL = "spectrum", "level"
+SPECTRUM, LEVEL, MAP = "spectrum", "level", "the anomaly map"
 LOGMEL = LogMel()
 
 
@@ -47,9 +49,10 @@ class EmbeddedClip:
     """A clip's embeddings: `layers` holds (windows, values) each, `spectrum` (windows, bands * 3).
 
     `spectrum` is the first layer of `logmel`; explanations use it whatever the encoder is. It is
-    relative to the overall levels in dB, `levels` (windows,). Both are empty where no spectra were
-    requested. `starts` are the beginnings of the windows in seconds, `seconds` is the length of the
-    clip, None where it is not known.
+    relative to the overall levels in dB, `levels` (windows,). `cells` (windows, cells, 12, 11) are
+    those of the anomaly map. All three are empty where no spectra were requested. `starts` are the
+    beginnings of the windows in seconds, `seconds` is the length of the clip, None where it is not
+    known.
     """
 
     name: str
@@ -59,6 +62,7 @@ class EmbeddedClip:
     spectrum: NDArray[np.float32]
     levels: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     seconds: float | None = None
+    cells: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0, 12, 11), np.float32))
 
     @property
     def window_names(self) -> tuple[str, ...]:
@@ -182,14 +186,32 @@ class BatchEmbedder:
             assert entry is not None
             starts = tuple(start / rate for start in recording.starts)
             layers = tuple(entry[name] for name in self.settings.array_names)
-            spectrum, levels = np.empty((len(starts), 0), np.float32), np.empty(0, np.float32)
-            if self.spectra:
-                spectrum, levels = entry[SPECTRUM], entry[LEVEL]
-            seconds = recording.samples / rate
-            embedded.append(
-                EmbeddedClip(clip.name, recording.digest, starts, layers, spectrum, levels, seconds)
+            nothing = np.empty((len(starts), 0), np.float32)
+            bare = EmbeddedClip(
+                clip.name,
+                recording.digest,
+                starts,
+                layers,
+                nothing,
+                seconds=recording.samples / rate,
             )
+            embedded.append(self._with_spectra(bare, entry, recording) if self.spectra else bare)
         return embedded
+
+    def _with_spectra(
+        self, clip: EmbeddedClip, entry: dict[str, NDArray[np.float32]], recording: Recording
+    ) -> EmbeddedClip:
+        """Add what explanations need; cells are computed sooner than a store could be read."""
+        cells = []
+        for piece in recording.pieces():
+            self._check_needed()
+            samples = prepare_waveforms([piece], recording.sample_rate, SAMPLE_RATE, 1, MAP)[0]
+            cells.append(cells_of(samples).array)
+        return replace(clip, spectrum=entry[SPECTRUM], levels=entry[LEVEL], cells=np.stack(cells))
+
+    def _check_needed(self) -> None:
+        if self.cancelled.is_set():
+            raise FirstshotError("cancelled: the caller needs this clip no more")
 
     def _encode(self, recordings: Sequence[Recording]) -> list[dict[str, NDArray[Any]]]:
         """Encode all windows of a few clips, and give each clip its own."""
@@ -211,8 +233,7 @@ class BatchEmbedder:
         windows = chain.from_iterable(recording.pieces() for recording in recordings)
         at_once = min(_windows_at_once(recording) for recording in recordings)
         while few := list(islice(windows, at_once)):
-            if self.cancelled.is_set():
-                raise FirstshotError("cancelled: the caller needs this clip no more")
+            self._check_needed()
             if measured:  # the spectrum is the embedding itself
                 spectrum, levels = LOGMEL.measure(few, rate)
                 yield [spectrum, spectrum, levels]

@@ -7,7 +7,7 @@ return in their recipe all that decides an embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 from firstshot.encoders import load_encoder
 from firstshot.encoders.pooling import check_pooling, resolve_layers
 from firstshot.encoders.protocol import Encoder
-from firstshot.errors import warn
-from firstshot.sound.audio import Channel, LengthPolicy, load_waveform, read_blocks
+from firstshot.errors import ParameterError, warn
+from firstshot.sound.audio import (
+    Channel,
+    LengthPolicy,
+    load_waveform,
+    read_blocks,
+    read_near_and_far,
+)
+from firstshot.sound.near_far import NEAR_FAR, Transfer, fit_transfer
 from firstshot.sound.recording import Recording, record
 
 
@@ -113,6 +120,40 @@ def make_embedding_settings(
     return EmbeddingSettings(
         encoder, resolve_layers(wanted, encoder.depth, encoder.name), pooling, policy, channel
     )
+
+
+def with_far_noise(
+    settings: EmbeddingSettings, noise: Transfer | Sequence[Clip] | None
+) -> EmbeddingSettings:
+    """Return settings that subtract the far channel by a transfer function fitted on noise alone.
+
+    Parameters
+    ----------
+    noise : Transfer, clips or None
+        Recordings of both channels with the machine off, or what was fitted on them; None leaves
+        the settings as they are.
+
+    Raises
+    ------
+    ParameterError
+        The channel is not near minus far.
+    SoundError
+        A recording cannot be read, or has one channel.
+    """
+    if noise is None:
+        return settings
+    if settings.channel != NEAR_FAR:
+        raise ParameterError(
+            f"far_noise with channel {settings.channel!r}: noise of the room is used by channel "
+            f"{NEAR_FAR!r} only; choose that channel, or leave far_noise out"
+        )
+    rate = settings.encoder.sample_rate
+    if not isinstance(noise, Transfer):
+        recordings = (
+            read_near_and_far(clip.source, clip.sample_rate, rate, clip.name) for clip in noise
+        )
+        noise = fit_transfer(recordings, rate)
+    return replace(settings, channel=noise.at(rate))
 
 
 def resolved_encoder_settings(

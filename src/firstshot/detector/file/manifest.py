@@ -12,6 +12,7 @@ from typing import Any
 from firstshot.detector.file.origins import Additions, read_additions, read_seconds
 from firstshot.disk.documents import Table
 from firstshot.scoring.threshold import METHODS, Threshold
+from firstshot.sound.near_far import NEAR_FAR
 
 SETTINGS = (
     "pooling",
@@ -30,6 +31,8 @@ SETTINGS = (
 )
 """The constructor's arguments that a manifest keeps."""
 
+TRANSFER = "transfer"
+"""The array (2, frequencies): real and imaginary parts of what far explains of near."""
 _ADDED = ("bank_precision", "held_out", "threshold_for")
 """Settings that older files lack; their default applies."""
 _OF_VIEWS = ("pooling", "normalizer", "metric", "normalizer_settings", "encoder_settings")
@@ -122,7 +125,7 @@ def _settings(table: Table, views: bool) -> dict[str, Any]:
     given = table.only((*SETTINGS, *_REMOVED)).values
     own = [n for n in _WORDS if not (views and n in _OF_VIEWS)]
     words = {n: table.line(n) for n in own if n in given or n not in _ADDED}
-    channel = "mean" if given.get("channel") == "mean" else None
+    channel = given["channel"] if given.get("channel") in ("mean", NEAR_FAR) else None
     return {
         **words,
         "channel": channel or table.whole("channel", 0, _MOST_CHANNELS),

@@ -204,7 +204,7 @@ def _identity(fitted: FittedDetector) -> dict[str, Any]:
         "layers": settings.layers,
         "pooling": settings.pooling,
         "length": str(settings.length),
-        "channel": settings.channel,
+        "channel": str(settings.channel),
         **{
             name: tuple(getattr(part, name) for part in fitted.recipe.parts)
             for name in ("label", "transform", "normalizer", "metric", "settings", "groups")

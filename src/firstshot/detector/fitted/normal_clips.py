@@ -7,6 +7,7 @@ every operation returns new ones.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import ClipCells, KeptCells, MapBank
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.embedding.clips import stack_layers
 from firstshot.detector.file import MemberRow
@@ -27,6 +29,8 @@ from firstshot.sound.audio import LengthPolicy
 FEWEST_STANDARDIZED = 4
 Seconds = tuple[float, float]
 """The shortest and the longest stretch that is embedded of a clip."""
+MOST_MAPPED = 750
+"""Rows of a domain with cells; more would take time and memory, and add little to a map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,8 @@ class NormalClips:
         Overall levels in dB, NaN where they are not known.
     fitted_seconds : (float, float) or None
         Shortest and longest clip of the fit, where known; an `Origin` has those of later clips.
+    cells : KeptCells or None
+        What the anomaly map is fitted on, row by row; None where it is not known.
     """
 
     rows: tuple[MemberRow, ...]
@@ -52,6 +58,7 @@ class NormalClips:
     spectra: NDArray[np.float32]
     levels: NDArray[np.float32]
     fitted_seconds: Seconds | None = None
+    cells: KeptCells | None = None
 
     @cached_property
     def seconds(self) -> Seconds | None:
@@ -92,6 +99,7 @@ class NormalClips:
             banks=tuple(_fixed(bank[rows]) for bank in self.banks),
             spectra=self.spectra[rows],
             levels=self.levels[rows],
+            cells=self.cells.keep(rows) if self.cells else None,
         )
 
     def join(self, other: NormalClips) -> NormalClips:
@@ -107,7 +115,17 @@ class NormalClips:
             ),
             spectra=np.concatenate([self.spectra, other.spectra])[order],
             levels=np.concatenate([self.levels, other.levels])[order],
+            cells=self.cells.join(other.cells).keep(order) if self.cells and other.cells else None,
         )
+
+    def fit_map(self) -> MapBank | None:
+        """Fit the anomaly map; the windows of a clip are held out together."""
+        if self.cells is None or not len(self.cells.keys):
+            return None
+        kept = self.cells.without(_left_out(self.rows))
+        rows = [self.rows[row] for row in kept.rows]
+        recordings, domains = [clip_of(row) for row in rows], [row.domain for row in rows]
+        return MapBank.fit(kept.clips(), recordings, domains, kept)
 
 
 def make_normal_clips(
@@ -142,7 +160,25 @@ def make_normal_clips(
         np.concatenate([clip.spectrum for clip in clips]),
         levels,
         (min(known), max(known)) if known else None,
+        _cells_of(clips),
     )
+
+
+def _cells_of(clips: Sequence[EmbeddedClip]) -> KeptCells | None:
+    """Return the cells of all windows, None where clips embedded elsewhere lack them."""
+    if any(len(clip.cells) != len(clip.starts) for clip in clips):
+        return None
+    return KeptCells.of([ClipCells.of(window) for clip in clips for window in clip.cells])
+
+
+def _left_out(rows: Sequence[MemberRow]) -> NDArray[np.bool_]:
+    """Tell which rows the anomaly map does without: of a domain with many, all but each n-th."""
+    number: dict[str, int] = Counter()
+    counts, marked = Counter(row.domain for row in rows), []
+    for row in rows:
+        marked.append(number[row.domain] % -(-counts[row.domain] // MOST_MAPPED) != 0)
+        number[row.domain] += 1
+    return np.array(marked)
 
 
 def recordings_of(groups: str | Sequence[Any] | None, names: Sequence[str]) -> list[str] | None:

@@ -8,12 +8,13 @@ object that makes and holds one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import MapBank
 from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.detector.file import MappedFile
 from firstshot.detector.fitted.held_out import FEWEST_CLIPS, held_out_scores
@@ -68,6 +69,8 @@ class FittedDetector:
         None until a threshold is set; `calibration` then raises.
     mapped : MappedFile or None
         The file that the arrays are mapped from.
+    anomaly_map : MapBank or None
+        Where in a clip it differs; None in a detector of an older file.
     """
 
     settings: Mapping[str, Any]
@@ -78,6 +81,7 @@ class FittedDetector:
     training_scores: NDArray[np.float64]
     calibrated: Calibration | None = None
     mapped: MappedFile | None = None
+    anomaly_map: MapBank | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -115,7 +119,11 @@ def fit_detector(
     if settings["held_out"] == "block" and not recipe.transductive:
         refits = _plan(normal_clips)
     scores = held_out_scores(parts, recipe, windows, refits, progress)
-    return FittedDetector(settings, embedding_settings, recipe, normal_clips, parts, scores)
+    anomaly_map = normal_clips.fit_map()
+    kept = replace(normal_clips, cells=anomaly_map.cells if anomaly_map else None)
+    return FittedDetector(
+        settings, embedding_settings, recipe, kept, parts, scores, anomaly_map=anomaly_map
+    )
 
 
 def _plan(normal_clips: NormalClips) -> list[Refit] | None:

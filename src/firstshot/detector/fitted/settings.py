@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
+from firstshot.detector.embedding import (
+    EmbeddingSettings,
+    make_embedding_settings,
+    with_far_noise,
+)
 from firstshot.detector.fitted.parts import PartRecipe, Recipe
+from firstshot.detector.sources import list_far_noise
 from firstshot.detector.views import View, default_preset, read_views, with_encoder_settings
 from firstshot.encoders import load_encoder
 from firstshot.encoders.joint import join_encoders, one_if_same
@@ -71,6 +76,8 @@ def read_settings(
     ------
     ParameterError
         A setting has a value that cannot be used; the message names both. No clip is read before.
+    SoundError, DatasetError
+        A recording of `far_noise` cannot be read.
     """
     for name, known in (
         ("threshold", METHODS),
@@ -87,7 +94,8 @@ def read_settings(
     found = _of_views if settings["views"] is not None else _of_layers
     embedding_settings, recipe = found(settings, fetch_missing)
     recipe.check()
-    return embedding_settings, recipe
+    noise = list_far_noise(settings["far_noise"], settings["sample_rate"])
+    return with_far_noise(embedding_settings, noise), recipe
 
 
 def _of_layers(

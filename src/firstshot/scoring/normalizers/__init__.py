@@ -13,6 +13,7 @@ again.
 | `local_density` | eq. 4 | `k=16` |
 | `domain_local_density` | eq. 5 | `k_source=16`, `k_target=9` |
 | `density` | ln min d / clamped density | `k=2`, `low=1/3`, `high=3`, `per_domain=False` |
+| `domain_median` | d in units of the domain's median, the smaller of the two | `k=1` |
 | `corrected` | published corrections, for comparison | `correction`, `width`, `k=1`, `rank=0.9` |
 | `mahalanobis` | distance from the cloud of normal clips | |
 | `pca_residual` | distance from its principal subspace | `share=0.95` |
@@ -37,6 +38,7 @@ from firstshot.plugins import load_plugin, make_from_plugin, registered
 from firstshot.scoring.normalizers.base import BankArrays, BankNames, Scores, State
 from firstshot.scoring.normalizers.corrected import Corrected
 from firstshot.scoring.normalizers.density import Density
+from firstshot.scoring.normalizers.domain_median import DomainMedian
 from firstshot.scoring.normalizers.domain_zscore import DomainZScore
 from firstshot.scoring.normalizers.gaussian import Mahalanobis, PcaResidual
 from firstshot.scoring.normalizers.local_density import DomainLocalDensity, LocalDensity
@@ -98,6 +100,7 @@ _CLASSES: dict[str, Any] = {
         LocalDensity,
         DomainLocalDensity,
         Density,
+        DomainMedian,
         Corrected,
         Mahalanobis,
         PcaResidual,

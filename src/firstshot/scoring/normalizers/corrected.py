@@ -72,6 +72,8 @@ class Corrected(BankNormalizer):
         ):
             if value not in known:
                 raise ParameterError(f"{what} {value!r}: choose one of {', '.join(known)}")
+        if not 0.0 <= self.rank <= 1.0:
+            raise ParameterError(f"rank {self.rank!r}: expected a number from 0 to 1")
 
     def _measure(self, banks: dict[str, Points]) -> None:
         """Hold the banks and measure widths, slope and leave-one-out scores."""
@@ -84,7 +86,9 @@ class Corrected(BankNormalizer):
             )
         gaps = _all_distances(rows, rows, self.metric)
         np.fill_diagonal(gaps, np.inf)
-        order = np.argsort(gaps, axis=1, kind="stable")[:, :-1]
+        # `ranked` looks at all others; else K, and one more for when a clip is left out.
+        looked_at = len(rows) - 1 if self.width == "ranked" else min(self.k + 1, len(rows) - 1)
+        order = np.argsort(gaps, axis=1, kind="stable")[:, :looked_at]
         ascending = np.take_along_axis(gaps, order, axis=1)
         self.widths_ = self._widths(ascending)
         self.slope_ = self._slope(gaps)
@@ -170,6 +174,7 @@ class Corrected(BankNormalizer):
         """Return a clip's score by the others, whose widths are made without it."""
         others = np.flatnonzero(np.arange(len(gaps)) != number)
         kept = order[others] != number
+        kept[kept.all(axis=1), -1] = False  # the clip is not among them: the last is one too many
         shorter = ascending[others][kept].reshape(len(others), -1)
         return float(self._corrected(gaps[number, others], self._widths(shorter)).min())
 
@@ -180,18 +185,18 @@ def _all_distances(Q: ArrayLike, X: ArrayLike, metric: str) -> NDArray[np.float6
 
 
 def _before_the_jump(ascending: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Return how many neighbours of each clip lie before its first jump, at most k.
+    """Return how many of the k nearest clips lie before a clip's first jump.
 
-    A jump leads out of the clip's cluster: the ratio d_k / d_(k+1), averaged with the next one, is
-    below the 4 % quantile of the ratios of all clips. A clip without one keeps its k neighbours.
+    A jump leads out of the clip's cluster: the ratio d_j / d_(j+1), averaged with the next one, is
+    below the 4 % quantile of those ratios of all clips. There are k - 2 such averages; a clip
+    without a jump keeps so many neighbours. Fewer than 4 neighbours are all kept.
     """
-    looked_at = np.maximum(ascending[:, : k + 1], LEAST)
+    looked_at = np.maximum(ascending[:, :k], LEAST)
+    count = looked_at.shape[1]
+    if count < 4:
+        return np.full(len(ascending), count)
     ratios = looked_at[:, :-1] / looked_at[:, 1:]
-    if ratios.shape[1] < 2:
-        return np.full(len(ascending), min(k, ascending.shape[1]))
     smooth = (ratios[:, :-1] + ratios[:, 1:]) / 2
     jumps = smooth < np.quantile(smooth, JUMP_QUANTILE)
-    counts: NDArray[np.int64] = np.where(
-        jumps.any(axis=1), jumps.argmax(axis=1) + 1, min(k, ascending.shape[1])
-    )
+    counts: NDArray[np.int64] = np.where(jumps.any(axis=1), jumps.argmax(axis=1) + 1, count - 2)
     return counts

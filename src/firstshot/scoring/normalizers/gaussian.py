@@ -6,7 +6,7 @@ cloud, with the mean and the covariance of their clips:
 - `mahalanobis`: the squared Mahalanobis distance, the covariance shrunk towards a multiple of the
   identity as Ledoit and Wolf (2004) do;
 - `pca_residual`: the squared distance from the subspace of the leading principal directions that
-  hold `share` of the variance.
+  hold `share` of the variance, and never of all directions: one at least is left to differ in.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class PcaResidual(Mahalanobis):
         mean = rows.mean(axis=0)
         _, singular, directions = np.linalg.svd(rows - mean, full_matrices=False)
         held = np.cumsum(np.square(singular)) / max(float(np.square(singular).sum()), 1e-300)
-        kept = directions[: int(np.searchsorted(held, self.share)) + 1]
+        count = int(np.searchsorted(held, self.share)) + 1
+        kept = directions[: min(count, len(directions) - 1)]
         # |z|^2 - |z's part in the subspace|^2: a gain of -1 along the kept directions.
         return _Cloud(mean, kept, np.full(len(kept), -1.0), 1.0)
 
