@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import Place
 from firstshot.errors import MissingLibraryError, ParameterError
 from firstshot.messages import choose_one_of, shown
 from firstshot.scoring.details import Details
@@ -222,7 +223,7 @@ class Example:
     """One clip with all that is needed to show why it scored as it did.
 
     A waveform may be empty where the sound is not at hand; `start_seconds` tells where in its clip
-    `waveform` begins.
+    `waveform` begins. `place` tells when and at which frequencies the clip differs, if it is known.
     """
 
     clip: str
@@ -238,6 +239,7 @@ class Example:
     bands: tuple[BandDifference, ...]
     words: str
     start_seconds: float = 0.0
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

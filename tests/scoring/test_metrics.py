@@ -18,6 +18,7 @@ from firstshot.errors import ParameterError
 from firstshot.scoring.bootstrap import (
     LabelledScores,
     bootstrap_intervals,
+    bootstrap_official_difference,
     bootstrap_official_interval,
 )
 from firstshot.scoring.metrics import (
@@ -317,3 +318,42 @@ def test_bootstrap_refuses_what_has_no_interval():
         bootstrap_official_interval([LabelledScores([0, 1], [1.0, 2.0], ["source"] * 2)])
     with pytest.raises(ParameterError, match="no section"):
         bootstrap_official_interval([])
+
+
+def test_a_paired_difference_is_that_of_resampling_the_same_clips_for_both():
+    labels, scores, domains = _section(4)
+    others = scores + np.random.default_rng(5).normal(0, 2, size=scores.size)
+    ours, theirs = LabelledScores(labels, scores, domains), LabelledScores(labels, others, domains)
+    found = bootstrap_official_difference([ours], [theirs], level=0.9, resamples=3000)
+    generator = np.random.default_rng(99)
+    strata = [
+        np.flatnonzero((labels == label) & (np.array(domains) == domain))
+        for label in (0, 1)
+        for domain in ("source", "target")
+    ]
+    drawn = []
+    for _ in range(1000):
+        rows = np.concatenate([generator.choice(stratum, stratum.size) for stratum in strata])
+        of_both = [
+            section_metrics(labels[rows], each[rows], [domains[row] for row in rows])
+            for each in (scores, others)
+        ]
+        drawn.append(np.subtract(*(official_score({"fan": metrics}) for metrics in of_both)))
+    assert found == pytest.approx(np.quantile(drawn, (0.05, 0.95)), abs=0.012)
+    alone = [
+        bootstrap_official_interval([each], level=0.9, resamples=3000) for each in (ours, theirs)
+    ]
+    assert found[1] - found[0] < max(high - low for low, high in alone)
+
+
+def test_a_paired_difference_of_equal_scores_is_zero_and_of_other_clips_is_refused():
+    labels, scores, domains = _section(4)
+    one = LabelledScores(labels, scores, domains)
+    assert bootstrap_official_difference([one, one], [one, one]) == (0.0, 0.0)
+    doubled = LabelledScores(labels, 2 * scores, domains)
+    assert bootstrap_official_difference([one], [doubled]) == (0.0, 0.0)
+    other = LabelledScores(labels[::-1], scores, domains)
+    with pytest.raises(ParameterError, match="section number 0: the two differ in labels"):
+        bootstrap_official_difference([one], [other])
+    with pytest.raises(ParameterError, match="2 sections and 1"):
+        bootstrap_official_difference([one, one], [one])

@@ -247,9 +247,11 @@ def _print_explanation(explanation: Explanation) -> None:
     if explanation.place and explanation.place.words:
         typer.echo(f"  {explanation.place.words}")
     for region in explanation.regions:
+        percent = f"{100 * region.stranger_than:.1f} %"
+        others = "all" if region.stranger_than == 1.0 else percent
         typer.echo(
             "  (levels are relative to the clip's own level; "
-            f"stranger than {100 * region.stranger_than:.1f} % of normal moments)"
+            f"stranger than {others} of the normal moments there)"
         )
     typer.echo(f"  score {result.score:.4f}, threshold {result.threshold:.4f}")
     typer.echo(f"  {result.evidence}")

@@ -95,11 +95,16 @@ def _sides(anchor: str, example: Example) -> tuple[Side, ...]:
     waveforms = [np.nan_to_num(w) for w in (example.waveform, example.nearest_waveform)]
     if waveforms[0].size < SHORTEST_SAMPLES:
         return ()
+    regions = example.place.regions if example.place else ()
     excerpts = choose_excerpts(
-        waveforms[0], waveforms[1], example.sample_rate, offset=example.start_seconds
+        waveforms[0],
+        waveforms[1],
+        example.sample_rate,
+        offset=example.start_seconds,
+        around=(regions[0].start_seconds + regions[0].end_seconds) / 2 if regions else None,
     )
     shown = excerpts if waveforms[1].size >= SHORTEST_SAMPLES else excerpts[:1]
-    plots = plot_clips(shown, example.bands, DESCRIPTIONS)
+    plots = plot_clips(shown, example.bands, DESCRIPTIONS, example.place)
     return tuple(
         Side(f"{anchor}-{number}", HEADINGS[number], *names, excerpt, address, plot)
         for number, (names, excerpt, address, plot) in enumerate(

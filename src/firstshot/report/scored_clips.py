@@ -143,6 +143,7 @@ def _example(
         bands=explanation.bands,
         words=explanation.words,
         start_seconds=result.start_seconds,
+        place=explanation.place,
     )
 
 

@@ -77,19 +77,62 @@ def bootstrap_official_interval(
     (1.0, 1.0)
     """
     _check(level, resamples, seed)
+    return _interval(_official(sections, resamples, seed), level)
+
+
+def bootstrap_official_difference(
+    sections: Sequence[LabelledScores],
+    others: Sequence[LabelledScores],
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the paired interval of the official score of `sections` less that of `others`.
+
+    Both hold the same clips in the same order with other scores. A resample holds the same clips
+    for both, so what makes a clip easy or hard for both cancels out. Where 0 lies in the interval,
+    another test set could as well turn the order.
+
+    >>> low = LabelledScores([0, 0, 1], [1.0, 2.0, 0.0], ["source", "target", "source"])
+    >>> high = LabelledScores([0, 0, 1], [1.0, 2.0, 3.0], ["source", "target", "source"])
+    >>> bootstrap_official_difference([high], [high], resamples=20)
+    (0.0, 0.0)
+    >>> bootstrap_official_difference([high], [low], resamples=20)[0] > 0.9
+    True
+    """
+    _check(level, resamples, seed)
+    if len(sections) != len(others):
+        raise ParameterError(
+            f"{len(sections)} sections and {len(others)} to compare them with; give both for the "
+            "same sections"
+        )
+    for number, (one, other) in enumerate(zip(sections, others, strict=True)):
+        if not np.array_equal(one.labels, other.labels) or one.domains != other.domains:
+            raise ParameterError(
+                f"section number {number}: the two differ in labels or domains; give the scores "
+                "of the same clips in the same order"
+            )
+    ours, theirs = (_official(each, resamples, seed, paired=True) for each in (sections, others))
+    return _interval(ours - theirs, level)
+
+
+def _official(
+    sections: Sequence[LabelledScores], resamples: int, seed: int, paired: bool = False
+) -> NDArray[np.float64]:
+    """Return the official score over the sections on every resample (resamples,)."""
     if not sections:
         raise ParameterError("no section was given; the official score needs one or more")
     inverse = np.zeros(resamples)
     for number, section in enumerate(sections):
         # A generator per section: another section changes no resample of this one.
-        values = _resampled(*section, resamples, np.random.default_rng([seed, number]))
+        values = _resampled(*section, resamples, np.random.default_rng([seed, number]), paired)
         if "official_score" not in values:
             raise ParameterError(
                 f"section number {number} lacks normal clips of one domain; "
                 "the official score needs both"
             )
         inverse += 1 / values["official_score"]
-    return _interval(len(sections) / inverse, level)
+    return np.asarray(len(sections) / inverse)
 
 
 def _check(level: float, resamples: int, seed: int) -> None:
@@ -114,17 +157,25 @@ def _resampled(
     domains: Sequence[str] | None,
     resamples: int,
     generator: np.random.Generator,
+    paired: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return every metric on every resample, (resamples,) each."""
+    """Return every metric on every resample, (resamples,) each.
+
+    Paired resamples draw from the clips as they are given, so that the same generator draws the
+    same clips whatever their scores are; the others draw from the clips in the order of the scores.
+    """
     label, score = validate(labels, scores)
     domain = np.full(label.size, "") if domains is None else validate_domains(domains, label.size)
     order = np.argsort(-score, kind="stable")
+    given = (label, domain) if paired else (label[order], domain[order])
     label, domain = label[order], domain[order]
     starts = np.flatnonzero(np.diff(score[order], prepend=np.inf))
     block = max(1, _CELLS_AT_ONCE // label.size)
     parts: list[dict[str, NDArray[np.float64]]] = []
     for first in range(0, resamples, block):
-        times = _times_drawn(label, domain, min(block, resamples - first), generator)
+        times = _times_drawn(*given, min(block, resamples - first), generator)
+        if paired:
+            times = times[:, order]
         parts.append(_metrics_of_draws(times, label, domain, starts))
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if all(name in values for name in OFFICIAL_METRICS):

@@ -71,6 +71,8 @@ def test_the_examples_are_the_most_anomalous_clips_beside_their_nearest(section,
         assert not np.array_equal(example.waveform, example.nearest_waveform)
         assert sum(band.share for band in example.bands) <= 1 + 1e-9
         assert example.words
+        assert example.place.z.shape == (5, 12)
+        assert bool(example.place.words) == bool(found.decisions[i])
 
 
 def test_two_encoders_are_joined_by_their_plain_mean(section, heard, store):

@@ -38,6 +38,14 @@ def test_the_excerpt_holds_the_fault_and_both_are_cut_at_the_same_time() -> None
     np.testing.assert_array_equal(clip.waveform, faulty[round(clip.start * RATE) :][: 4 * RATE])
 
 
+@pytest.mark.parametrize(("around", "start"), [(7.0, 5.0), (16.5, 12.0), (4.5, 4.0)])
+def test_an_excerpt_lies_around_a_moment_of_the_recording(around: float, start: float) -> None:
+    clip = np.arange(RATE * 12, dtype=np.float32)  # from the fourth second on
+    found, _ = choose_excerpts(clip, clip, RATE, offset=4.0, around=around)
+    assert found.start == start
+    assert found.waveform[0] == (start - 4.0) * RATE
+
+
 def test_clips_shorter_than_an_excerpt_are_kept_whole() -> None:
     clip, nearest = choose_excerpts(np.ones(1600, np.float32), np.ones(90000, np.float32), RATE)
     assert (clip.start, clip.seconds) == (0.0, 0.1)

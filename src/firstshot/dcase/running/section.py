@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import MapBank
 from firstshot.dcase.data.check import read_clip_header
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.data.machine_folder import ClipRecord
@@ -21,7 +22,7 @@ from firstshot.dcase.running.section_map import compare_clips, map_section
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
-from firstshot.detector.explanation import compare_spectra, difference_db
+from firstshot.detector.explanation import compare_spectra, difference_db, place_of
 from firstshot.errors import keep_warnings, warn
 from firstshot.progress import Progress
 from firstshot.report.examples import EXAMPLE_RATE
@@ -45,16 +46,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SectionScores:
-    """Scores of one encoder's detector on a section, with what its examples and map need."""
+    """Scores of one encoder's detector on a section, with what its examples and map need.
+
+    `test` are the test clips without their layers, which would take much memory.
+    """
 
     results: tuple[Result, ...]
     training_scores: NDArray[np.float64]
-    spectra: tuple[NDArray[np.float32], ...]
-    levels: tuple[NDArray[np.float32], ...]
+    test: tuple[EmbeddedClip, ...]
     normal_spectra: NDArray[np.float32]
     normal_levels: NDArray[np.float32]
     normal_names: tuple[tuple[str, str], ...]
     products: NDArray[np.float64]
+    anomaly_map: MapBank | None
     notes: tuple[str, ...]
     encoder: str
     fingerprint: str
@@ -89,12 +93,12 @@ def score_section(
     return SectionScores(
         results=tuple(results),
         training_scores=detector.training_scores_,
-        spectra=tuple(c.spectrum[_deciding(c, r)][0] for c, r in zip(test, results, strict=True)),
-        levels=tuple(c.levels[_deciding(c, r)] for c, r in zip(test, results, strict=True)),
+        test=tuple(replace(clip, layers=()) for clip in test),
         normal_spectra=detector.fitted_.normal_clips.spectra,
         normal_levels=detector.fitted_.normal_clips.levels,
         normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
         products=compare_clips(normal, test),
+        anomaly_map=detector.fitted_.anomaly_map,
         notes=tuple(dict.fromkeys(caught)),
         encoder=detector.embedding_settings().encoder.name,
         fingerprint=detector.embedding_settings().encoder.fingerprint,
@@ -134,11 +138,6 @@ def list_clips(section: MachineSection) -> list[Clip]:
     """Return a section's clips: normal clips of the source, of the target, then test clips."""
     records = (*section.source, *section.target, *section.test)
     return [Clip(record.path.name, record.path) for record in records]
-
-
-def _deciding(clip: EmbeddedClip, result: Result) -> slice:
-    window = clip.starts.index(result.start_seconds)
-    return slice(window, window + 1)
 
 
 def join_section(
@@ -236,14 +235,16 @@ def show_examples(
     normal = {(clip.path.name, clip.domain or "source"): clip for clip in section.train}
     found = []
     for i in np.argsort(-judged.scores, kind="stable")[:count]:
-        clip, result = section.test[i], scored.results[i]
+        clip, embedded = section.test[i], scored.test[i]
+        result = replace(scored.results[i], is_anomaly=bool(judged.decisions[i]))
+        window = embedded.starts.index(result.start_seconds)
         nearest = result.nearest[0]
         row = scored.normal_names.index((nearest.clip, nearest.domain))
         bands, words = compare_spectra(
-            scored.spectra[i],
+            embedded.spectrum[window],
             scored.normal_spectra[row],
             scored.normal_spectra,
-            difference_db(scored.levels[i], scored.normal_levels[row]),
+            difference_db(embedded.levels[window : window + 1], scored.normal_levels[row]),
         )
         neighbor = normal.get((nearest.clip, nearest.domain))
         if neighbor is None:  # a window: its name ends with its start
@@ -262,6 +263,7 @@ def show_examples(
                 nearest_waveform=_read_waveform(neighbor, scored.channel),
                 bands=bands,
                 words=words,
+                place=place_of(scored.anomaly_map, embedded, result),
             )
         )
     return tuple(found)

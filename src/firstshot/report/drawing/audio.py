@@ -46,8 +46,9 @@ def choose_excerpts(
     sample_rate: int,
     seconds: float = EXCERPT_SECONDS,
     offset: float = 0.0,
+    around: float | None = None,
 ) -> tuple[Excerpt, Excerpt]:
-    """Cut from both clips the few seconds in which they differ most.
+    """Cut from both clips the few seconds in which they differ most, or those around a moment.
 
     Without samples of the normal clip, the seconds in which the clip differs most from itself.
 
@@ -61,6 +62,8 @@ def choose_excerpts(
         Length to keep at most.
     offset : float
         Where in its recording `waveform` begins, in seconds.
+    around : float, optional
+        A moment of the recording, in seconds, that lies in the middle of the excerpt, if it can.
 
     Returns
     -------
@@ -75,7 +78,10 @@ def choose_excerpts(
     >>> part.start < 7 < part.start + part.seconds
     True
     """
-    start = _most_different(waveform, nearest, sample_rate, seconds)
+    if around is None:
+        start = _most_different(waveform, nearest, sample_rate, seconds)
+    else:
+        start = round((around - offset - seconds / 2) * sample_rate)
     length = round(seconds * sample_rate)
     excerpts = []
     for whole, before in ((waveform, offset), (nearest, 0.0)):

@@ -13,7 +13,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from firstshot.anomaly_map import Place
 from firstshot.report.drawing.audio import Excerpt
+from firstshot.report.drawing.overlay import draw_place
 from firstshot.report.drawing.spectra import mel, mel_levels
 from firstshot.report.drawing.svg import COLOURS, drawing, inline_svg
 from firstshot.results import BandDifference
@@ -62,7 +64,10 @@ def joined_bands(bands: Sequence[BandDifference]) -> list[tuple[float, float]]:
 
 
 def plot_clips(
-    excerpts: Sequence[Excerpt], bands: Sequence[BandDifference], names: Sequence[str]
+    excerpts: Sequence[Excerpt],
+    bands: Sequence[BandDifference],
+    names: Sequence[str],
+    place: Place | None = None,
 ) -> tuple[Markup, ...]:
     """Draw waveform and spectrogram of clips on equal scales.
 
@@ -75,6 +80,8 @@ def plot_clips(
         The bands with the largest shares of the distance are framed in all pictures.
     names : sequence of str
         The names of the clips for screen readers.
+    place : Place, optional
+        Where the first clip differs, drawn over its spectrogram.
     """
     levels = [_levels(excerpt) for excerpt in excerpts]
     # The loudest thousandth may saturate: one click must not make everything else dark.
@@ -83,8 +90,8 @@ def plot_clips(
     span = (min(max(quietest, top - RANGE_DB), top - 10.0), top)
     peak = max(float(np.max(np.abs(e.waveform))) for e in excerpts) or 1.0
     return tuple(
-        _draw_excerpt(excerpt, level, span, peak, named_bands(bands), name)
-        for excerpt, level, name in zip(excerpts, levels, names, strict=False)
+        _draw_excerpt(excerpt, level, span, peak, named_bands(bands), name, shown)
+        for excerpt, level, name, shown in zip(excerpts, levels, names, (place, None), strict=False)
     )
 
 
@@ -131,6 +138,7 @@ def _draw_excerpt(
     peak: float,
     bands: Sequence[BandDifference],
     name: str,
+    place: Place | None,
 ) -> Markup:
     end = excerpt.start + excerpt.seconds
     top = float(mel(excerpt.sample_rate / 2))
@@ -143,6 +151,8 @@ def _draw_excerpt(
             stepped, origin="lower", aspect="auto", extent=(excerpt.start, end, 0, top),
             cmap="magma", vmin=span[0], vmax=span[1], interpolation="none",
         )  # fmt: skip
+        if place is not None:
+            draw_place(axes, place)
         for edges in joined_bands(bands):
             low, high = np.minimum(mel(edges), top)
             for edge in (low, high):
@@ -154,7 +164,8 @@ def _draw_excerpt(
         _mel_axis(axes, excerpt.sample_rate)
         axes.set(xlim=(excerpt.start, end), xlabel="time, s")
         length = f"seconds {excerpt.start:.1f} to {end:.1f} of {excerpt.clip_seconds:.1f}"
-        return inline_svg(figure, f"Waveform and spectrogram of {name}, {length}.")
+        words = f" {place.words}" if place else ""
+        return inline_svg(figure, f"Waveform and spectrogram of {name}, {length}.{words}")
 
 
 def _draw_waveform(axes: Axes, excerpt: Excerpt, peak: float) -> None:
