@@ -142,7 +142,7 @@ def test_synth_gives_the_same_bytes_for_the_same_seed_only(firstshot, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         done = firstshot("synth", tmp_path / name, *words, "--test", "1", "--seed", seed)
         assert done.returncode == 0, done.stderr
-        assert f"firstshot dcase run {tmp_path / name} --system embedded" in done.stdout
+        assert f"firstshot dcase run {tmp_path / name} --system recommended" in done.stdout
         files = sorted((tmp_path / name).rglob("*.wav"))
         contents.append([path.read_bytes() for path in files])
     assert len(contents[0]) == 7

@@ -28,7 +28,6 @@ def demo(
     from firstshot.cli.challenge.app import print_run
     from firstshot.dcase.running.run import run_system
     from firstshot.dcase.running.system import load_system
-    from firstshot.detector.views import default_preset
     from firstshot.sound.synth import MACHINES
     from firstshot.sound.synth.dataset import write_dataset
     from firstshot.store import EmbeddingStore
@@ -44,13 +43,11 @@ def demo(
                 raise
             shutil.rmtree(data)  # another seed's machines
             write_dataset(data, seed=seed, progress=bars("making clips"))
-    system, why = default_preset()
-    typer.echo(f"system {system}: {why}", err=True)
     typer.echo("learning each machine from its normal clips, scoring its test clips ...")
     with progress_bars(quiet) as bars:
         run = run_system(
             data,
-            load_system(system),
+            load_system("embedded"),
             results,
             store=EmbeddingStore(out / "embeddings"),
             overwrite=overwrite,
@@ -103,4 +100,4 @@ def synth(
             progress=bars("making clips"),
         )
     typer.echo(f"wrote {', '.join(machines)} to {folder}")
-    typer.echo(f"next: firstshot dcase run {folder}")
+    typer.echo(f"next: firstshot dcase run {folder} --system recommended")

@@ -131,9 +131,8 @@ SETTINGS = (
         "Preset",
         "What is compared, and how: recommended (four views of log spectra), recommended_small "
         "(two of them), recommended_fusion (with EfficientAT mn04, whose weights are needed) or "
-        "embedded (log-mel statistics, the setting of version 0.1). Default: recommended_fusion "
-        "where its weights are found, else recommended; the options of Encoder and Scores describe "
-        "another way instead.",
+        "embedded (log-mel statistics); auto is recommended_fusion where its weights are found, "
+        "else recommended. Without it, the options of Encoder and Scores say what is compared.",
         called="preset",
     ),
     Setting("encoder", "Encoder", "See `firstshot encoders`. Default: logmel."),

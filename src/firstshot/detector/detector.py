@@ -52,13 +52,12 @@ class Detector(EditableBank):
     Parameters
     ----------
     encoder : str or Encoder, optional
-        A name of `firstshot.list_encoders()`, or an encoder object. Where this and the other
-        arguments that describe one way to compare (`layers`, `pooling`, `normalizer`,
-        `normalizer_settings`, `metric`, `transform`) are all None, the detector takes `views`;
-        where one of them is given, None means `logmel`.
+        A name of `firstshot.list_encoders()`, or an encoder object; None means `logmel`.
     views : str or sequence of View, optional
-        A preset (`recommended`, `recommended_small`, `recommended_fusion`, `embedded`) or views.
-        None takes `recommended_fusion` where its weights are on this machine, else `recommended`.
+        What is compared, and how: a preset (`recommended`, `recommended_small`,
+        `recommended_fusion`, `embedded`), views, or `auto` for `recommended_fusion` where its
+        weights are on this machine, else `recommended`. It takes the place of `encoder`, `layers`,
+        `pooling`, `normalizer`, `normalizer_settings`, `metric` and `transform`.
     layers : sequence of int, optional
         Layers counted from 1, negative ones from the end; None takes the encoder's own choice.
     pooling : str, optional

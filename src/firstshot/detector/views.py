@@ -114,10 +114,12 @@ PRESETS: dict[str, tuple[View, ...]] = {
     ),
 }
 """Sets of views by name."""
+AUTO = "auto"
+"""Takes the preset of `default_preset`."""
 
 
 def default_preset() -> tuple[str, str]:
-    """Return the preset that is used where none is named, and why.
+    """Return the preset that `auto` stands for, and why.
 
     `recommended_fusion` where the weights of EfficientAT mn04 are in the cache and torch is
     installed, else `recommended`.
@@ -127,7 +129,7 @@ def default_preset() -> tuple[str, str]:
     if read_pointer(ENCODERS[MN04], None) is None:
         return "recommended", (
             f"the weights of {MN04} are not here; `firstshot encoders fetch {MN04}` gets them, and "
-            "recommended_fusion is then used"
+            "auto then means recommended_fusion"
         )
     if find_spec("torch") is None:
         return "recommended", f"torch, which {MN04} needs, is not installed"
@@ -143,9 +145,11 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
     ['bands', 'fine bands']
     """
     if isinstance(views, str):
-        if views not in PRESETS:
-            raise ParameterError(f"preset {views!r} is not known; {choose_one_of(views, PRESETS)}")
-        return PRESETS[views]
+        name = default_preset()[0] if views == AUTO else views
+        if name not in PRESETS:
+            known = choose_one_of(name, (AUTO, *PRESETS))
+            raise ParameterError(f"preset {name!r} is not known; {known}")
+        return PRESETS[name]
     found = tuple(view if isinstance(view, View) else _view_of(view) for view in views)
     if not found:
         raise ParameterError("views is empty; give one view or more, or the name of a preset")

@@ -50,13 +50,8 @@ def run(
     root: Root,
     settings: dict[str, Any],
     system: Annotated[
-        str | None,
-        typer.Option(
-            help="A packaged system, or a .toml file of your own. Default: recommended_fusion "
-            "where its weights are found, else recommended; embedded where an option describes "
-            "another way to compare."
-        ),
-    ] = None,
+        str, typer.Option(help="A packaged system, or a .toml file of your own.")
+    ] = "embedded",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: runs/<data>-<system>.")
     ] = None,
@@ -81,16 +76,12 @@ def run(
     machine could not be run; the others' results are written all the same. An option of the groups
     Encoder, Clips, Scores and Threshold takes the place of what the system says.
 
-    Example: firstshot dcase run data/dcase2025t2 --out runs/first
+    Example: firstshot dcase run data/dcase2025t2 --system recommended --out runs/first
     """
     from firstshot.dcase.running.run import run_system
-    from firstshot.dcase.running.system import default_system, load_system
+    from firstshot.dcase.running.system import load_system
     from firstshot.disk.files import without_links
 
-    if system is None:
-        system, why = ("embedded", "") if "views" in settings else default_system(settings)
-        if why:
-            typer.echo(f"system {system}: {why}", err=True)
     chosen = load_system(system).changed(settings)
     if {"runtime", "precision"} & settings.get("encoder_settings", {}).keys():
         chosen, picked = chosen.pick_runtimes()

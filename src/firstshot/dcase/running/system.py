@@ -29,7 +29,7 @@ from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
-from firstshot.detector.views import View, default_preset, read_views, with_encoder_settings
+from firstshot.detector.views import View, read_views, with_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of, shown_value
@@ -342,17 +342,6 @@ def list_systems() -> tuple[str, ...]:
     """
     folder = resources.files("firstshot.dcase") / "systems"
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
-
-
-def default_system(settings: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the packaged system that is run where none is named, and why.
-
-    `settings` are arguments of `Detector`; those that describe another way to compare layers than
-    views do are changes of `embedded`.
-    """
-    if settings.keys() & {"encoder", "layers", *_ONE_WAY}:
-        return "embedded", ""
-    return default_preset()
 
 
 def load_system(name_or_path: str) -> AnySystem:

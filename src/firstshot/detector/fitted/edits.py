@@ -206,11 +206,16 @@ def _identity(fitted: FittedDetector) -> dict[str, Any]:
         "length": str(settings.length),
         "channel": str(settings.channel),
         **{
-            name: tuple(getattr(part, name) for part in fitted.recipe.parts)
+            name: _one_or_all([getattr(part, name) for part in fitted.recipe.parts])
             for name in ("label", "transform", "normalizer", "metric", "settings", "groups")
         },
         **{name: value for name, value in asdict(fitted.recipe).items() if name != "parts"},
     }
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """Return the value that all have in common, else all of them."""
+    return values[0] if all(value == values[0] for value in values) else tuple(values)
 
 
 def _with_origin(clips: NormalClips, origin: Origin) -> NormalClips:

@@ -17,7 +17,13 @@ from firstshot.detector.embedding import (
 )
 from firstshot.detector.fitted.parts import PartRecipe, Recipe
 from firstshot.detector.sources import list_far_noise
-from firstshot.detector.views import View, default_preset, read_views, with_encoder_settings
+from firstshot.detector.views import (
+    AUTO,
+    View,
+    default_preset,
+    read_views,
+    with_encoder_settings,
+)
 from firstshot.encoders import load_encoder
 from firstshot.encoders.joint import join_encoders, one_if_same
 from firstshot.encoders.pooling import check_pooling, resolve_layer
@@ -49,7 +55,7 @@ def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(settings)
     given = [name for name in ONE_WAY if found[name] is not None]
-    if found["views"] is None and not given:
+    if found["views"] == AUTO:
         found["views"], why = default_preset()
         logger.info("preset %s: %s", found["views"], why)
     if found["views"] is not None and given:
