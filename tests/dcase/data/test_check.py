@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.two_channels import write_clips
 
 from firstshot.dcase.data.check import CheckReport, check
 from firstshot.dcase.data.layout import read_layout
@@ -98,6 +99,30 @@ def test_rates_channels_and_lengths_that_differ_are_odd(fan):
         "clips of several channel counts (1, 2)",
         "clips of unequal length, 0.100 to 0.150 s",
     ]
+
+
+def test_two_channels_are_told_of_with_what_can_be_done_with_them(tmp_path):
+    raw = tmp_path / "dcase2026t2" / "dev_data" / "raw"
+    train = ["section_00_source_train_normal_0000_car_A1_spd_28V_mic_1_mic_2"]
+    train += ["section_00_target_train_normal_0990_noAttribute"]
+    for machine, seconds in (("fan", 0.2), ("ToyCarEmu", 0.24)):
+        test = [
+            f"section_00_source_test_{label}_{n:04}"
+            for label in ("normal", "anomaly")
+            for n in (0, 1)
+        ]
+        write_clips(raw / machine / "train", [f"{name}.wav" for name in train], 0, seconds=seconds)
+        write_clips(raw / machine / "test", [f"{name}.wav" for name in test], 9, seconds=seconds)
+    noise = ["section_00_noise_supplemental_normal_0000.wav"]
+    write_clips(raw / "fan" / "supplemental", noise, 20, running=False, seconds=0.2)
+    report = check(tmp_path / "dcase2026t2")
+    assert report.ok
+    assert [counts.channels for counts in report.sections] == [(2,), (2,)]
+    assert report.lines()[-2] == (
+        "two channels in 2 sections: 0 is near the machine and 1 far, as in 2026; a run takes "
+        "channel 0, and --channel near-far subtracts the far one (with --far-noise supplemental in "
+        "1 of them)"
+    )
 
 
 def test_all_names_outside_the_grammar_are_listed_not_the_first_only(fan):

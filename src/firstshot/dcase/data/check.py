@@ -72,6 +72,14 @@ class CheckReport:
     def lines(self) -> list[str]:
         """Return the findings and the verdict as plain text, a line each."""
         text = [f"{finding.level}: {finding.where}: {finding.what}" for finding in self.findings]
+        two = [counts for counts in self.sections if counts.channels == (2,)]
+        if two:
+            noise = sum(counts.supplemental.get("noise", 0) > 0 for counts in two)
+            text.append(
+                f"two channels in {len(two)} sections: 0 is near the machine and 1 far, as in "
+                "2026; a run takes channel 0, and --channel near-far subtracts the far one "
+                f"(with --far-noise supplemental in {noise} of them)"
+            )
         counts = Counter(finding.level for finding in self.findings)
         verdict = "complete" if self.ok else "cannot be run as it is"
         text.append(f"{self.root}: {verdict}; {counts['fault']} faults, {counts['odd']} oddities")

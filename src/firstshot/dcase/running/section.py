@@ -32,6 +32,7 @@ from firstshot.scoring.details import Details, attribute_results, part_metrics
 from firstshot.scoring.metrics import section_metrics
 from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
 from firstshot.sound.audio import Channel, load_waveform
+from firstshot.sound.audio_file import subtracts_far
 from firstshot.store import EmbeddingStore
 
 
@@ -81,6 +82,7 @@ def score_section(
         if far_noise:
             detector.far_noise = far_noise_of(section)
         settings = detector.embedding_settings()
+        _note_channels(section, settings.channel)
         embedded = list(
             embed_clips(clips, settings, store=store, progress=progress, workers=workers)
         )
@@ -119,6 +121,17 @@ def far_noise_of(section: MachineSection) -> list[Clip] | None:
             "is fitted on each clip"
         )
     return found or None
+
+
+def _note_channels(section: MachineSection, channel: Channel) -> None:
+    """Say what is used of clips of several channels, and what else there is."""
+    header = read_clip_header(section.train[0].path)
+    if not isinstance(header, str) and header[1] > 1 and not subtracts_far(channel):
+        used = "the mean of all" if channel == "mean" else f"channel {channel}"
+        warn(
+            f"clips of {header[1]} channels, of which {used} is used; where 0 is near the machine "
+            "and 1 far, as in 2026, --channel near-far subtracts the far one (docs/two_channels.md)"
+        )
 
 
 def list_clips(section: MachineSection) -> list[Clip]:

@@ -72,7 +72,7 @@ class System(_Strict):
     transform: str | None = None
     memmixup: bool = False
     length: str = "native"
-    channel: AnyChannel = "mean"
+    channel: AnyChannel = 0  # near the machine in the data of 2026; one channel before
     far_noise: Literal["supplemental"] | None = None
     threshold: Literal["gamma", "quantile", "conformal"] = "gamma"
     false_alarm_rate: float = Field(default=0.1, gt=0, lt=1)

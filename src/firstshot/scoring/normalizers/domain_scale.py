@@ -85,7 +85,8 @@ class DomainScale(BankNormalizer):
         for domain, own in self.neighbors_.items():
             scores[domain] = np.empty(len(own.members))
             for clip, left in enumerate(_means_without(own)):
-                held = {d: own for d, own in {**means, domain: left}.items() if len(own)}
+                others = {**means, domain: left}
+                held = {name: d for name, d in others.items() if len(d)}
                 statistics = self._scales(held, notes)
                 scores[domain][clip] = min(
                     float(_scaled(values[clip], statistics[term]))
