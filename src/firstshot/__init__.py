@@ -30,6 +30,7 @@ from firstshot.version import __version__
 if TYPE_CHECKING:
     from firstshot.detector import Detector, Ensemble
     from firstshot.detector.embeddings import embed
+    from firstshot.detector.views import View
     from firstshot.encoders import list_encoders, load_encoder
     from firstshot.results import Result
 
@@ -47,6 +48,7 @@ __all__ = [
     "ParameterError",
     "Result",
     "SoundError",
+    "View",
     "WeightsError",
     "__version__",
     "embed",
@@ -58,6 +60,7 @@ _HOME = {
     "Detector": "firstshot.detector",
     "Ensemble": "firstshot.detector",
     "Result": "firstshot.results",
+    "View": "firstshot.detector.views",
     "embed": "firstshot.detector.embeddings",
     "list_encoders": "firstshot.encoders",
     "load_encoder": "firstshot.encoders",

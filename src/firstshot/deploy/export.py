@@ -37,6 +37,7 @@ from firstshot.detector.fitted import NOT_FITTED
 from firstshot.disk.files import sha256_of, write_result
 from firstshot.disk.folders import check_folder_replaceable, folder_written, recover
 from firstshot.encoders import WITHOUT_WEIGHTS
+from firstshot.encoders.joint import JointEncoder
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.runtimes.compile import encoder_graph
 from firstshot.encoders.runtimes.processor import installed_versions
@@ -91,6 +92,11 @@ def _exportable(detector: Detector) -> TorchNetwork:
             f"encoder {encoder.name!r} needs neither torch nor an export: the detector file scores "
             "as it is"
         )
+    if isinstance(encoder, JointEncoder):
+        raise ParameterError(
+            f"the detector has the encoders {encoder.name}, and a bundle holds one; fit one of "
+            "them alone, or use the detector file, which scores where torch is installed"
+        )
     if not isinstance(encoder, PretrainedEncoder):
         raise ParameterError(
             f"encoder {encoder.name!r} is a plug-in, which cannot be written as a graph; export "
@@ -135,8 +141,9 @@ def _write(detector: Detector, network: TorchNetwork, draft: Path) -> None:
 def _with_encoder(detector: Detector, encoder: PretrainedEncoder) -> Detector:
     """Return the same bank, normaliser and threshold behind another encoder."""
     fitted = detector.fitted_
-    settings = {**fitted.settings, "encoder": encoder, "encoder_settings": None}
-    settings["layers"] = fitted.embedding_settings.layers
+    settings = {**fitted.settings, "encoder_settings": None}
+    if settings["views"] is None:
+        settings |= {"encoder": encoder, "layers": fitted.embedding_settings.layers}
     behind = replace(fitted.embedding_settings, encoder=encoder)
     return Detector.from_fitted(replace(fitted, settings=settings, embedding_settings=behind))
 

@@ -24,6 +24,7 @@ from firstshot.detector.file import MemberRow
 from firstshot.detector.fitted.parts import Recipe
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError, warn
+from firstshot.scoring.refits import natural_key
 from firstshot.sound.audio import LengthPolicy
 
 FEWEST_STANDARDIZED = 4
@@ -78,7 +79,9 @@ class NormalClips:
     def without_copies(self) -> NormalClips:
         """Return the clips, those of identical samples once: the first by name is kept."""
         kept: dict[str, tuple[str, str, str]] = {}
-        for clip in sorted(map(clip_of, self.rows), key=lambda clip: (clip[1], clip[0])):
+        for clip in sorted(
+            map(clip_of, self.rows), key=lambda clip: (natural_key(clip[1]), clip[0])
+        ):
             kept.setdefault(clip[2], clip)
         rows = [i for i, row in enumerate(self.rows) if kept[row.digest] == clip_of(row)]
         if len(rows) == len(self.rows):

@@ -1,0 +1,152 @@
+"""Detectors of views: how they are named, kept, edited and given their encoders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from firstshot import Detector, View, load_encoder
+from firstshot.detector.views import PRESETS, read_views
+from firstshot.encoders.joint import JointEncoder
+from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
+
+RATE = 16000
+
+
+def sounds(count, seed=0, seconds=0.6):
+    rng = np.random.default_rng(seed)
+    return [(0.1 * rng.standard_normal(int(seconds * RATE)), RATE) for _ in range(count)]
+
+
+def test_a_score_is_the_mean_of_the_views_and_each_is_named():
+    detector = Detector(views="recommended").fit(sounds(12), sounds(4, 1))
+    for result in detector.predict(sounds(3, 2)):
+        assert list(result.parts) == ["bands", "fine bands", "change", "lines"]
+        assert result.score == pytest.approx(np.mean(list(result.parts.values())))
+
+
+def test_a_saved_detector_scores_the_same_bits_and_keeps_its_recordings(tmp_path):
+    groups = [f"take {number // 3}" for number in range(12)]
+    detector = Detector(views="recommended").fit(sounds(12), groups=groups)
+    detector.save(tmp_path / "fan.firstshot")
+    again = Detector.load(tmp_path / "fan.firstshot")
+    np.testing.assert_array_equal(again.score(sounds(5, 3)), detector.score(sounds(5, 3)))
+    rows = again.fitted_.normal_clips.rows
+    assert [row.recording for row in rows] == groups
+    again.remove(["array 0"])
+    expected = Detector(views="recommended").fit(sounds(12)[1:], groups=groups[1:])
+    np.testing.assert_array_equal(again.training_scores_, expected.training_scores_)
+
+
+def test_views_of_two_encoders_score_as_each_alone():
+    one, two = View("logmel", 1, name="a"), View("spectra", 2, name="b")
+    both = Detector(views=[one, two]).fit(sounds(9))
+    assert isinstance(both.embedding_settings().encoder, JointEncoder)
+    alone = [Detector(views=[view]).fit(sounds(9)).score(sounds(4, 5)) for view in (one, two)]
+    np.testing.assert_allclose(both.score(sounds(4, 5)), np.mean(alone, axis=0), rtol=1e-12)
+
+
+def test_the_smallest_view_counts_where_scores_are_fused_by_the_minimum():
+    detector = Detector(views="recommended", combine="score_min").fit(sounds(9))
+    for result in detector.predict(sounds(3, 2)):
+        assert result.score == min(result.parts.values())
+
+
+def test_clips_of_the_same_samples_count_once_and_are_told_of():
+    clips = sounds(9)
+    with pytest.warns(FirstshotWarning, match=r"array 9 of array 0 and 1 more; clips of the same"):
+        detector = Detector(views="recommended").fit([*clips, clips[0], clips[3]])
+    plain = Detector(views="recommended").fit(clips)
+    assert [member.clip for member in detector.members()] == [f"array {n}" for n in range(9)]
+    np.testing.assert_array_equal(detector.score(sounds(3, 4)), plain.score(sounds(3, 4)))
+
+
+def test_near_copies_of_a_clip_change_no_score_by_much():
+    clips, rng = sounds(60, 7), np.random.default_rng(1)
+    copies = [(clips[5][0] + 1e-5 * rng.standard_normal(len(clips[5][0])), RATE) for _ in range(20)]
+    hum = [(0.1 * np.sin(np.arange(9600) * f), RATE) for f in (0.05, 0.2)]
+    judged = [*sounds(20, 8), *hum]
+    plain = Detector(views="recommended_small").fit(clips)
+    with_copies = Detector(views="recommended_small").fit([*clips, *copies])
+    anomalous = plain.score(hum)
+    assert (anomalous > plain.threshold_.value).all()
+    assert (with_copies.score(hum) > with_copies.threshold_.value).all()
+    assert np.corrcoef(plain.score(judged), with_copies.score(judged))[0, 1] > 0.99
+
+
+def test_one_odd_clip_does_not_hide_what_sounds_like_it():
+    rng, t = np.random.default_rng(3), np.arange(9600)
+
+    def fan():
+        rate = 0.3 * (1 + 0.01 * rng.standard_normal())
+        tones = np.sin(rate * t) + 0.5 * np.sin(2 * rate * t)
+        return 0.1 * tones + 0.02 * rng.standard_normal(len(t)), RATE
+
+    def room(length):
+        noise = rng.standard_normal(len(t) + length)
+        return 1e-3 * np.convolve(noise, np.ones(length) / length, "same")[: len(t)], RATE
+
+    silence = 1e-3 * np.sin(0.02 * t) + 1e-5 * rng.standard_normal(len(t)), RATE
+    normal, judged = [fan() for _ in range(98)], [room(length) for length in (2, 3, 4)]
+    unclamped = [
+        replace(view, normalizer_settings={"low": 0.0, "high": 1e9})
+        for view in read_views("recommended")
+    ]
+    hidden = Detector(views=unclamped).fit([*normal, silence]).predict(judged)
+    found = Detector(views="recommended").fit([*normal, silence]).predict(judged)
+    assert all(result.is_anomaly for result in found)
+    for with_clamp, without in zip(found, hidden, strict=True):
+        assert with_clamp.score > without.score + 2.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"views": "recomended"}, "did you mean 'recommended'"),
+        ({"views": []}, "views is empty"),
+        ({"views": "recommended", "metric": "cosine"}, "metric 'cosine' beside views"),
+        ({"views": [{"layer": 1}]}, "a view has no encoder"),
+        ({"views": [{"encoder": "spectra", "metrik": "cosine"}]}, "a view has no 'metrik'"),
+        ({"views": [View("spectra", 1), View("spectra", 1)]}, "two views are called"),
+        ({"views": [View("spectra", 5)]}, "layer 5 does not exist"),
+        ({"views": [View("spectra", 1, groups=7)]}, "cannot be cut into 7 equal groups"),
+        ({"views": "recommended", "combine": "concat"}, "views are not joined"),
+        (
+            {"views": "recommended", "encoder_settings": {"keep_level": True}},
+            "none of the encoders",
+        ),
+        ({"views": "recommended", "threshold_for": "both"}, "threshold_for 'both'"),
+    ],
+)
+def test_views_that_cannot_be_are_refused_in_one_line(settings, words):
+    with pytest.raises(ParameterError, match=words):
+        Detector(**settings).fit(sounds(6))
+
+
+def test_fewer_than_four_clips_are_refused_with_the_number_needed():
+    with pytest.raises(DatasetError, match="give at least 4 different ones"):
+        Detector(views="recommended").fit(sounds(3))
+
+
+def test_a_threshold_for_each_domain_is_the_higher_of_both():
+    clips = sounds(30), sounds(12, 9, seconds=0.3)
+    pooled = Detector(views="recommended_small").fit(*clips)
+    each = Detector(views="recommended_small", threshold_for="each_domain").fit(*clips)
+    assert each.threshold_.value >= pooled.threshold_.value
+    assert [line.partition(":")[0] for line in pooled.false_alarms()] == ["source", "target"]
+
+
+def test_joined_encoders_number_their_layers_on():
+    joint = JointEncoder([load_encoder("logmel"), load_encoder("spectra")])
+    clips = [clip for clip, _ in sounds(2)]
+    waves = [np.asarray(clip, np.float32) for clip in clips]
+    found = joint.embed(waves, RATE, layers=(5, 1))
+    np.testing.assert_array_equal(found[0], load_encoder("spectra").embed(waves, RATE, [3])[0])
+    np.testing.assert_array_equal(found[1], load_encoder("logmel").embed(waves, RATE, [1])[0])
+    assert joint.frequency_bands(3) == load_encoder("spectra").frequency_bands(1)
+
+
+def test_presets_are_found_by_name():
+    assert read_views("recommended_small") == PRESETS["recommended_small"]
