@@ -22,7 +22,7 @@ def sound(seed, seconds=0.5, colour=0.6, gain=0.1):
 
 def tone(seed, hertz):
     samples, rate = sound(seed)
-    return samples + 0.3 * np.sin(2 * np.pi * hertz * np.arange(len(samples)) / rate), rate
+    return samples + 0.05 * np.sin(2 * np.pi * hertz * np.arange(len(samples)) / rate), rate
 
 
 @pytest.fixture(scope="module")
