@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from firstshot.detector import Detector
 
@@ -164,3 +166,32 @@ def test_help_tells_what_each_command_does(firstshot):
     text = firstshot("bank", "--help").stdout
     assert [word for word in ("list", "add", "remove", "merge", "reduce") if word not in text] == []
     assert "Example: firstshot bank reduce" in firstshot("bank", "reduce", "--help").stdout
+
+
+def test_inspect_names_a_stopped_machine_and_the_command_that_removes_it(
+    firstshot, normal, tmp_path
+):
+    hum = 1e-3 * np.sin(2 * np.pi * 50 * np.arange(16000) / 16000)
+    folder = Path(shutil.copytree(normal["source"], tmp_path / "clips"))
+    soundfile.write(folder / "stopped pump.wav", hum, 16000, subtype="FLOAT")
+    fan = tmp_path / "fan.firstshot"
+    words = ("fit", folder, "-o", fan)
+    fitted = firstshot(*words)
+    assert fitted.returncode == 0, fitted.stderr
+    (note,) = [line for line in fitted.stderr.splitlines() if "does not sound like" in line]
+    assert note.startswith("note: 1 of 21 normal clips does not sound like the others (p < 0.01")
+    assert f"firstshot bank inspect {fan}" in fitted.stderr
+    assert "note:" not in firstshot(*words, "--overwrite", "--quiet").stderr
+    before = fan.read_bytes()
+    done = firstshot("bank", "inspect", fan)
+    assert (done.returncode, done.stderr) == (0, "")
+    command = f"  firstshot bank remove {fan} 'stopped pump.wav' --domain source"
+    assert command in done.stdout.splitlines()
+    assert done.stdout.count("  nearest: ") == 3
+    found = json.loads(firstshot("bank", "inspect", fan, "--format", "json").stdout)
+    assert [one["clip"] for one in found["unlike"]] == ["stopped pump.wav"]
+    assert found["looked_at"] == 21
+    assert found["notes"][0] == note.removeprefix("note: ")
+    assert fan.read_bytes() == before
+    assert firstshot("bank", "remove", fan, "stopped pump.wav").returncode == 0
+    assert "nothing unusual" in firstshot("bank", "inspect", fan).stdout

@@ -237,7 +237,8 @@ def test_only_bad_files_still_give_output_that_parses(firstshot, detector, tmp_p
     assert (as_json.returncode, as_csv.returncode) == (2, 2)
     (line,) = as_json.stderr.splitlines()
     bad = {"clip": str(tmp_path / "bad.wav"), "reason": line.removeprefix("error: ")}
-    assert json.loads(as_json.stdout) == {"schema": 1, "results": [], "failed": [bad]}
+    told = {"schema": 1, "results": [], "failed": [bad], "notes": []}
+    assert json.loads(as_json.stdout) == told
     assert as_csv.stdout.splitlines() == [
         "clip,score,p_value,threshold,is_anomaly,domain,nearest,start_seconds"
     ]
@@ -671,3 +672,19 @@ def test_no_workers_at_all_are_refused(firstshot, normal, tmp_path):
     done = firstshot("fit", normal["source"], "--workers", 0, "-o", tmp_path / "fan.firstshot")
     assert done.returncode == 2
     assert "workers 0: expected at least one" in one_line(done.stderr)
+
+
+def test_changed_conditions_are_in_the_json_and_on_standard_error(
+    firstshot, detector, test_clips, tmp_path
+):
+    clips = sorted(test_clips.glob("*_normal_*"))[:6]
+    for clip in clips:
+        samples, rate = soundfile.read(clip)
+        soundfile.write(tmp_path / clip.name, 0.01 * samples, rate, subtype="FLOAT")
+    done = firstshot("score", detector, tmp_path, "--format", "json")
+    notes = json.loads(done.stdout)["notes"]
+    (level,) = [note for note in notes if "dB quieter than every normal clip" in note]
+    assert level.startswith("6 of 6 clips are ")
+    assert f"warning: {level}" in done.stderr.splitlines()
+    usual = firstshot("score", detector, clips[0], "--format", "json")
+    assert (json.loads(usual.stdout)["notes"], usual.stderr) == ([], "")

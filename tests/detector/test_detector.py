@@ -575,12 +575,14 @@ def test_a_clip_of_another_length_than_those_learned_is_told_of(fitted, in_windo
     fitted.save(tmp_path / "a.firstshot")
     for detector in (fitted, Detector.load(tmp_path / "a.firstshot")):
         assert detector.fitted_.normal_clips.seconds == (0.5, 0.5)
-        for seconds in (0.3, 2.0):
-            told = rf"array 0: {seconds:g} s of it are used, of the normal clips 0\.5 to 0\.5 s"
+        for seconds, kind in ((0.3, "shorter"), (2.0, "longer")):
+            told = rf"array 0: {kind} than the normal clips \({seconds:g} s against 0\.5 s used\)"
             with pytest.warns(FirstshotWarning, match=told) as caught:
                 detector.predict(sound(90, seconds))
             assert caught[0].filename == __file__
-    with pytest.warns(FirstshotWarning, match=r"array 0: 0\.2 s of it are used"):
+    with pytest.warns(
+        FirstshotWarning, match=r"array 0: shorter .* \(0\.2 s against 0\.5 s used\)"
+    ):
         in_windows.predict(sound(90, 0.2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,10 +1,11 @@
-"""`firstshot bank list | add | remove | merge | reduce`: the normal clips in a detector file."""
+"""`firstshot bank list | inspect | add | ...`: the normal clips in a detector file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from firstshot.cli.options import (
     open_store,
     refuse_existing_detector,
 )
+from firstshot.cli.printing.inspection import print_inspection, print_inspection_json
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.printing.tables import print_json, say
 
@@ -36,6 +38,15 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Write here; default: the file itself, in one step."),
 ]
+
+
+class InspectionFormat(StrEnum):
+    """How an inspection is printed."""
+
+    text = "text"
+    json = "json"
+
+
 DOMAINS = "source (usual conditions) or target (new conditions)"
 
 
@@ -59,6 +70,28 @@ def list_members(
         windows = f"  {clip.windows} windows" if clip.windows > 1 else ""
         origin = f"  added {clip.origin.added} from {clip.origin.source}" if clip.origin else ""
         say(f"{clip.domain}  {clip.clip}{windows}{origin}")
+
+
+@app.command()
+def inspect(
+    detector_file: File,
+    format: Annotated[  # noqa: A002
+        InspectionFormat, typer.Option(help="How to print it.")
+    ] = InspectionFormat.text,
+) -> None:
+    """Name clips that do not sound like the others, near-copies, and odd lengths and levels.
+
+    Nothing is removed: listen to the clips, then remove the bad ones by `firstshot bank remove`.
+
+    Example: firstshot bank inspect fan.firstshot
+    """
+    from firstshot.detector import Detector
+
+    inspection = Detector.load(detector_file).inspect()
+    if format is InspectionFormat.json:
+        print_inspection_json(inspection)
+    else:
+        print_inspection(inspection, detector_file)
 
 
 @app.command()

@@ -89,7 +89,7 @@ def score(
     detector = open_detector(detector_file)
     judged = _judge(detector, clips, workers, quiet, spectra=page is not None)
     results, failed = judged.results, judged.failed
-    _print(results, failed, format, windows)
+    _print(judged, format, windows)
     if page is not None and results:
         _write_page(page, detector, judged, detector_file, normal or (), overwrite)
         typer.echo(f"the page: {page}", err=format is not Format.table)
@@ -118,19 +118,22 @@ def _check_page(page: Path | None, normal: Sequence[Path], overwrite: bool) -> N
 
 @dataclass(frozen=True)
 class _Judged:
-    """The clips that could be read, with their results and files, and those that could not."""
+    """The clips that could be read, with results and files, those that could not, and notes."""
 
     embedded: list[EmbeddedClip]
     results: list[Result]
     paths: dict[str, Path]
     failed: list[Failed]
+    notes: list[str]
 
 
 def _judge(
     detector: Detector, paths: Sequence[Path], workers: int | None, quiet: bool, spectra: bool
 ) -> _Judged:
     """Score all clips that can be read."""
+    from firstshot.detector.conditions import measure_levels, note_levels
     from firstshot.detector.embedding import embed_clips
+    from firstshot.errors import keep_warnings, warn
 
     failed = []
 
@@ -152,14 +155,19 @@ def _judge(
             )
         )
     files = {clip.name: clip.source for clip in clips if isinstance(clip.source, Path)}
-    return _Judged(embedded, detector.predict_embedded(embedded), files, failed)
+    with keep_warnings() as notes:
+        results = detector.predict_embedded(embedded)
+    levels = measure_levels(detector.embedding_settings(), clips)
+    notes += filter(None, [note_levels(detector.fitted_, levels)])
+    for note in notes:
+        warn(note)
+    return _Judged(embedded, results, files, failed, notes)
 
 
-def _print(
-    results: Sequence[Result], failed: Sequence[Failed], form: Format, windows: bool
-) -> None:
+def _print(judged: _Judged, form: Format, windows: bool) -> None:
+    results = judged.results
     if form is Format.json:
-        print_scores_json(results, failed, windows)
+        print_scores_json(results, judged.failed, judged.notes, windows)
     elif form is Format.csv:
         print_windows_csv(results) if windows else print_scores_csv(results)
     elif results:

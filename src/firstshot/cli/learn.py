@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from firstshot.cli.options import (
 )
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.settings import METHODS, RATE, with_settings
+
+if TYPE_CHECKING:
+    from firstshot.detector import Detector
 
 
 @with_settings()
@@ -87,7 +90,19 @@ def fit(
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
     for line in detector.false_alarms():
         typer.echo(line)
+    _note_unusual(detector, out)
     typer.echo(f"wrote {out}; next: firstshot score {out} NEW_CLIPS")
+
+
+def _note_unusual(detector: Detector, path: Path) -> None:
+    """Say what is unusual among the normal clips; nothing where nothing is."""
+    from firstshot.log import logger
+
+    notes = detector.inspect().notes
+    for note in notes:
+        logger.info("note: %s", note)
+    if notes:
+        logger.info("note: look at them by: firstshot bank inspect %s --page bank.html", path)
 
 
 def calibrate(

@@ -12,6 +12,7 @@ from typing import Self
 from firstshot.detector.embedding import embed_all
 from firstshot.detector.estimator import Estimator
 from firstshot.detector.fitted import FittedDetector, edits
+from firstshot.detector.inspection import Inspection, inspect_bank
 from firstshot.detector.sources import Sources, list_clips
 from firstshot.errors import ParameterError
 from firstshot.progress import Progress
@@ -88,6 +89,10 @@ class EditableBank(Estimator):
     def members(self) -> tuple[edits.BankClip, ...]:
         """Return the normal clips in the bank, source first, each with its origin."""
         return edits.list_bank(self._fitted())
+
+    def inspect(self) -> Inspection:
+        """Return what is unusual in the bank: clips unlike the others, near-copies, odd clips."""
+        return inspect_bank(self._fitted())
 
     def _fitted(self) -> FittedDetector:
         self._check_fitted()

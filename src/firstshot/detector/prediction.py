@@ -2,7 +2,7 @@
 
 Input: embedded clips, each with one or more windows. Output: the score, decision, p-value, domain
 and nearest normal clips of the window that decides. A clip that is in the bank itself gives a
-warning.
+warning, and so do conditions that changed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firstshot.detector.conditions import note_lengths, note_shift
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.embedding.clips import stack_layers
 from firstshot.detector.file import MemberRow, check_unwritten
@@ -25,9 +26,6 @@ from firstshot.scoring.recordings import RecordingRule, Verdict
 from firstshot.scoring.threshold import p_value
 from firstshot.sound.audio import LengthPolicy
 
-ALIKE = 1.5
-"""Clips up to so many times shorter or longer than those learned count as alike."""
-
 
 def predict_clips(
     fitted: FittedDetector, clips: Sequence[EmbeddedClip], neighbors: int
@@ -38,7 +36,6 @@ def predict_clips(
     check_unwritten(fitted.mapped)
     length, calibration = fitted.embedding_settings.length, fitted.calibration
     _warn_of_copies(clips, fitted.normal_clips.rows)
-    _warn_of_lengths(clips, length, fitted.normal_clips.seconds)
     parts, rule = fitted.parts, recording_rule(fitted, clips)
     queries = fitted.recipe.join(stack_layers(clips))
     scores = score_parts(parts, fitted.recipe, queries)
@@ -50,7 +47,7 @@ def predict_clips(
     shown = nearest_members(parts[-1], queries[-1][deciding], neighbors)
     labels = [part.label for part in parts]
     times = [_times(clip, length) for clip in clips]
-    return [
+    results = [
         Result(
             clip=clip.name,
             **judged(scores.total[w], p_values[w], verdict),
@@ -66,6 +63,13 @@ def predict_clips(
             clips, shown, verdicts, times, deciding, starts, ends, strict=True
         )
     ]
+    for note in (
+        note_shift(parts[-1], queries[-1][deciding], results),
+        note_lengths(fitted, clips),
+    ):
+        if note:
+            warn(note)
+    return results
 
 
 def recording_rule(fitted: FittedDetector, clips: Sequence[EmbeddedClip]) -> RecordingRule:
@@ -137,22 +141,6 @@ def _times(clip: EmbeddedClip, length: LengthPolicy) -> list[tuple[float, float 
     if len(clip.starts) == 1:
         return [(clip.starts[0], clip.embedded_seconds(length))]
     return [(start, start + (length.seconds or 0.0)) for start in clip.starts]
-
-
-def _warn_of_lengths(
-    clips: Sequence[EmbeddedClip], length: LengthPolicy, learned: tuple[float, float] | None
-) -> None:
-    if learned is None:
-        return
-    for clip in clips:
-        seconds = clip.embedded_seconds(length)
-        if seconds is None or learned[0] / ALIKE <= seconds <= learned[1] * ALIKE:
-            continue
-        warn(
-            f"{clip.name}: {seconds:.3g} s of it are used, of the normal clips "
-            f"{learned[0]:.3g} to {learned[1]:.3g} s; another length may raise a score by "
-            "itself, give clips as long as those, or fit with the length policy windows:SECONDS",
-        )
 
 
 def _warn_of_copies(clips: Sequence[EmbeddedClip], rows: Sequence[MemberRow]) -> None:

@@ -41,13 +41,22 @@ class Failed:
     reason: str
 
 
-def print_scores_json(results: Sequence[Result], failed: Sequence[Failed], windows: bool) -> None:
+def print_scores_json(
+    results: Sequence[Result], failed: Sequence[Failed], notes: Sequence[str], windows: bool
+) -> None:
     """Print one document; docs/score_output.md says what each field is."""
     records = [asdict(result) for result in results]
     if not windows:
         for record in records:
             del record["windows"]
-    print_json({"schema": SCHEMA, "results": records, "failed": [asdict(clip) for clip in failed]})
+    print_json(
+        {
+            "schema": SCHEMA,
+            "results": records,
+            "failed": [asdict(clip) for clip in failed],
+            "notes": list(notes),
+        }
+    )
 
 
 def _row(result: Result) -> tuple[str | int, ...]:

@@ -18,6 +18,7 @@ out of the transform.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -125,16 +126,34 @@ def _scores_without(
     return np.asarray(normalizer.score(transform(part.bank.embeddings[scored])))
 
 
+@dataclass(frozen=True)
+class HeldOutGroup:
+    """What has one held-out score: a clip, or a window where a domain has too few clips.
+
+    `name` is that of the clip or of the window; `windows` counts its members.
+    """
+
+    domain: str
+    name: str
+    windows: int
+
+
+def held_out_groups(rows: Sequence[MemberRow]) -> list[HeldOutGroup]:
+    """Return what the held-out scores are of, in their order."""
+    groups: list[HeldOutGroup] = []
+    for domain, of_domain in groupby(rows, lambda row: row.domain):
+        clips = [(clip[1], list(windows)) for clip, windows in groupby(of_domain, clip_of)]
+        windows = [row for _, of_clip in clips for row in of_clip]
+        if len(clips) < FEWEST_CLIPS and len(clips) < len(windows):
+            groups += [HeldOutGroup(domain, row.clip, 1) for row in windows]
+        else:
+            groups += [HeldOutGroup(domain, name, len(of_clip)) for name, of_clip in clips]
+    return groups
+
+
 def held_out_windows(rows: Sequence[MemberRow]) -> int:
-    """Return the typical number of windows of what has one held-out score: a clip or a window."""
-    clips: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
-    for (domain, *_), windows in groupby(rows, clip_of):
-        clips[domain].append(len(list(windows)))
-    counts = []
-    for own in clips.values():
-        alone = len(own) < FEWEST_CLIPS and len(own) < sum(own)
-        counts += [1] * sum(own) if alone else own
-    return typical_count(counts)
+    """Return the typical number of windows of what has one held-out score."""
+    return typical_count([group.windows for group in held_out_groups(rows)])
 
 
 def typical_count(counts: Sequence[int]) -> int:
