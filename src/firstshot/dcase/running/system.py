@@ -31,6 +31,7 @@ from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.detector.views import View, read_views, with_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
+from firstshot.encoders.pooling import check_pooling
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of, shown_value
 from firstshot.scoring.normalizers import make_normalizer
@@ -108,6 +109,15 @@ class System(_Strict):
     bank_precision: Literal["float32", "float16"] = "float32"
     threshold_for: Literal["pooled", "each_domain"] = "pooled"
     held_out: Literal["block", "single"] | None = None
+
+    @field_validator("pooling")
+    @classmethod
+    def _check_pooling(cls, pooling: str) -> str:
+        try:
+            check_pooling(pooling)
+        except ParameterError as error:
+            raise ValueError(str(error)) from error
+        return pooling
 
     @model_validator(mode="after")
     def _check_views(self) -> System:
