@@ -188,13 +188,6 @@ def test_kept_cells_follow_their_rows():
         some.check(4)
 
 
-def test_kept_cells_of_a_steady_sound_can_be_joined_with_any_other():
-    steady = [cells(0.1 * np.sin(2 * np.pi * 1000 * np.arange(48000) / RATE))] * 3
-    other = cells(golden_clip(0))
-    both = KeptCells.of(steady).join(KeptCells.of([other]))
-    np.testing.assert_allclose(both.clips()[3].array, other.array, atol=1e-2)
-
-
 def test_a_thinned_clip_keeps_the_key_of_all_its_cells():
     clips = [cells(golden_clip(0, 10.0))] * 500
     kept = KeptCells.of(clips).thinned()

@@ -3,8 +3,8 @@
 Input: the cells of each row, a clip or a window of one. Output: `KeptCells`, which may be selected
 and joined as the rows are, and written as arrays. float16 has three digits, and a steady machine
 varies by less than that of its level: what is kept is the difference from the mean of all cells in
-units of their deviation. A row may have no cells: of very many rows only some are kept, so that all
-stays below 11 MB.
+units of their deviation, and stays in these units when rows are removed or added. A row may have no
+cells: of very many rows only some are kept, so that all stays below 11 MB.
 """
 
 from __future__ import annotations
@@ -48,21 +48,17 @@ class KeptCells:
     @classmethod
     def of(cls, clips: Sequence[ClipCells]) -> KeptCells:
         """Keep all cells of clips, a row each."""
-        return cls._pack(
-            np.concatenate([clip.array for clip in clips]),
-            np.array([len(clip) for clip in clips]),
-            np.stack([clip.key for clip in clips]),
-        )
-
-    @classmethod
-    def _pack(
-        cls, arrays: NDArray[np.float32], counts: NDArray[np.int64], keys: Numbers
-    ) -> KeptCells:
+        arrays = np.concatenate([clip.array for clip in clips])
         mean, deviation = spread(arrays[:, :, :VALUES])
         offset, scale = np.zeros((GROUPS, VALUES + 1)), np.ones((GROUPS, VALUES + 1))
         offset[:, :VALUES], scale[:, :VALUES] = mean, deviation
-        packed = ((arrays - offset) / scale).astype(np.float16)
-        return cls(packed, offset, scale, counts, keys)
+        return cls(
+            ((arrays - offset) / scale).astype(np.float16),
+            offset,
+            scale,
+            np.array([len(clip) for clip in clips]),
+            np.stack([clip.key for clip in clips]),
+        )
 
     def arrays(self, cells: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float32]:
         """Return values and levels of cells, in nepers (cells, 12, 11)."""
@@ -96,11 +92,13 @@ class KeptCells:
         )
 
     def join(self, other: KeptCells) -> KeptCells:
-        """Return both, the other's rows last, in units that hold both."""
-        return self._pack(
-            np.concatenate([self.arrays(), other.arrays()]),
-            np.concatenate([self.counts, other.counts]),
-            np.concatenate([self.keys, other.keys]),
+        """Return both, the other's rows last, in the units of this one."""
+        theirs = ((other.arrays() - self.offset) / self.scale).astype(np.float16)
+        return replace(
+            self,
+            packed=np.concatenate([self.packed, theirs]),
+            counts=np.concatenate([self.counts, other.counts]),
+            keys=np.concatenate([self.keys, other.keys]),
         )
 
     def thinned(self) -> KeptCells:
