@@ -29,7 +29,7 @@ from firstshot.errors import MissingLibraryError
 from firstshot.libraries import import_library
 
 SYSTEMS = (
-    ("recommended_fusion", "recommended", "embedded"),
+    ("recommended",),
     ("system4",),
     ("baseline_mse",),
     ("baseline_mahala",),
