@@ -247,7 +247,7 @@ EFFICIENTAT_MN10 = EfficientAtSpec("efficientat_mn10", MN10)
 def level_out(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a clip (samples,) without its mean, at an RMS of 0.1; silence stays silent.
 
-    >>> level_out(np.array([3.0, 1.0], dtype=np.float32)).round(6).tolist()
+    >>> level_out(np.array([3.0, 1.0], dtype=np.float32)).astype(float).round(6).tolist()
     [0.1, -0.1]
     """
     centred = waveform - waveform.mean(dtype=np.float64)
