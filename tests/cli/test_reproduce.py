@@ -43,7 +43,7 @@ def test_a_call_prints_official_scores_with_intervals_and_the_page(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    systems = (("system4",), ("system1",))
+    systems = ("system4", "system1")
     monkeypatch.setattr("firstshot.dcase.reproducing.plan.SYSTEMS", systems)
     monkeypatch.chdir(tmp_path)
     words = ["reproduce", "--api", records.url, "--machine", "fan", "-o", "out", "--workers", "1"]
@@ -64,7 +64,7 @@ def test_a_call_that_ran_everything_ends_with_status_0_and_a_second_one_too(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("firstshot.dcase.reproducing.plan.SYSTEMS", (("embedded",),))
+    monkeypatch.setattr("firstshot.dcase.reproducing.plan.SYSTEMS", ("embedded",))
     monkeypatch.setenv("FIRSTSHOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     words = ["reproduce", "--api", records.url, "--quiet"]

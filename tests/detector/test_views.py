@@ -63,7 +63,7 @@ def test_clips_of_the_same_samples_count_once_and_are_told_of():
     np.testing.assert_array_equal(detector.score(sounds(3, 4)), plain.score(sounds(3, 4)))
 
 
-def test_near_copies_of_a_clip_change_no_score_by_much():
+def test_near_copies_of_a_clip_hide_no_fault_and_keep_the_order_of_scores():
     clips, rng = sounds(60, 7), np.random.default_rng(1)
     copies = [(clips[5][0] + 1e-5 * rng.standard_normal(len(clips[5][0])), RATE) for _ in range(20)]
     hum = [(0.1 * np.sin(np.arange(9600) * f), RATE) for f in (0.05, 0.2)]

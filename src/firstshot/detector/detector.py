@@ -26,6 +26,7 @@ from firstshot.detector.fitted import (
     recordings_of,
     resolve_settings,
 )
+from firstshot.detector.fitted.held_out import held_out_groups
 from firstshot.detector.fitted.parts import Part, Recipe
 from firstshot.detector.prediction import clip_scores, leave_out_learned, predict_clips
 from firstshot.detector.sources import Source, Sources, list_clips
@@ -278,7 +279,8 @@ class Detector(EditableBank):
             scores, windows = clip_scores(self.predict_embedded(embedded, neighbors=0))
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         per_domain = clips is None and self.threshold_for == "each_domain"
-        domains = [row.domain for row in fitted.normal_clips.first_rows] if per_domain else None
+        groups = held_out_groups(fitted.normal_clips.rows) if per_domain else []
+        domains = [group.domain for group in groups] or None
         threshold = fit_threshold(scores, method or self.threshold, rate, extrapolate, domains)
         self.fitted_ = replace(fitted, calibrated=Calibration(threshold, scores, windows))
         return self
@@ -292,9 +294,7 @@ class Detector(EditableBank):
         fitted = self._fitted()
         if fitted.calibration.windows is not None:
             return []  # it was set on other clips
-        domains = [row.domain for row in fitted.normal_clips.first_rows]
-        if len(domains) != len(fitted.training_scores):
-            return []
+        domains = [group.domain for group in held_out_groups(fitted.normal_clips.rows)]
         return domain_shares(fitted.calibration.threshold, fitted.training_scores, domains)
 
     def explain(self, source: Source, *, sample_rate: int | None = None) -> Explanation:

@@ -165,8 +165,7 @@ def _read_settings(
     views = None
     if manifest.views is not None:
         views = tuple(_view(values, objects) for values in manifest.views)
-    name = manifest.encoder
-    wanted = [name] if views is None else [view.encoder_name for view in views]
+    wanted = [manifest.encoder] if views is None else [view.encoder_name for view in views]
     for name in wanted:
         if encoder is None and name not in list_encoders():
             raise DetectorFileError(

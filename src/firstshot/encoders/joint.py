@@ -47,8 +47,6 @@ class JointEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of the members' fingerprints, in their order."""
-        if len(self.members) == 1:
-            return self.members[0].fingerprint
         decides = json.dumps([[m.name, m.fingerprint] for m in self.members])
         return hashlib.sha256(decides.encode()).hexdigest()
 

@@ -36,13 +36,13 @@ def _fixed_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "firstshot.dcase.reproducing.plan.SYSTEMS",
         (
-            ("embedded",),
-            ("system4",),
-            ("baseline_mse",),
-            ("baseline_mahala",),
-            ("system1",),
-            ("system2",),
-            ("system3",),
+            "embedded",
+            "system4",
+            "baseline_mse",
+            "baseline_mahala",
+            "system1",
+            "system2",
+            "system3",
         ),
     )
 

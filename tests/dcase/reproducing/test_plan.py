@@ -11,7 +11,7 @@ from tests.encoders.hub_server import COMMIT, Hub
 
 from firstshot.complexity import FIVE_ENCODERS
 from firstshot.dcase.data.archives import YEARS
-from firstshot.dcase.reproducing.plan import Plan, make_plan, system_names
+from firstshot.dcase.reproducing.plan import SYSTEMS, Plan, make_plan
 from firstshot.encoders.weights.catalog import find_record
 from firstshot.encoders.weights.find import keep_file
 from firstshot.errors import ParameterError
@@ -77,4 +77,4 @@ def test_every_year_of_the_archives_has_a_plan_and_no_other(tmp_path: Path) -> N
 
 def test_the_reports_systems_and_baselines_are_all_planned() -> None:
     wanted = {"system1", "system2", "system3", "system4", "baseline_mse", "baseline_mahala"}
-    assert set(system_names()[1:]) == wanted
+    assert set(SYSTEMS) == wanted | {"recommended", "recommended_fusion"}

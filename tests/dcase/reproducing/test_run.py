@@ -21,7 +21,7 @@ from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.dcase.comparing.page import render_comparison
 from firstshot.dcase.data.zenodo import Connection
 from firstshot.dcase.reproducing import plan as plan_module
-from firstshot.dcase.reproducing.plan import system_names
+from firstshot.dcase.reproducing.plan import SYSTEMS
 from firstshot.dcase.reproducing.run import PAGE, Reproduction, Tools, reproduce
 from firstshot.dcase.running.run import run_system
 from firstshot.dcase.running.stored_run import read_run
@@ -29,11 +29,11 @@ from firstshot.dcase.running.system import AnySystem, BaselineSystem, load_syste
 from firstshot.errors import DatasetError, DownloadError, OutputError
 from firstshot.store import EmbeddingStore
 
-QUICK = (("embedded",), ("system4",))
+QUICK = ("embedded", "system4")
 PROGRAM = """
 from firstshot.cli import main
 from firstshot.dcase.reproducing import plan
-plan.SYSTEMS = (("embedded",), ("system4",), ("system1",))
+plan.SYSTEMS = ("embedded", "system4", "system1")
 main()
 """
 """The command with fewer systems."""
@@ -69,7 +69,7 @@ def test_what_can_run_runs_and_what_lacks_weights_is_named(
     said: list[str] = []
     found = call(records, tmp_path, said)
     run = ["system4", "baseline_mse", "baseline_mahala"]
-    assert [c.system for c in found.comparisons] == [system_names()[0], *run]
+    assert [c.system for c in found.comparisons] == [SYSTEMS[0], *run]
     assert [(c.system, c.published) for c in found.comparisons][1:] == [(n, n) for n in run]
     assert set(found.failures) == {"system1", "system2", "system3"}
     lacking = "the weights of beats_ft1, m2d_clap, sslam, eat_large are not on this machine"
@@ -156,8 +156,8 @@ def test_without_torch_the_systems_that_need_it_are_named_and_nothing_is_fetched
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     found = call(records, tmp_path)
-    assert [c.system for c in found.comparisons] == [system_names()[0]]
-    assert set(found.failures) == set(system_names()[1:])
+    assert [c.system for c in found.comparisons] == [SYSTEMS[0]]
+    assert set(found.failures) == set(SYSTEMS[1:])
     assert "pip install 'firstshot[encoders]'" in found.failures["baseline_mse"]
     assert hub.asked == []
 
@@ -194,7 +194,7 @@ def test_a_page_of_another_program_is_not_replaced(records: RecordServer, tmp_pa
 def test_no_result_at_all_is_one_error(
     records: RecordServer, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "SYSTEMS", (("system1",),))
+    monkeypatch.setattr(plan_module, "SYSTEMS", ("system1",))
     with pytest.raises(DatasetError, match="no system has a result; system1: the weights of beats"):
         call(records, tmp_path)
 
@@ -202,7 +202,7 @@ def test_no_result_at_all_is_one_error(
 def test_another_runs_folder_is_refused_and_the_others_run(
     records: RecordServer, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "SYSTEMS", (("embedded",), ("baseline_mse",)))
+    monkeypatch.setattr(plan_module, "SYSTEMS", ("embedded", "baseline_mse"))
     monkeypatch.setattr(plan_module, "load_system", load_short)
     theirs = tmp_path / "out" / "embedded" / "thesis.tex"
     theirs.parent.mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_another_runs_folder_is_refused_and_the_others_run(
 def test_a_clip_that_cannot_be_read_stops_its_machine_only_and_is_named(
     records: RecordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "SYSTEMS", (("embedded",),))
+    monkeypatch.setattr(plan_module, "SYSTEMS", ("embedded",))
     call(records, tmp_path)
     train = tmp_path / "data" / "dcase2025t2" / "dev_data" / "raw" / "fan" / "train"
     clip = min(train.iterdir())

@@ -187,3 +187,41 @@ def test_a_value_of_another_type_is_not_converted_but_refused(tmp_path, text, to
         load_system(str(path))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"layers": (7,)}, r"layers \(7,\) with recommended: each of its views has its own"),
+        ({"metric": "sqeuclidean"}, "metric 'sqeuclidean' with recommended"),
+        ({"normalizer_settings": {"k": 3}}, "normalizer_settings .* with recommended"),
+        ({"views": "recommended_small", "transform": "none"}, "transform 'none' with recommended_"),
+    ],
+)
+def test_what_each_view_has_of_its_own_cannot_be_set_for_all(settings, words):
+    with pytest.raises(ParameterError, match=words):
+        load_system("recommended").changed(settings)
+
+
+def test_a_preset_takes_the_place_of_a_systems_encoders_and_an_encoder_that_of_views():
+    small = load_system("embedded").changed({"views": "recommended_small"})
+    assert small.views == load_system("recommended_small").views
+    changed = load_system("recommended").changed({"encoder": "logmel"})
+    assert [choice.name for choice in changed.encoders] == ["logmel"]
+    assert changed.views == ()
+
+
+@pytest.mark.parametrize("field", ["normalizer", "metric", "transform", "pooling"])
+def test_a_view_of_an_unknown_way_is_refused_with_the_file(field, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "mine"\n[[views]]\nencoder = "spectra"\n{field} = "wrong"\n')
+    with pytest.raises(ParameterError, match=r"mine\.toml: .*wrong"):
+        load_system(str(path))
+
+
+def test_the_encoders_of_views_are_named_once_with_their_layers():
+    fusion = load_system("recommended_fusion")
+    assert [(choice.name, choice.layers) for choice in fusion.choices] == [
+        ("spectra", (1, 2, 3, 4)),
+        ("efficientat_mn04", (7, 9, 13)),
+    ]

@@ -127,8 +127,8 @@ def _tell_plan(plan: Plan, connection: Connection, workers: int | None, quiet: b
     say(f"weights that you must get yourself: {len(by_hand)}")
     for each in by_hand:
         say(f"  {each.by_hand()}")
-    if plan.library:
-        say(f"PyTorch: {plan.library}")
+    if plan.torch_error:
+        say(f"PyTorch: {plan.torch_error}")
     _tell_hours(plan, cost)
 
 
@@ -150,7 +150,7 @@ def _state(plan: Plan, system: AnySystem) -> str:
     if plan.finished(system):
         return "finished"
     by_hand = [weights.name for weights in plan.absent(system) if weights.place == "by hand"]
-    if plan.lacks_library(system):
+    if plan.lacks_torch(system):
         return "cannot run without PyTorch"
     return f"cannot run before you get {', '.join(by_hand)}" if by_hand else "can run"
 

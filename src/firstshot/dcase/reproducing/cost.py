@@ -173,7 +173,7 @@ class _Meter:
         late: list[_Embedding] = []
         for number, system in enumerate(systems):
             step(number, len(systems))
-            if self.plan.lacks_library(system):
+            if self.plan.lacks_torch(system):
                 seconds[system.name] = math.nan
             elif isinstance(system, BaselineSystem):
                 seconds[system.name] += self._train(system, training)
@@ -190,7 +190,7 @@ class _Meter:
         return {name: None if math.isnan(s) else s / 3600 for name, s in seconds.items()}
 
     def _new(self, system: System) -> Iterator[_Embedding]:
-        for choice in system.encoders:
+        for choice in system.choices:
             work = _Embedding(system, choice)
             if work.key not in self.counted:
                 self.counted.add(work.key)

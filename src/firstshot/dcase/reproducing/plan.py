@@ -19,7 +19,6 @@ from firstshot.dcase.running.system import (
     AnySystem,
     BaselineSystem,
     EncoderChoice,
-    list_systems,
     load_system,
 )
 from firstshot.encoders.weights.cache import read_pointer
@@ -29,16 +28,17 @@ from firstshot.errors import MissingLibraryError
 from firstshot.libraries import import_library
 
 SYSTEMS = (
-    ("recommended",),
-    ("system4",),
-    ("baseline_mse",),
-    ("baseline_mahala",),
-    ("system1",),
-    ("system2",),
-    ("system3",),
+    "recommended",
+    "recommended_fusion",
+    "system4",
+    "baseline_mse",
+    "baseline_mahala",
+    "system1",
+    "system2",
+    "system3",
 )
 """The systems in the order in which they run, the cheap ones first, so that there is soon something
-to look at. Of each row the first that is packaged is run."""
+to look at."""
 
 PART = "dev"
 """The part of a year that the tables are of; only this one has labels."""
@@ -121,7 +121,7 @@ class Plan:
         In the order in which they run.
     weights : tuple of Weights
         What the systems' pre-trained encoders need, each once.
-    library : str or None
+    torch_error : str or None
         What is wrong with PyTorch on this machine, and how to install it.
     """
 
@@ -133,7 +133,7 @@ class Plan:
     sections: tuple[MachineSection, ...]
     systems: tuple[AnySystem, ...]
     weights: tuple[Weights, ...]
-    library: str | None
+    torch_error: str | None
 
     def folder(self, system: AnySystem) -> Path:
         """Return the folder of a system's run."""
@@ -144,16 +144,16 @@ class Plan:
         identity = run_identity(self.data, self.sections, system)
         return None if self.missing else finished_run(self.folder(system), identity)
 
-    def lacks_library(self, system: AnySystem) -> bool:
+    def lacks_torch(self, system: AnySystem) -> bool:
         """Return whether a system needs PyTorch, which is not on this machine."""
-        return bool(self.library) and (
+        return bool(self.torch_error) and (
             isinstance(system, BaselineSystem) or bool(encoders_of(system))
         )
 
     def obstacle(self, system: AnySystem) -> str | None:
         """Return why a system cannot run on this machine, or None if it can."""
-        if self.lacks_library(system):
-            return self.library
+        if self.lacks_torch(system):
+            return self.torch_error
         absent = ", ".join(weights.name for weights in self.absent(system))
         return f"the weights of {absent} are not on this machine" if absent else None
 
@@ -194,7 +194,7 @@ def make_plan(year: int, data: Path, out: Path, machines: Sequence[str] | None =
     missing = missing_archives(root, archives)
     raw = (root / archives[0].folder).parent
     there = sorted({archive.machine for archive in archives if archive not in missing})
-    systems = tuple(load_system(name) for name in system_names())
+    systems = tuple(load_system(name) for name in SYSTEMS)
     return Plan(
         year=year,
         data=raw,
@@ -204,25 +204,15 @@ def make_plan(year: int, data: Path, out: Path, machines: Sequence[str] | None =
         sections=read_layout(raw, there) if there else (),
         systems=systems,
         weights=tuple(_needed_weights(systems)),
-        library=_missing_torch(),
+        torch_error=_missing_torch(),
     )
-
-
-def system_names() -> tuple[str, ...]:
-    """Return the names of the packaged systems that are run, in their order.
-
-    >>> system_names()[1:4]
-    ('system4', 'baseline_mse', 'baseline_mahala')
-    """
-    packaged = list_systems()
-    return tuple(next(name for name in names if name in packaged) for names in SYSTEMS)
 
 
 def encoders_of(system: AnySystem) -> tuple[EncoderChoice, ...]:
     """Return a system's pre-trained encoders; a baseline has none."""
     if isinstance(system, BaselineSystem):
         return ()
-    return tuple(choice for choice in system.encoders if choice.name in ENCODERS)
+    return tuple(choice for choice in system.choices if choice.name in ENCODERS)
 
 
 def key_of(choice: EncoderChoice) -> tuple[str, str | None]:

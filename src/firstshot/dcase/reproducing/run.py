@@ -132,7 +132,7 @@ def _first_of(failures: dict[str, str]) -> str:
 
 def _fetch_weights(plan: Plan, tools: Tools) -> None:
     """Fetch what can be fetched, and say once what a person must get."""
-    if plan.library:
+    if plan.torch_error:
         return  # without PyTorch no weights can be read
     for weights in plan.needed():
         if weights.place == "by hand":

@@ -29,6 +29,7 @@ from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
+from firstshot.detector.fitted.settings import check_view
 from firstshot.detector.views import View, read_views, with_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.encoders.pooling import check_pooling
@@ -124,7 +125,7 @@ class System(_Strict):
         if bool(self.encoders) == bool(self.views):
             raise ValueError("give either encoders or views, one or more of them")
         beside = [name for name in _ONE_WAY if name in self.model_fields_set]
-        if self.views and any(getattr(self, n) != _DEFAULTS[n] for n in beside):
+        if self.views and beside:
             raise ValueError(f"{beside[0]} beside views: each view has its own, leave it out")
         return self
 
@@ -133,8 +134,27 @@ class System(_Strict):
         """What has a detector of its own: every encoder, or (None) all views together."""
         return self.encoders or (None,)
 
+    @property
+    def choices(self) -> tuple[EncoderChoice, ...]:
+        """Every encoder that it runs, with its layers, whether named by itself or in views."""
+        by_encoder: dict[str, list[ViewChoice]] = {}
+        for view in self.views:
+            key = json.dumps([view.encoder, view.encoder_settings], sort_keys=True)
+            by_encoder.setdefault(key, []).append(view)
+        of_views = (
+            EncoderChoice(
+                name=views[0].encoder,
+                layers=tuple(dict.fromkeys(view.layer for view in views)),
+                settings=views[0].encoder_settings,
+            )
+            for views in by_encoder.values()
+        )
+        return (*self.encoders, *of_views)
+
     def check(self) -> None:
         """Refuse an unknown normaliser, metric, transform or length policy."""
+        for view in self.views:
+            check_view(view.view)
         for name in ("name", "metric"):
             if name in self.normalizer_settings:
                 raise ParameterError(f"normalizer_settings has {name!r}, which is not a parameter")
@@ -202,6 +222,12 @@ class System(_Strict):
             plain["name"] = views if isinstance(views, str) else plain["name"]
         of_encoders = changes.pop("encoder_settings", {})
         if "views" in plain:
+            for name in ("layers", *_ONE_WAY):
+                if name in changes:
+                    raise ParameterError(
+                        f"{name} {shown_value(changes[name])} with {plain['name']}: each of its "
+                        "views has its own; leave it out, or name an encoder"
+                    )
             views = [ViewChoice(**view).view for view in plain["views"]]
             plain["views"] = [_plain(v) for v in with_encoder_settings(views, of_encoders)]
             plain.setdefault("encoders", [])
@@ -215,9 +241,8 @@ class System(_Strict):
             choice["layers"] = changes.get("layers", choice.get("layers"))
         changes.pop("layers", None)
         if "views" not in plain:
-            if "normalizer" in changes:
-                plain["normalizer_settings"] = {}
-            plain["normalizer_settings"] |= changes.pop("normalizer_settings", {})
+            before = {} if "normalizer" in changes else plain.get("normalizer_settings", {})
+            plain["normalizer_settings"] = before | changes.pop("normalizer_settings", {})
         system = make_system({**plain, **changes})
         assert isinstance(system, System)
         system.check()
@@ -257,32 +282,18 @@ class System(_Strict):
         if hasattr(encoder, "compile"):
             encoder.compile(settings.layers)
         found = {one.name: one for one in getattr(encoder, "members", [encoder])}
-        views = tuple(
-            view.model_copy(
-                update={
-                    "encoder_settings": {
-                        **view.encoder_settings,
-                        **(
-                            resolved_encoder_settings(found[view.encoder], view.encoder_settings)
-                            or {}
-                        ),
-                    }
-                }
-            )
-            for view in self.views
-        )
+        views = []
+        for view in self.views:
+            own = resolved_encoder_settings(found[view.encoder], view.encoder_settings) or {}
+            settings_here = {**view.encoder_settings, **own}
+            views.append(view.model_copy(update={"encoder_settings": settings_here}))
         reasons = {name: getattr(one, "reason", "") for name, one in found.items()}
         picked = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
-        return self.model_copy(update={"views": views}), picked
+        return self.model_copy(update={"views": tuple(views)}), picked
 
 
 _ONE_WAY = ("pooling", "normalizer", "normalizer_settings", "metric", "transform")
 """Fields that each view has of its own, where there are views."""
-_DEFAULTS = {
-    name: field.get_default(call_default_factory=True)
-    for name, field in System.model_fields.items()
-    if name in _ONE_WAY
-}
 _NEW_DEFAULTS: dict[str, tuple[Any, ...]] = {
     "bank_precision": ("float32",),
     "far_noise": (None,),

@@ -43,7 +43,7 @@ _WORDS = (
     *("pooling", "combine", "normalizer", "metric", "threshold", "bank_precision"),
     *("held_out", "threshold_for"),
 )
-_VIEW_WORDS = (*("encoder", "pooling", "transform", "metric", "over_groups", "normalizer", "name"),)
+_VIEW_WORDS = ("encoder", "pooling", "transform", "metric", "over_groups", "normalizer", "name")
 _RATES = (1e-12, 1 - 1e-12)
 _MOST_CHANNELS, _MOST_NEIGHBORS, _MOST_LAYERS, _MOST_GROUPS = 1024, 2**31, 1000, 2**20
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.file import MemberRow
-from firstshot.detector.fitted.normal_clips import clip_of
+from firstshot.detector.fitted.normal_clips import FEWEST_STANDARDIZED, clip_of
 from firstshot.detector.fitted.parts import Part, PartRecipe, Recipe
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, keep_warnings, warn
@@ -84,7 +84,7 @@ def held_out_scores(
 def _fewest(part: PartRecipe) -> int:
     """Return how many different clips it takes to score one by the others."""
     if part.standardize:
-        return 4
+        return FEWEST_STANDARDIZED
     return max(_NEEDED.get(part.normalizer, 3), 2 if part.transform == "none" else 3)
 
 

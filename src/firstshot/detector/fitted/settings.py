@@ -146,7 +146,7 @@ def _of_views(settings: Mapping[str, Any], fetch_missing: bool) -> tuple[Embeddi
     taps: dict[int, str] = {}
     columns = []
     for view in views:
-        check_pooling(view.pooling)
+        check_view(view)
         encoder = encoders[_encoder_key(view)]
         layer = offsets[_encoder_key(view)] + resolve_layer(view.layer, encoder.depth, encoder.name)
         if taps.setdefault(layer, view.pooling) != view.pooling:
@@ -164,6 +164,12 @@ def _of_views(settings: Mapping[str, Any], fetch_missing: bool) -> tuple[Embeddi
         settings["channel"],
     )
     return embedding_settings, _recipe(settings, tuple(map(_part_of, views)), tuple(columns))
+
+
+def check_view(view: View) -> None:
+    """Raise ParameterError for a pooling, transform, metric or normaliser that cannot be."""
+    check_pooling(view.pooling)
+    _part_of(view).check()
 
 
 def _recipe(
