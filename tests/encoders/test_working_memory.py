@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from firstshot.encoders.joint import JointEncoder
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.specs import SPECS
+from firstshot.encoders.spectra import Spectra
 from firstshot.encoders.working_memory import working_bytes
 
 SECOND = 16000
@@ -40,3 +42,8 @@ def test_ten_minutes_of_a_convolutional_network_hold_its_largest_stage():
 def test_an_hour_of_log_mel_fits_into_a_gigabyte():
     # 0.45 GB were measured.
     assert 0.45e9 < working_bytes(LogMel(), 3600 * SECOND) < 1e9
+
+
+def test_of_joined_encoders_the_one_that_takes_most_counts():
+    joint = JointEncoder([LogMel(), Spectra()])
+    assert working_bytes(joint, 160000) == working_bytes(Spectra(), 160000)

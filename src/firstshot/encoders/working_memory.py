@@ -6,6 +6,8 @@ recording that cannot be encoded in one piece is refused before the system runs 
 
 from __future__ import annotations
 
+from math import ceil
+
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.specs.base import Spec
 
@@ -24,6 +26,11 @@ def working_bytes(encoder: Encoder, samples: int) -> int:
     >>> working_bytes(LogMel(), 16000)
     256000
     """
+    members = getattr(encoder, "members", ())
+    if members:  # encoders that run one after the other
+        rates = [member.sample_rate / encoder.sample_rate for member in members]
+        pairs = zip(members, rates, strict=True)
+        return max(working_bytes(member, ceil(samples * rate)) for member, rate in pairs)
     encoder.grid(samples, encoder.depth)  # says which clip is too short or too long
     spec = getattr(encoder, "spec", None)
     values = 0
