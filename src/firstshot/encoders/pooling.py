@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.errors import ParameterError
-from firstshot.messages import choose_one_of
+from firstshot.messages import choose_one_of, shown_value
 
 AVERAGES = ("temporal", "spectral", "all", "mean_deviation")
 WITH_PARAMETER = {
@@ -124,10 +124,13 @@ def check_pooling(pooling: str) -> tuple[str, float]:
             parameter = float("nan")
         if not least <= parameter <= greatest:
             raise ParameterError(
-                f"pooling {pooling!r}: expected {name}: and a number from {least:g} to {greatest:g}"
+                f"pooling {shown_value(pooling)}: expected {name}: and a number from {least:g} to "
+                f"{greatest:g}"
             )
         return name, parameter
-    raise ParameterError(f"pooling {pooling!r} is not known; {choose_one_of(pooling, POOLINGS)}")
+    raise ParameterError(
+        f"pooling {shown_value(pooling)} is not known; {choose_one_of(pooling, POOLINGS)}"
+    )
 
 
 def _deviation_weights(tokens: NDArray[np.float32], gamma: float) -> NDArray[np.float64]:
