@@ -42,6 +42,10 @@ def test_most_clips_anomalous_in_the_same_way_are_told_once_with_their_number(fi
     (note,) = notes_of(fitted, [*moved, *(sound(200 + i) for i in range(2))])
     assert note.startswith("8 of 10 clips are anomalous, and most of them lie nearer to each other")
     assert "--domain target" in note
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FirstshotWarning)
+        # A test set has faults on purpose.
+        fitted.predict_embedded(fitted.embed(moved), expect_faults=True)
     added = Detector("logmel").fit([sound(i) for i in range(30)], moved)
     assert notes_of(added, [sound(300 + i, colour=-0.6) for i in range(8)]) == []
 

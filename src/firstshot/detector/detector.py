@@ -327,10 +327,16 @@ class Detector(EditableBank):
         )
 
     def predict_embedded(
-        self, clips: Sequence[EmbeddedClip], neighbors: int = NEAREST_SHOWN
+        self,
+        clips: Sequence[EmbeddedClip],
+        neighbors: int = NEAREST_SHOWN,
+        expect_faults: bool = False,
     ) -> list[Result]:
-        """Return a `Result` per embedded clip; `neighbors` normal clips are named in each."""
-        return predict_clips(self._fitted(), clips, neighbors)
+        """Return a `Result` per embedded clip; `neighbors` normal clips are named in each.
+
+        With `expect_faults` no note is given where most of the clips are anomalous.
+        """
+        return predict_clips(self._fitted(), clips, neighbors, expect_faults)
 
     def save(self, path: str | Path, *, overwrite: bool = True) -> None:
         """Write the detector to a `.firstshot` file, in one step.

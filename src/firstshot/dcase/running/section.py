@@ -89,7 +89,7 @@ def score_section(
         normal, test = embedded[: len(section.train)], embedded[len(section.train) :]
         sources = len(section.source)
         detector.fit_embedded(normal[:sources], normal[sources:])
-        results = detector.predict_embedded(test)
+        results = detector.predict_embedded(test, expect_faults=True)
     return SectionScores(
         results=tuple(results),
         training_scores=detector.training_scores_,
