@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from typing import Any
@@ -19,6 +19,17 @@ from firstshot.scoring.threshold import p_value_in_words
 
 FRAMES = ("pandas", "polars")
 """Libraries of data frames, the one that is preferred first."""
+
+
+def normalizers_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the normalisers in a run's settings: the one of all layers, or those of its views.
+
+    >>> normalizers_of({"views": [{"normalizer": "density"}, {"normalizer": "none"}]})
+    ('density', 'none')
+    """
+    views = settings.get("views") or ()
+    named = [settings.get("normalizer"), *(view.get("normalizer") for view in views)]
+    return tuple(dict.fromkeys(name for name in named if name))
 
 
 @dataclass(frozen=True)

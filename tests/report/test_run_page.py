@@ -130,6 +130,13 @@ def test_a_banner_warns_exactly_where_scores_looked_at_the_test_clips(
     )
 
 
+def test_a_view_that_looks_at_the_test_clips_is_warned_of_too(make_section: MakeSection) -> None:
+    settings = {"views": [{"normalizer": "density"}, {"normalizer": "test_zscore"}]}
+    text = Outline(render_page([make_section(examples=0)], settings=settings)).text
+    assert "These scores use statistics of the test clips." in text
+    assert "Normaliser: density, test_zscore" in text
+
+
 def test_hostile_names_are_shown_and_do_nothing(
     make_section: MakeSection, make_example: MakeExample
 ) -> None:

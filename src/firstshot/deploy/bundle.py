@@ -138,7 +138,8 @@ def load_bundle_encoder(
 
 def self_check_score(detector: Detector, clip: Path) -> float | None:
     """Return a mono clip's score; None where no single clip of any length has one."""
-    if detector.normalizer == "test_zscore" or detector.pooling == "spectral":
+    fitted = detector.fitted_
+    if fitted.recipe.transductive or "spectral" in fitted.embedding_settings.poolings:
         return None
     waveform, rate = _read_clip(clip)
     settings = replace(detector.embedding_settings(), channel="mean")  # the clip has one channel

@@ -19,7 +19,7 @@ from firstshot.report.views import (
     scored_sections,
     section_views,
 )
-from firstshot.results import Interval, SectionResult
+from firstshot.results import Interval, SectionResult, normalizers_of
 
 EXAMPLES_ON_PAGE = 40  # about 0.2 MB each
 
@@ -44,7 +44,7 @@ def write_page(
     title : str
         The page's heading.
     settings : mapping, optional
-        The settings of the run, shown as a table; `settings["normalizer"] == "test_zscore"` adds
+        The settings of the run, shown as a table; the normaliser `test_zscore` among them adds
         a warning, since that normaliser uses the test clips' statistics.
     overall : mapping, optional
         Metrics of the `all` row; computed from the sections when absent.
@@ -96,6 +96,6 @@ def render_page(
         scored=scored_sections(sections),
         called_anomalous=called_anomalous,
         settings=flat_settings(settings),
-        normalizer=settings.get("normalizer"),
-        uses_test_clips=settings.get("normalizer") == "test_zscore",
+        normalizer=", ".join(normalizers_of(settings)),
+        uses_test_clips="test_zscore" in normalizers_of(settings),
     )

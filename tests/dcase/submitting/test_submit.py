@@ -22,6 +22,7 @@ from firstshot.dcase.evaluation.score_files import write_decisions, write_scores
 from firstshot.dcase.running.system import load_system
 from firstshot.dcase.submitting.meta_yaml import Note, system_complexity, write_yaml
 from firstshot.dcase.submitting.submit import check_submission, write_submission
+from firstshot.encoders import load_encoder
 from firstshot.errors import DatasetError, FirstshotWarning, OutputError, ParameterError
 from firstshot.report.table import write_results_json
 from firstshot.results import SectionResult
@@ -359,3 +360,11 @@ def test_the_command_names_every_system_and_the_zip(tmp_path):
     assert out.is_file()
     shutil.rmtree(run)
     assert check_submission(out)[0].label == "Lastname_Institute_task2_1"
+
+
+def test_the_encoders_of_views_are_counted_and_described_once_each():
+    system = load_system("recommended_fusion").model_dump(mode="json")
+    cost = system_complexity(system)
+    assert cost.parameters == 983_599
+    spectra = load_encoder("spectra").macs(160000)
+    assert cost.macs == 110_643_072 + spectra

@@ -28,7 +28,7 @@ from firstshot.dcase.comparing.published import (
 from firstshot.dcase.data.clip_names import parse_clip_name
 from firstshot.dcase.running.stored_run import StoredRun, StoredSection, read_run
 from firstshot.errors import DatasetError
-from firstshot.results import Interval
+from firstshot.results import Interval, normalizers_of
 from firstshot.scoring.bootstrap import LabelledScores, bootstrap_official_interval
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 
@@ -260,5 +260,5 @@ def _notes(
         yield f"{', '.join(unlabelled)}: no labels, left out"
     if run.missing:
         yield f"{', '.join(run.missing)}: stopped with an error, no result"
-    if run.system.get("normalizer") == "test_zscore":
+    if "test_zscore" in normalizers_of(run.system):
         yield "test_zscore uses the test clips' statistics, which the challenge's rules forbid"

@@ -61,7 +61,7 @@ def system_complexity(system: Mapping[str, Any]) -> Complexity:
     1.33
     """
     name = str(system.get("name", ""))
-    encoders = system.get("encoders") or ()
+    encoders = _encoders(system)
     names = (name, *(key for key, value in system.items() if value))
     if not encoders and any("baseline" in text or AUTOENCODER in text for text in names):
         return complexity(AUTOENCODER)
@@ -136,20 +136,35 @@ def _author(name: str, first: bool) -> dict[str, Any]:
 
 
 def _description(system: Mapping[str, Any]) -> dict[str, Any]:
-    names = [str(choice["name"]) for choice in system.get("encoders") or ()]
+    choices = _encoders(system)
+    names = [str(choice["name"]) for choice in choices]
     known = ("layers", "pooling", "combine", "normalizer", "normalizer_settings", "metric")
     settings = {key: system[key] for key in (*known, "transform", "length") if key in system}
+    several = len(names) > 1 or len(system.get("views") or ()) > 1
     return {
         "summary": Note(str(system.get("description", "")), "[unsure]"),
         "embeddings": Note(names, "[unsure] frozen encoders"),
-        "layers": [list(c.get("layers") or ()) for c in system.get("encoders") or ()],
-        "ensemble_method": Note("average of scores" if len(names) > 1 else None, "[unsure]"),
+        "layers": [list(choice.get("layers") or ()) for choice in choices],
+        "ensemble_method": Note("average of scores" if several else None, "[unsure]"),
         "settings": Note(settings, "[unsure] not required"),
     }
 
 
+def _encoders(system: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every encoder of a system with its layers, whether named by itself or in views."""
+    found = [dict(choice) for choice in system.get("encoders") or ()]
+    for view in system.get("views") or ():
+        own = {"name": view["encoder"], "settings": view.get("encoder_settings") or {}}
+        same = [one for one in found if {**one, "layers": None} == {**own, "layers": None}]
+        if not same:
+            found.append({**own, "layers": [view["layer"]]})
+        elif view["layer"] not in same[0]["layers"]:
+            same[0]["layers"].append(view["layer"])
+    return found
+
+
 def _datasets(system: Mapping[str, Any]) -> list[str]:
-    trained = [str(c["name"]) for c in system.get("encoders") or () if c["name"] in SPECS]
+    trained = [str(c["name"]) for c in _encoders(system) if c["name"] in SPECS]
     return [f"training data of {name}" for name in trained]
 
 

@@ -31,6 +31,7 @@ from firstshot.dcase.submitting.meta_yaml import check_team, meta_text
 from firstshot.disk.files import check_replaceable, write_result
 from firstshot.disk.listing import check_file
 from firstshot.errors import DatasetError, ParameterError, warn
+from firstshot.results import normalizers_of
 
 MOST_SYSTEMS = 4
 MOST_BYTES = 1 << 28
@@ -144,7 +145,7 @@ def _check_run(run: StoredRun) -> None:
             f"{run.folder}: has no result for {', '.join(run.missing)}; a submission holds every "
             "machine, start the run again"
         )
-    if run.system.get("normalizer") == "test_zscore":
+    if "test_zscore" in normalizers_of(run.system):
         warn(
             f"{run.folder}: its normaliser test_zscore uses the test clips' statistics, which the "
             "challenge's rules forbid",

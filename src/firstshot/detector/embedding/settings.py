@@ -60,11 +60,18 @@ class EmbeddingSettings:
         }
 
     @property
+    def poolings(self) -> tuple[str, ...]:
+        """The pooling of each layer."""
+        if isinstance(self.pooling, str):
+            return (self.pooling,) * len(self.layers)
+        return self.pooling
+
+    @property
     def array_names(self) -> tuple[str, ...]:
         """What the embeddings of each layer are called in the store."""
         if isinstance(self.pooling, str):
             return tuple(f"layer_{layer}" for layer in self.layers)
-        pairs = zip(self.layers, self.pooling, strict=True)
+        pairs = zip(self.layers, self.poolings, strict=True)
         return tuple(f"layer_{layer}.{pooling}" for layer, pooling in pairs)
 
     def read(self, clip: Clip, check: Callable[[int], object] = lambda samples: None) -> Recording:
