@@ -71,7 +71,8 @@ def test_what_can_run_runs_and_what_lacks_weights_is_named(
     run = ["system4", "baseline_mse", "baseline_mahala"]
     assert [c.system for c in found.comparisons] == [SYSTEMS[0], *run]
     assert [(c.system, c.published) for c in found.comparisons][1:] == [(n, n) for n in run]
-    assert set(found.failures) == {"system1", "system2", "system3"}
+    assert set(found.failures) == {"recommended_fusion", "system1", "system2", "system3"}
+    assert "efficientat_mn04" in found.failures["recommended_fusion"]
     lacking = "the weights of beats_ft1, m2d_clap, sslam, eat_large are not on this machine"
     assert found.failures["system1"] == lacking
     # Weights to get by hand are named once, with address and licence; what the hub lacks is told.
@@ -82,7 +83,7 @@ def test_what_can_run_runs_and_what_lacks_weights_is_named(
         (line,) = [line for line in said if line.startswith(f"weights of {name} ({licence}")]
         assert place in line
         assert f"`firstshot encoders fetch {name} --from FILE`" in line
-    for name in ("sslam", "eat_large"):
+    for name in ("sslam", "eat_large", "efficientat_mn04"):
         assert any(line.startswith(f"weights of {name}: not fetched, ") for line in said)
     assert [path for method, path, _ in hub.asked if method == "GET"] == [f"/storage/{CED}"]
     page = found.page.read_text()
