@@ -65,7 +65,7 @@ def reproduce(
     """Reproduce the tables of the GenRep report: download, fetch weights, run, compare.
 
     Downloads the development set, fetches the weights that can be fetched, and names those that
-    you must get yourself, with address and licence. Then runs the recommended system, systems 1 to
+    you must get yourself, with address and licence. Then runs the recommended systems, systems 1 to
     4 and both baselines, and sets them beside Tables 1 to 4 on one page, with intervals. A system
     whose weights are missing is left out and the others run. The same command given again goes on
     where it was stopped: finished downloads, trainings, embeddings and runs are not made again.
