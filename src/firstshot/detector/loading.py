@@ -47,7 +47,7 @@ from firstshot.errors import (
 )
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
-from firstshot.sound.near_far import Transfer, count_bins
+from firstshot.sound.near_far import Transfer
 
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""
@@ -108,7 +108,8 @@ def _rebuild(
     """Build the record of checked values; what the normalisers measured is not measured again."""
     settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
     if TRANSFER in arrays:
-        settings["far_noise"] = _transfer(arrays[TRANSFER], embedding_settings.encoder.sample_rate)
+        rate = embedding_settings.encoder.sample_rate
+        settings["far_noise"] = Transfer.from_array(arrays[TRANSFER], rate)
         embedding_settings = with_far_noise(embedding_settings, settings["far_noise"])
     parts = range(_count_parts(manifest))
     of_map = _named(arrays, MAP)
@@ -304,13 +305,6 @@ def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[f
         mean - deviation * (rate / (1 - rate)) ** 0.5,
         mean + deviation * ((1 - rate) / rate) ** 0.5,
     )
-
-
-def _transfer(parts: NDArray[Any], sample_rate: int) -> Transfer:
-    """Return what far explains of near; ValueError where an array cannot be that."""
-    if parts.shape != (2, count_bins(sample_rate)):
-        raise ValueError(f"the array {TRANSFER} is of shape {parts.shape}")
-    return Transfer(tuple((parts[0] + 1j * parts[1]).tolist()), sample_rate)
 
 
 def _saved_part(schema: int, name: str, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:

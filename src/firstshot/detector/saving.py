@@ -45,8 +45,7 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
         "calibration_scores": calibration.scores,
     }
     if isinstance(settings.channel, Transfer):
-        values = np.array(settings.channel.values)
-        arrays[TRANSFER] = np.stack([values.real, values.imag])
+        arrays[TRANSFER] = settings.channel.to_array()
     if np.isfinite(normal.levels).all():
         arrays["levels"] = normal.levels
     if fitted.anomaly_map is not None:
