@@ -1,19 +1,15 @@
-"""Events: at most one open of a kind, a pause after each, and a digest of what fell into it.
+"""Events of one kind of one machine, at most one open at a time.
 
-Input: beginnings and ends. Output: the messages to send. What begins within the hold-off after an
-event is not told one by one. When the hold-off is over, what still lasts is told as an event, and
-what has ended already is summed up in a digest.
+Input: beginnings and ends. Output: the message of each. How often a person is told is decided
+where messages are delivered; see `firstshot.live.outputs.storms`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from firstshot.live.clock import time_text
 from firstshot.live.messages import EventKind, EventReport, ThresholdKind, event_id
-
-HOLD_OFF = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -28,120 +24,46 @@ class Facts:
     p_value: float | None = None
 
     def join(self, other: Facts) -> Facts:
-        """Return the facts of the beginning, with the highest peak and smallest p-value of both."""
+        """Return these facts, with the highest peak and the smallest p-value of both."""
         peaks = [one for one in (self.peak, other.peak) if one is not None]
         values = [one for one in (self.p_value, other.p_value) if one is not None]
         return replace(self, peak=max(peaks, default=None), p_value=min(values, default=None))
 
 
 @dataclass
-class Held:
-    """What began within the hold-off; `ended` is None while the last of them lasts."""
-
-    first: datetime
-    started: datetime
-    ended: datetime | None
-    facts: Facts
-    count: int = 1
-
-
-@dataclass
 class EventBook:
-    """The events of one kind of one machine; it is kept on disk.
-
-    Attributes
-    ----------
-    machine, kind : str
-        Whose events, and of which kind.
-    started : datetime or None
-        Beginning of the open event.
-    facts : Facts or None
-        Those of the open event.
-    closed : datetime or None
-        When the last event ended or a digest was sent; the hold-off begins there.
-    held : Held or None
-        What is not told yet.
-    """
+    """The open event, if there is one; it is kept on disk."""
 
     machine: str
     kind: EventKind
     started: datetime | None = None
     facts: Facts | None = None
-    closed: datetime | None = None
-    held: Held | None = None
-
-    @property
-    def open_id(self) -> str | None:
-        """The id of the open event."""
-        return None if self.started is None else event_id(self.machine, self.kind, self.started)
 
     def begin(self, time: datetime, facts: Facts) -> list[EventReport]:
-        """Begin an event, or count it where the last one ended just before."""
+        """Begin an event, or update the one that is open."""
         if self.started is not None:
             self.update(facts)
             return []
-        if self.closed is not None and time < self.closed + HOLD_OFF:
-            if self.held is None:
-                self.held = Held(time, time, None, facts)
-            else:
-                count = self.held.count + 1
-                facts = self.held.facts.join(facts)
-                self.held = Held(self.held.first, time, None, facts, count)
-            return []
-        return [*self.pass_time(time), self._open(time, facts)]
+        self.started, self.facts = time, facts
+        return [self._report(time, None, facts)]
 
     def update(self, facts: Facts) -> None:
-        """Take what is new about what lasts."""
+        """Take a higher peak or a smaller p-value of the open event."""
         if self.facts is not None:
             self.facts = self.facts.join(facts)
-        elif self.held is not None and self.held.ended is None:
-            self.held.facts = self.held.facts.join(facts)
 
     def end(self, time: datetime, reason: str) -> list[EventReport]:
-        """End what is open, if anything is."""
-        if self.held is not None and self.held.ended is None:
-            self.held.ended = time
+        """End the open event, if there is one."""
         if self.started is None or self.facts is None:
             return []
         report = self._report(self.started, time, replace(self.facts, reason=reason))
-        self.started, self.facts, self.closed = None, None, time
+        self.started = self.facts = None
         return [report]
 
-    def pass_time(self, time: datetime) -> list[EventReport]:
-        """Tell what was held back, once the hold-off is over."""
-        held = self.held
-        if held is None or self.closed is None or time < self.closed + HOLD_OFF:
-            return []
-        self.held = None
-        if held.ended is None:
-            return [self._open(held.started, held.facts)]
-        self.closed = time
-        noun = {"alarm": "alarm", "blind": "time without sound"}.get(self.kind, self.kind)
-        return [
-            EventReport(
-                machine=self.machine,
-                id=event_id(self.machine, "digest", held.first),
-                kind="digest",
-                started=held.first,
-                ended=held.ended,
-                count=held.count,
-                **{
-                    **vars(held.facts),
-                    "reason": f"{held.count} more {noun}{'s' if held.count > 1 else ''} from "
-                    f"{time_text(held.first)} to {time_text(held.ended)}. {held.facts.reason}",
-                },
-            )
-        ]
-
-    def _open(self, time: datetime, facts: Facts) -> EventReport:
-        self.started, self.facts = time, facts
-        return self._report(time, None, facts)
-
     def _report(self, started: datetime, ended: datetime | None, facts: Facts) -> EventReport:
-        name = event_id(self.machine, self.kind, started)
         return EventReport(
             machine=self.machine,
-            id=name,
+            id=event_id(self.machine, self.kind, started),
             kind=self.kind,
             started=started,
             ended=ended,

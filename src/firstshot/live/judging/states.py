@@ -8,7 +8,7 @@ stays open meanwhile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from firstshot.live.clock import time_text
@@ -21,7 +21,8 @@ BLIND_AFTER = timedelta(seconds=20)
 """Bad sound may last so long before the machine counts as blind; one knock that clips does not."""
 COOL_DOWN = timedelta(seconds=60)
 """Good sound must last so long before the machine counts as heard again."""
-REMINDERS = (timedelta(minutes=10), timedelta(hours=1), timedelta(days=1))
+DAY = timedelta(days=1)
+REMINDERS = (timedelta(minutes=10), timedelta(hours=1), DAY)
 """After such times without sound it is told again, and each day after the last."""
 
 
@@ -116,8 +117,8 @@ class Automaton:
         kind, change = self.commissioning.kind, self.alarm.push(window.score, threshold)
         ranked = self.alarm.ranked
         reports: list[Report] = []
-        facts = Facts(self._alarm_words(window.end), kind, self.detector, ranked, threshold)
-        facts = Facts(**{**vars(facts), "p_value": window.p_value})
+        words = self._alarm_words(window.end)
+        facts = Facts(words, kind, self.detector, ranked, threshold, window.p_value)
         if change == "begins":
             reports += self._begin_alarm(window.end, facts)
         elif change == "ends":
@@ -127,7 +128,6 @@ class Automaton:
             self.alarms.update(facts)
         known.active = self.alarm.active
         learned = self.commissioning.push(window.end, ranked, window.p_value, window.level_db)
-        reports += self.pass_time(window.end)
         moved = self._move(*self._heard(window.end), window.end)
         if learned and self.state is not State.normal:
             moved.append(self._note(window.end, self.commissioning.sentence()))
@@ -138,7 +138,7 @@ class Automaton:
         self.known.good = None
         self.known.bad = self.known.bad or start
         if self.state is not State.blind and end - self.known.bad < BLIND_AFTER:
-            return self.pass_time(end)
+            return []
         return self.unheard(end, fault, self.known.bad)
 
     def unheard(self, time: datetime, reason: str, since: datetime | None = None) -> list[Report]:
@@ -159,17 +159,16 @@ class Automaton:
         self.known.suspicious = self.known.quiet = None
 
     def pass_time(self, time: datetime) -> list[Report]:
-        """Tell what is due by now: what a hold-off kept back, and that a machine is still blind."""
-        reports: list[Report] = [*self.alarms.pass_time(time), *self.blinds.pass_time(time)]
+        """Tell again, now and then, of a machine that stays blind."""
         known = self.known
-        if self.state is State.blind and known.good is None and known.bad is not None:
-            days = max(0, known.reminded + 1 - len(REMINDERS))
-            due = REMINDERS[min(known.reminded, len(REMINDERS) - 1)] + days * REMINDERS[-1]
-            if time - known.bad >= due:
-                known.reminded += 1
-                minutes = (time - known.bad).total_seconds() / 60
-                reports.append(self._note(time, f"Nothing can be judged for {minutes:.0f} min."))
-        return reports
+        if self.state is not State.blind or known.good is not None or known.bad is None:
+            return []
+        days = max(0, known.reminded + 1 - len(REMINDERS))
+        if time - known.bad < REMINDERS[min(known.reminded, len(REMINDERS) - 1)] + days * DAY:
+            return []
+        known.reminded += 1
+        minutes = (time - known.bad).total_seconds() / 60
+        return [self._note(time, f"Nothing can be judged for {minutes:.0f} min.")]
 
     def commission_again(self, time: datetime) -> list[Report]:
         """Learn this place anew."""
@@ -188,7 +187,7 @@ class Automaton:
                     f"{facts.reason} These are {len(recent) + 1} alarms in {days:g} days, and at "
                     "most one was promised; if the machine is in order, commission again."
                 )
-                facts = Facts(**{**vars(facts), "reason": words})
+                facts = replace(facts, reason=words)
         return self.alarms.begin(time, facts)
 
     def _heard(self, time: datetime) -> tuple[State, str]:
