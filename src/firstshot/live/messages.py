@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
-from firstshot.live.clock import utc_text
+from firstshot.disk.documents import Table
+from firstshot.live.clock import read_utc, utc_text
 
 SCHEMA = 1
 
@@ -113,7 +114,7 @@ class EventReport:
     machine : str
         The machine's name.
     id : str
-        The machine's name and the event's beginning in UTC; the same after a restart.
+        The machine's name, the kind, and the beginning in UTC; the same after a restart.
     kind : "alarm", "blind" or "digest"
         A machine that sounds unlike normal, one that cannot be judged, or a summary of events that
         were not told one by one.
@@ -162,14 +163,47 @@ class EventReport:
 Report: TypeAlias = WindowReport | StateReport | EventReport
 
 
-def event_id(machine: str, started: datetime) -> str:
-    """Return the id of a machine's event, from its beginning.
+def event_id(machine: str, kind: EventKind, started: datetime) -> str:
+    """Return the id of a machine's event, from its kind and its beginning.
 
     >>> from datetime import UTC
-    >>> event_id("fan", datetime(2026, 3, 1, 12, tzinfo=UTC))
-    'fan-20260301T120000.000Z'
+    >>> event_id("fan", "alarm", datetime(2026, 3, 1, 12, tzinfo=UTC))
+    'fan-alarm-20260301T120000.000Z'
     """
-    return f"{machine}-{utc_text(started).replace('-', '').replace(':', '')}"
+    return f"{machine}-{kind}-{utc_text(started).replace('-', '').replace(':', '')}"
+
+
+def read_event(values: Any) -> EventReport | StateReport:
+    """Return the event or change of state that `as_json` wrote, for what is kept on disk.
+
+    Raises
+    ------
+    ValueError
+        A field is missing or of another type; it names the field.
+    """
+    table = Table.of(values, "message")
+    machine, kind = table.text("machine"), table.choice("type", ("event", "state"))
+    if kind == "state":
+        state, before = (State(table.choice(name, list(State))) for name in ("state", "before"))
+        return StateReport(
+            machine, read_utc(table.text("time")), state, before, table.text("reason")
+        )
+    return EventReport(
+        machine=machine,
+        id=table.text("id"),
+        kind=cast(EventKind, table.choice("kind", get_args(EventKind))),
+        started=read_utc(table.text("started")),
+        ended=read_utc(table.text("ended")) if "ended" in table else None,
+        **{
+            name: table.number(name) if name in table else None
+            for name in ("peak", "threshold", "p_value")
+        },
+        threshold_kind=cast(ThresholdKind, table.choice("threshold_kind", get_args(ThresholdKind))),
+        detector=table.text("detector"),
+        reason=table.text("reason"),
+        clip=table.text("clip") if "clip" in table else None,
+        count=table.whole("count", low=1),
+    )
 
 
 def _plain(report: Report) -> dict[str, Any]:
