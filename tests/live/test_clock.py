@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from firstshot.live.clock import SystemClock, Timeline
 
@@ -17,7 +18,7 @@ def test_times_go_on_where_the_clock_is_set_back_and_meet_it_again():
     for _ in range(1000):
         clock += TEN
         times.append(line.stamp(clock, 10.0))
-    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert all(a < b for a, b in pairwise(times))
     assert times[-1] == clock
 
 

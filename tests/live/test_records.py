@@ -66,5 +66,5 @@ def test_a_field_that_does_not_fit_is_named(path, value, named):
 def test_a_missing_field_is_named():
     plain = to_plain(RECORD)
     del plain["inner"]["kind"]
-    with pytest.raises(ValueError, match="inner.kind is missing"):
+    with pytest.raises(ValueError, match=r"inner\.kind is missing"):
         from_plain(Outer, plain)
