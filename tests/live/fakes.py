@@ -59,7 +59,7 @@ def an_event(after: float = 0.0, machine: str = "fan", kind: EventKind = "alarm"
     started = START + timedelta(seconds=after)
     return EventReport(
         machine=machine,
-        id=event_id(machine, started),
+        id=event_id(machine, kind, started),
         kind=kind,
         started=started,
         ended=None,

@@ -60,7 +60,17 @@ def test_a_change_of_state_tells_both_states_and_the_reason():
 
 def test_an_event_is_about_its_beginning_while_open_and_about_its_end_later():
     opened = EventReport(
-        "fan", event_id("fan", NOON), "alarm", NOON, None, 3.0, 2.0, 0.01, "bank", "abc", "why"
+        "fan",
+        event_id("fan", "alarm", NOON),
+        "alarm",
+        NOON,
+        None,
+        3.0,
+        2.0,
+        0.01,
+        "bank",
+        "abc",
+        "why",
     )
     assert opened.time == NOON
     assert opened.as_json()["ended"] is None
@@ -74,7 +84,11 @@ def test_an_event_is_about_its_beginning_while_open_and_about_its_end_later():
 
 def test_the_id_of_an_event_is_its_machine_and_its_beginning_in_utc_wherever_the_server_is():
     elsewhere = NOON.astimezone(timezone(timedelta(hours=5)))
-    assert event_id("fan", elsewhere) == event_id("fan", NOON) == "fan-20260301T120002.500Z"
+    assert (
+        event_id("fan", "alarm", elsewhere)
+        == event_id("fan", "alarm", NOON)
+        == "fan-alarm-20260301T120002.500Z"
+    )
 
 
 def test_a_time_comes_back_as_it_was_written():

@@ -114,7 +114,7 @@ class EventReport:
     machine : str
         The machine's name.
     id : str
-        The machine's name and the event's beginning in UTC; the same after a restart.
+        The machine's name, the kind, and the beginning in UTC; the same after a restart.
     kind : "alarm", "blind" or "digest"
         A machine that sounds unlike normal, one that cannot be judged, or a summary of events that
         were not told one by one.
@@ -163,14 +163,14 @@ class EventReport:
 Report: TypeAlias = WindowReport | StateReport | EventReport
 
 
-def event_id(machine: str, started: datetime) -> str:
-    """Return the id of a machine's event, from its beginning.
+def event_id(machine: str, kind: EventKind, started: datetime) -> str:
+    """Return the id of a machine's event, from its kind and its beginning.
 
     >>> from datetime import UTC
-    >>> event_id("fan", datetime(2026, 3, 1, 12, tzinfo=UTC))
-    'fan-20260301T120000.000Z'
+    >>> event_id("fan", "alarm", datetime(2026, 3, 1, 12, tzinfo=UTC))
+    'fan-alarm-20260301T120000.000Z'
     """
-    return f"{machine}-{utc_text(started).replace('-', '').replace(':', '')}"
+    return f"{machine}-{kind}-{utc_text(started).replace('-', '').replace(':', '')}"
 
 
 def read_event(values: Any) -> EventReport | StateReport:

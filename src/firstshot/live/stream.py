@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from firstshot.detector import Detector
 from firstshot.errors import ParameterError
+from firstshot.live.judging.faults import Heard
 from firstshot.live.ring import Ring
 from firstshot.live.scorer import Score, Scorer
 from firstshot.numbers import check_number
@@ -30,28 +31,6 @@ BLOCK_SECONDS = 0.1
 """Levels are measured on such blocks of the source, and long chunks are worked on in them."""
 WINDOWS_AT_ONCE = 16
 """Windows in one call of the detector, where a chunk holds so many."""
-
-
-@dataclass(frozen=True, eq=False)
-class Heard:
-    """What was measured of a window's sound.
-
-    Attributes
-    ----------
-    level_dbfs : float
-        Root mean square, 0 dB for a full-scale square wave; -inf for digital silence.
-    clipped : float
-        Share of clipped samples, 0 to 1.
-    finite : bool
-        Whether every sample is a number.
-    level_db : float or None
-        The level as the detector's normal clips have it; None where nothing can be measured.
-    """
-
-    level_dbfs: float
-    clipped: float
-    finite: bool
-    level_db: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +217,7 @@ class Stream:
         start = end - self.window_seconds
         while self._blocks and self._blocks[0].end_seconds <= start:
             self._blocks.popleft()
-        blocks = [one for one in self._blocks if one.end_seconds <= end + BLOCK_SECONDS]
+        blocks = [one for one in self._blocks if one.end_seconds <= end + BLOCK_SECONDS / 2]
         samples = max(1, sum(one.samples for one in blocks))
         power = sum(one.energy for one in blocks) / samples
         level = None

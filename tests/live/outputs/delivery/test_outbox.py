@@ -44,8 +44,8 @@ def test_a_message_that_comes_again_is_put_in_once_even_after_it_is_done(tmp_pat
 
 
 def test_the_beginning_and_the_end_of_an_event_have_keys_of_their_own():
-    assert key_of(an_event()) == "fan-20260301T120000.000Z-begin"
-    assert key_of(its_end(an_event())) == "fan-20260301T120000.000Z-end"
+    assert key_of(an_event()) == "fan-alarm-20260301T120000.000Z-begin"
+    assert key_of(its_end(an_event())) == "fan-alarm-20260301T120000.000Z-end"
     assert key_of(a_state(State.blind, State.normal)) == "fan-blind-2026-03-01T12:00:00.000Z"
 
 

@@ -109,7 +109,7 @@ def test_a_refused_message_is_dropped_with_a_word_and_the_next_one_is_sent(deliv
     delivery.put(an_event(0, machine="pump"))
     work(delivery, clock, 1)
     assert [report.machine for _, report in delivery.output.got] == ["pump"]
-    assert "fan-20260301T120000.000Z-begin is not delivered: status 404" in caplog.text
+    assert "fan-alarm-20260301T120000.000Z-begin is not delivered: status 404" in caplog.text
 
 
 def test_where_attempts_are_limited_a_message_that_always_fails_is_dropped(deliver, clock):
