@@ -67,14 +67,14 @@ class SystemClock:
 _CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
-def utc_text(moment: datetime) -> str:
-    """Write a time in UTC to the millisecond, with Z.
+def utc_text(moment: datetime, to: str = "milliseconds") -> str:
+    """Write a time in UTC to the millisecond, or as exactly as `isoformat` can be asked, with Z.
 
     >>> utc_text(datetime(2026, 3, 1, 12, 0, 2, 500000, UTC))
     '2026-03-01T12:00:02.500Z'
     """
     plain = moment.astimezone(UTC).replace(tzinfo=None)
-    return plain.isoformat(timespec="milliseconds") + "Z"
+    return plain.isoformat(timespec=to) + "Z"
 
 
 def minute_text(moment: datetime) -> str:

@@ -217,7 +217,7 @@ class Stream:
         start = end - self.window_seconds
         while self._blocks and self._blocks[0].end_seconds <= start:
             self._blocks.popleft()
-        blocks = [one for one in self._blocks if one.end_seconds <= end + BLOCK_SECONDS]
+        blocks = [one for one in self._blocks if one.end_seconds <= end + BLOCK_SECONDS / 2]
         samples = max(1, sum(one.samples for one in blocks))
         power = sum(one.energy for one in blocks) / samples
         level = None
