@@ -6,7 +6,7 @@ shows what is true now, and what it misses is gone. One class may be both, as MQ
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from firstshot.errors import FirstshotError
 from firstshot.live.messages import EventReport, Report, StateReport
@@ -16,6 +16,11 @@ class DeliveryError(FirstshotError):
     """A message has not arrived, and another attempt may bring it there."""
 
 
+class RefusedError(FirstshotError):
+    """A receiver refuses a message or a password, and would refuse it again."""
+
+
+@runtime_checkable
 class Output(Protocol):
     """Delivers one message after another; only one thread calls it."""
 
@@ -55,11 +60,15 @@ class Output(Protocol):
         """Disconnect; may be called without `open`, and twice."""
 
 
+@runtime_checkable
 class Feed(Protocol):
-    """Shows the latest windows, states and events; never blocks for long and never raises."""
+    """Shows the latest windows, states and events."""
+
+    def open(self) -> None:
+        """Begin; raises as `Output.open` does."""
 
     def show(self, report: Report) -> None:
-        """Take a message; whatever cannot be shown now is dropped and counted."""
+        """Take a message; never waits for a reader and never raises."""
 
     def close(self) -> None:
         """Stop."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from firstshot.live.clock import Clock
 from firstshot.live.messages import Report, WindowReport
-from firstshot.live.outputs.delivery import Delivery, Rules
-from firstshot.live.outputs.outbox import Outbox
+from firstshot.live.outputs.delivery.outbox import Outbox
+from firstshot.live.outputs.delivery.thread import Delivery, Rules
 from firstshot.live.outputs.protocol import DeliveryError, Feed, Output
 from firstshot.log import logger
 from firstshot.messages import shown
@@ -45,11 +45,11 @@ class Outputs:
 
     def check(self) -> None:
         """Connect to every output and leave again; raises the first `FirstshotError`."""
-        for delivery in self.deliveries:
+        for output in self._all():
             try:
-                delivery.output.open()
+                output.open()
             finally:
-                delivery.output.close()
+                output.close()
 
     def start(self) -> None:
         """Connect, and begin to send.
@@ -61,11 +61,11 @@ class Outputs:
         FirstshotError
             An output will never work, such as one that refuses the password.
         """
-        for delivery in self.deliveries:
+        for output in self._all():
             try:
-                delivery.output.open()
+                output.open()
             except DeliveryError as error:
-                logger.warning("%s: %s; it is tried again", delivery.output.name, shown(error))
+                logger.warning("%s; it is tried again", shown(error))
         for delivery in self.deliveries:
             delivery.start()
 
@@ -89,3 +89,15 @@ class Outputs:
             delivery.close(max(0.0, end - time.monotonic()))
         for feed in self._feeds:
             feed.close()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return, for each output by name, its counts of messages by result."""
+        return {
+            delivery.output.name: {**delivery.counts, "waiting": delivery.waiting()}
+            for delivery in self.deliveries
+        }
+
+    def _all(self) -> list[Output | Feed]:
+        """Return every output once; one may be an `Output` and a `Feed`."""
+        every: list[Output | Feed] = [delivery.output for delivery in self.deliveries]
+        return every + [feed for feed in self._feeds if feed not in every]

@@ -5,8 +5,8 @@ from tests.live.fakes import NotingOutput, SetClock, an_event, its_end
 
 from firstshot.errors import ParameterError
 from firstshot.live.clock import SystemClock
-from firstshot.live.outputs.delivery import Delivery, Rules
-from firstshot.live.outputs.outbox import Outbox
+from firstshot.live.outputs.delivery.outbox import Outbox
+from firstshot.live.outputs.delivery.thread import Delivery, Rules
 from firstshot.live.outputs.protocol import DeliveryError, key_of
 from firstshot.live.outputs.publisher import Outputs
 

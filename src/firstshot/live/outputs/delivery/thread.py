@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from firstshot.errors import FirstshotError
 from firstshot.live.clock import Clock
 from firstshot.live.messages import EventReport, StateReport
-from firstshot.live.outputs.limits import CircuitBreaker, RateLimit
-from firstshot.live.outputs.outbox import Outbox
+from firstshot.live.outputs.delivery.limits import CircuitBreaker, RateLimit
+from firstshot.live.outputs.delivery.outbox import Outbox
+from firstshot.live.outputs.delivery.storms import QUIET_SECONDS, Parcel, next_parcel
 from firstshot.live.outputs.protocol import DeliveryError, Output
-from firstshot.live.outputs.storms import QUIET_SECONDS, Parcel, next_parcel
 from firstshot.log import logger
 from firstshot.messages import shown
 

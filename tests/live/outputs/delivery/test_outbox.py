@@ -12,8 +12,8 @@ from tests.live.fakes import START, a_state, an_event, its_end
 
 from firstshot.errors import FirstshotWarning, OutputError
 from firstshot.live.messages import State
-from firstshot.live.outputs import outbox as module
-from firstshot.live.outputs.outbox import Outbox
+from firstshot.live.outputs.delivery import outbox as module
+from firstshot.live.outputs.delivery.outbox import Outbox
 from firstshot.live.outputs.protocol import key_of
 
 
@@ -130,7 +130,7 @@ def test_a_full_disk_is_told_and_the_message_waits_in_memory(tmp_path, monkeypat
 WRITER = """
 import sys
 from pathlib import Path
-from firstshot.live.outputs.outbox import Outbox
+from firstshot.live.outputs.delivery.outbox import Outbox
 from firstshot.live.outputs.protocol import key_of
 from tests.live.fakes import START, an_event
 box = Outbox(Path(sys.argv[1]))

@@ -1,9 +1,9 @@
 from tests.live.fakes import START, a_state, an_event, its_end
 
 from firstshot.live.messages import State
-from firstshot.live.outputs.outbox import Waiting
+from firstshot.live.outputs.delivery.outbox import Waiting
+from firstshot.live.outputs.delivery.storms import next_parcel
 from firstshot.live.outputs.protocol import key_of
-from firstshot.live.outputs.storms import next_parcel
 
 PAUSE = {"alarm of fan": 100.0}
 

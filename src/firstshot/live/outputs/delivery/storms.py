@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from firstshot.live.clock import utc_text
 from firstshot.live.messages import EventReport, StateReport
-from firstshot.live.outputs.outbox import Waiting
+from firstshot.live.outputs.delivery.outbox import Waiting
 
 QUIET_SECONDS = 600.0
 
