@@ -255,6 +255,10 @@ def _print_explanation(explanation: Explanation) -> None:
         typer.echo(f"  decided by the window that begins at {result.start_seconds:g} s")
     if result.highest_seconds != result.start_seconds:
         typer.echo(f"  the highest score begins at {result.highest_seconds:g} s")
+    if len(explanation.views) > 1:
+        typer.echo("  the score is made of these views:")
+        for view in explanation.views:
+            typer.echo(f"    {view}")
     typer.echo(f"  judged by the {result.domain} clips, among which it is most normal")
     typer.echo("  nearest normal clips by plain distance:")
     for neighbor in result.nearest:

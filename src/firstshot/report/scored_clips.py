@@ -144,6 +144,7 @@ def _example(
         words=explanation.words,
         start_seconds=result.start_seconds,
         place=explanation.place,
+        views=tuple(map(str, explanation.views)),
     )
 
 

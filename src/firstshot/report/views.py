@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from firstshot.detector.views import View, read_views
+from firstshot.detector.views import View
 from firstshot.domains import DOMAIN_WORDS, DOMAINS
 from firstshot.report.details import detail_tables
 from firstshot.report.drawing.clip_map import MapView, draw_map
@@ -191,7 +191,8 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[s
     pairs: list[tuple[str, str]] = []
     for name, value in settings.items():
         if name == "views" and isinstance(value, (list, tuple)):
-            pairs += [(f"view {view.label}", view_in_words(view)) for view in read_views(value)]
+            views = [view if isinstance(view, View) else _view(view) for view in value]
+            pairs += [(f"view {view.label}", view_in_words(view)) for view in views]
         elif isinstance(value, Mapping) and value:
             pairs += flat_settings(value, f"{prefix}{name}.")
         elif isinstance(value, (list, tuple)):
@@ -199,6 +200,12 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[s
         elif value is not None:
             pairs.append((f"{prefix}{name}", str(value)))
     return pairs
+
+
+def _view(values: Mapping[str, Any]) -> View:
+    """Return the view of plain values, of which some may be missing: it is only shown."""
+    known = {name: v for name, v in values.items() if name in View.__dataclass_fields__}
+    return View(**{"encoder": "encoder", **known})
 
 
 _USUAL = ("temporal", "none")
