@@ -29,6 +29,6 @@ def test_every_field_is_read_and_what_is_missing_has_its_default():
     ],
 )
 def test_a_wrong_field_is_one_line(values, said):
-    with pytest.raises(ValueError, match="^clips") as caught:
+    with pytest.raises(ValueError, match=r"^clips\.") as caught:
         read_clips(Table(values, "clips"))
     assert said in str(caught.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstshot.disk.documents import Table
@@ -18,8 +18,8 @@ class ClipSettings:
     """How clips are recorded; `folder` is None for `clips` in the folder of the state."""
 
     folder: Path | None = None
-    limits: Limits = Limits()
-    lengths: Lengths = Lengths()
+    limits: Limits = field(default_factory=Limits)
+    lengths: Lengths = field(default_factory=Lengths)
 
 
 def read_clips(table: Table, beside: Path = Path()) -> ClipSettings:
