@@ -148,6 +148,13 @@ class Machine:
         if self.shadow is not None:
             self.shadow.machine.gap(now)
 
+    def cut(self) -> None:
+        """Take note that a window must not reach across this moment, though no sound is missing."""
+        if self._stream is not None:
+            self._stream.gap()
+        if self.shadow is not None:
+            self.shadow.machine.cut()
+
     def unheard(self, now: datetime, reason: str) -> None:
         """Take note that no sound comes, with the reason; may be called again and again."""
         time = self._timeline.stamp(now, 0.0)
