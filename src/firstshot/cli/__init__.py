@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firstshot.cli import bank, bench, demo, embed, encoders, export, judge, learn, store
+from firstshot.cli import bank, bench, demo, embed, encoders, export, judge, learn, store, watch
 from firstshot.cli.challenge import app as dcase
 from firstshot.cli.printing.notices import set_level, show_notices
 from firstshot.cli.printing.streams import drop_unwritten, prepare_streams
@@ -77,6 +77,7 @@ app.command()(demo.synth)
 app.command()(learn.fit)
 app.command()(judge.score)
 app.command()(judge.explain)
+app.command()(watch.watch)
 app.command()(learn.calibrate)
 app.command()(export.export)
 app.command()(embed.embed)

@@ -8,7 +8,7 @@ scores by `stream`, states and events by `judging`, where messages go by whoever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -48,8 +48,11 @@ class Recorder(Protocol):
     def gap(self, time: datetime) -> None:
         """Take note that sound is missing before what follows."""
 
-    def event(self, report: EventReport, explanation: dict[str, Any] | None) -> None:
-        """Take note that an event begins or ends."""
+    def event(self, report: EventReport, explanation: dict[str, Any] | None) -> str | None:
+        """Take note that an event begins or ends; return the file of its clip, if it has one."""
+
+    def close(self) -> None:
+        """Finish what is recorded."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,13 @@ class Machine:
         if self.shadow is not None:
             self.shadow.machine.gap(now)
 
+    def cut(self) -> None:
+        """Take note that a window must not reach across this moment, though no sound is missing."""
+        if self._stream is not None:
+            self._stream.gap()
+        if self.shadow is not None:
+            self.shadow.machine.cut()
+
     def unheard(self, now: datetime, reason: str) -> None:
         """Take note that no sound comes, with the reason; may be called again and again."""
         time = self._timeline.stamp(now, 0.0)
@@ -176,6 +186,8 @@ class Machine:
     def close(self) -> None:
         """Keep the state; an open event stays open, and goes on after the restart."""
         self._save()
+        if self._recorder is not None:
+            self._recorder.close()
         if self.shadow is not None:
             logger.info("%s: %s", self.name, self.shadow.sentence())
             self.shadow.machine.close()
@@ -237,9 +249,11 @@ class Machine:
             return
         self.kept.telling = [one.as_json() for one in reports]
         self._save()
-        for report in reports:
+        for one in reports:
+            report = one
             if self._recorder is not None and isinstance(report, EventReport):
-                self._recorder.event(report, self._explain(report, window))
+                clip = self._recorder.event(report, self._explain(report, window))
+                report = replace(report, clip=clip)
             self._publish(report)
         self.kept.telling = []
         self._save()

@@ -57,6 +57,8 @@ class FolderSource:
         Seconds without a new file after which the machine counts as blind.
     """
 
+    can_reopen = False
+
     def __init__(self, folder: Path, position: str = "", patience: float = PATIENCE) -> None:
         self.name = str(folder)
         self.position = position

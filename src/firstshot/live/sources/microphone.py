@@ -53,6 +53,7 @@ class Microphone:
 
     patience: float | None = LIVE_PATIENCE
     position = ""
+    can_reopen = True
 
     def __init__(self, device: str = "", channels: int = 1, rate: int | None = None) -> None:
         self.name = f"mic:{device}" if device else "mic"
