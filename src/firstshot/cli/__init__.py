@@ -17,7 +17,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firstshot.cli import bank, bench, demo, embed, encoders, export, judge, learn, store, watch
+from firstshot.cli import (
+    bank,
+    bench,
+    demo,
+    doctor,
+    embed,
+    encoders,
+    export,
+    judge,
+    learn,
+    store,
+    watch,
+    watch_report,
+)
 from firstshot.cli.challenge import app as dcase
 from firstshot.cli.printing.notices import set_level, show_notices
 from firstshot.cli.printing.streams import drop_unwritten, prepare_streams
@@ -47,6 +60,11 @@ class _Commands(TyperGroup):
             if not 0 < (read_whole(os.environ.get(name, "80")) or 0) <= WIDEST:
                 del os.environ[name]
         return super().main(*args, **kwargs)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if " ".join(args[:2]) in self.commands:  # `watch report`, beside `watch FILE`
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -78,6 +96,8 @@ app.command()(learn.fit)
 app.command()(judge.score)
 app.command()(judge.explain)
 app.command()(watch.watch)
+app.command("watch report")(watch_report.report)
+app.command()(doctor.doctor)
 app.command()(learn.calibrate)
 app.command()(export.export)
 app.command()(embed.embed)

@@ -12,6 +12,18 @@ import typer
 
 from firstshot.cli.options import Quiet
 from firstshot.cli.printing.tables import say
+from firstshot.cli.watch_outputs import (
+    Clips,
+    ClipsLimit,
+    Exec,
+    Mail,
+    MailServer,
+    MetricsPort,
+    Mqtt,
+    Webhook,
+    read_clip_options,
+    read_output_options,
+)
 
 if TYPE_CHECKING:
     from firstshot.live.config import WatchSettings
@@ -93,6 +105,17 @@ def watch(
         float | None,
         typer.Option(help="Seconds without sound until that is told. Default: 20; a folder: 900."),
     ] = None,
+    webhook: Webhook = None,
+    mqtt: Mqtt = None,
+    mail: Mail = None,
+    mail_server: MailServer = None,
+    command: Exec = None,
+    metrics: MetricsPort = None,
+    clips: Clips = None,
+    clips_limit: ClipsLimit = None,
+    tui: Annotated[
+        bool, typer.Option("--tui", help="Show the machines as a table instead of JSON lines.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Prove that all of it works, without listening.")
     ] = False,
@@ -121,12 +144,20 @@ def watch(
         "shadow": None if shadow is None else str(shadow), "rate": rate, "channels": channels,
         "sample_format": sample_format, "blind_after": blind_after,
     }  # fmt: skip
-    settings = _settings(what, options, state, speed is Speed.fastest)
-    _run(settings, speed is Speed.fastest, check, commission is not None, quiet)
+    outputs = {
+        "webhook": webhook, "mqtt": mqtt, "mail": mail, "mail_server": mail_server,
+        "exec": command, "metrics": metrics, "clips": clips, "clips_limit": clips_limit,
+    }  # fmt: skip
+    settings = _settings(what, options, outputs, state, speed is Speed.fastest)
+    _run(settings, speed is Speed.fastest, check, commission is not None, quiet, tui)
 
 
 def _settings(
-    what: Path | None, options: dict[str, Any], state: Path | None, fast: bool
+    what: Path | None,
+    options: dict[str, Any],
+    outputs: dict[str, Any],
+    state: Path | None,
+    fast: bool,
 ) -> WatchSettings:
     """Return what is watched: by a file of settings, or by the options."""
     from firstshot.errors import ParameterError
@@ -137,7 +168,7 @@ def _settings(
             "name a detector file and its --input, or a .toml file that describes machines"
         )
     if what.suffix.lower() == ".toml":
-        given = [name for name, value in options.items() if value is not None]
+        given = [name for name, value in (options | outputs).items() if value is not None]
         given += ["state"] * (state is not None) + ["speed"] * fast
         if given:
             option = {"hop": "every"}.get(given[0], given[0]).replace("_", "-")
@@ -149,7 +180,8 @@ def _settings(
     machine = single_machine({**options, "detector": str(what), "fast": fast})
     if state is None and not fast and not machine.input.startswith("file:"):
         state = _default_state() / machine.name
-    return WatchSettings((machine,), state)
+    clips = read_clip_options(outputs.pop("clips"), outputs.pop("clips_limit"))
+    return WatchSettings((machine,), state, read_output_options(*outputs.values()), clips)
 
 
 def _name_of(detector: Path) -> str:
@@ -164,8 +196,13 @@ def _default_state() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "firstshot"
 
 
-def _run(settings: WatchSettings, fast: bool, check: bool, again: bool, quiet: bool) -> None:
+def _run(
+    settings: WatchSettings, fast: bool, check: bool, again: bool, quiet: bool, tui: bool
+) -> None:
     from firstshot.cli.printing.watched import Sentences
+    from firstshot.live.clock import SystemClock
+    from firstshot.live.operation.service import ServiceManager
+    from firstshot.live.operation.terminal import Terminal
     from firstshot.live.outputs.json_lines import History, JsonLines
     from firstshot.live.watch import Watch
 
@@ -176,17 +213,25 @@ def _run(settings: WatchSettings, fast: bool, check: bool, again: bool, quiet: b
         broken = True
         watching.stop()
 
-    lines = JsonLines(sys.stdout, waits=fast, gone=gone)
-    feeds: list[Any] = [lines, *([] if quiet else [Sentences()])]
+    clock = SystemClock()
+    if tui:
+        feeds: list[Any] = [Terminal([one.name for one in settings.machines], clock)]
+    else:
+        lines = JsonLines(sys.stdout, waits=fast, gone=gone)
+        feeds = [lines, *([] if quiet else [Sentences()])]
     if settings.state is not None:
-        feeds.append(History(settings.state / "history"))
-    watching = Watch(settings, [] if check else feeds, again=again)
+        feeds.append(History(settings.state / "history", settings.history_days))
+    watching = Watch(settings, [] if check else feeds, clock, again=again)
     if check:
         watching.check()
         names = ", ".join(machine.name for machine in settings.machines)
         say(f"all of it works: {names}", err=True)
         return
-    status = watching.run()
+    manager = ServiceManager(clock)
+    try:
+        status = watching.run(lambda: manager.alive([one.beat for one in watching.health()]))
+    finally:
+        manager.stopping()
     if broken:
         raise BrokenPipeError
     raise typer.Exit(status)

@@ -16,8 +16,10 @@ from typing import Any
 
 from firstshot.disk.documents import Table, read_toml
 from firstshot.errors import ParameterError, advice_on
+from firstshot.live.clips.settings import ClipSettings, read_clips
 from firstshot.live.judging.commissioning import DEFAULT_DAYS, LEAST_HOURS
 from firstshot.live.machine import Rules
+from firstshot.live.outputs.json_lines import HISTORY_DAYS
 from firstshot.live.outputs.settings import OutputSettings, read_outputs
 from firstshot.live.sources import KINDS, Sound, make_source
 from firstshot.live.sources.pcm import FORMATS
@@ -74,14 +76,17 @@ class WatchSettings:
         The folder of all that is kept; None keeps nothing.
     outputs : tuple of OutputSettings
         Where messages go.
-    clips : Table or None
-        The table `[clips]`, for `firstshot.live.clips`.
+    clips : ClipSettings or None
+        How clips of alarms are recorded; None records none.
+    history_days : int
+        How long the history of windows is kept.
     """
 
     machines: tuple[MachineSettings, ...]
     state: Path | None = None
     outputs: tuple[OutputSettings, ...] = ()
-    clips: Table | None = None
+    clips: ClipSettings | None = None
+    history_days: int = HISTORY_DAYS
 
 
 def read_config(path: Path) -> WatchSettings:
@@ -103,8 +108,9 @@ def read_config(path: Path) -> WatchSettings:
         state = _path(table, "state", path.parent)
         if state is None:
             raise ValueError("state is missing; name the folder where everything is kept")
-        clips = table.table("clips") if "clips" in table else None
-        return WatchSettings(machines, state, tuple(outputs), clips)
+        clips = read_clips(table.table("clips"), path.parent) if "clips" in table else None
+        days = table.whole("history_days", 1, 36500) if "history_days" in table else HISTORY_DAYS
+        return WatchSettings(machines, state, tuple(outputs), clips, days)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ParameterError(f"{path}: cannot be read ({reason}); {advice_on(error)}") from error

@@ -16,12 +16,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from firstshot.disk.locks import hold_folder
-from firstshot.errors import FirstshotError
+from firstshot.errors import FirstshotError, ParameterError
+from firstshot.live.clips.folder import ClipFolder
+from firstshot.live.clips.recorder import ClipRecorder
 from firstshot.live.clock import Clock, SystemClock
 from firstshot.live.config import MachineSettings, WatchSettings
 from firstshot.live.kept import StateFolder
 from firstshot.live.listener import Health, Listener
-from firstshot.live.machine import Machine, Recorder, Shadow
+from firstshot.live.machine import Machine, Shadow
 from firstshot.live.messages import EventReport, Report
 from firstshot.live.outputs.protocol import Feed
 from firstshot.live.outputs.publisher import Outputs
@@ -35,7 +37,6 @@ from firstshot.sound.audio_file import pick_channel
 TICK_SECONDS = 0.5
 FAREWELL_SECONDS = 10.0
 """What outputs get at the end to send what waits."""
-MakeRecorder = Callable[[MachineSettings], Recorder | None]
 
 
 class Watch:
@@ -49,8 +50,6 @@ class Watch:
         See every message, beside the outputs.
     clock : Clock
         Tells the time.
-    make_recorder : callable
-        Returns what keeps the clips of a machine's events, None for nothing.
     again : bool
         Whether all places are learned anew.
 
@@ -65,7 +64,6 @@ class Watch:
         settings: WatchSettings,
         feeds: Sequence[Feed] = (),
         clock: Clock | None = None,
-        make_recorder: MakeRecorder = lambda settings: None,
         again: bool = False,
     ) -> None:
         self.settings = settings
@@ -73,7 +71,6 @@ class Watch:
         self.alarms = 0
         self._clock = clock or SystemClock()
         self._feeds = feeds
-        self._make_recorder = make_recorder
         self._again = again
         self._scorers = _open_scorers(settings)
         self._stop, self._reload = threading.Event(), threading.Event()
@@ -81,6 +78,7 @@ class Watch:
         self._faults: list[tuple[str, Exception]] = []
         self._running = 0
         self._outputs: Outputs | None = None
+        self._clips: ClipFolder | None = None
 
     def check(self) -> None:
         """Prove that all of it works, without listening: detectors, sources and outputs.
@@ -121,6 +119,7 @@ class Watch:
                 temporary = stack.enter_context(TemporaryDirectory(prefix="firstshot-"))
             outbox = folder / "outbox" if folder is not None else Path(temporary)
             self._outputs = outputs = self._make_outputs(outbox)
+            self._clips = self._open_clips()
             self.listeners = [self._make_listener(one) for one in self.settings.machines]
             self._open_sources()
             stack.callback(outputs.close, FAREWELL_SECONDS)
@@ -153,6 +152,8 @@ class Watch:
         try:
             while self._running and not self._stop.wait(TICK_SECONDS):
                 tick()
+                for health in self.health():
+                    self._outputs_now().count_dropped(health.name, health.lost_samples)
                 if self._reload.is_set():
                     self._reload.clear()
                     self._read_detectors_again()
@@ -175,12 +176,26 @@ class Watch:
         if isinstance(report, EventReport) and report.kind == "alarm" and report.ended is None:
             with self._lock:
                 self.alarms += 1
+        self._outputs_now().publish(report)
+
+    def _outputs_now(self) -> Outputs:
+        """Return the outputs, which `run` has made."""
         assert self._outputs is not None
-        self._outputs.publish(report)
+        return self._outputs
 
     def _make_outputs(self, folder: Path) -> Outputs:
         names = [machine.name for machine in self.settings.machines]
         return make_outputs(self.settings.outputs, self._feeds, names, folder, self._clock)
+
+    def _open_clips(self) -> ClipFolder | None:
+        """Return the folder of clips, None where none are recorded."""
+        clips, state = self.settings.clips, self.settings.state
+        if clips is None:
+            return None
+        folder = clips.folder or (state / "clips" if state is not None else None)
+        if folder is None:
+            raise ParameterError("clips: name a folder for them, or one for the state")
+        return ClipFolder(folder, clips.limits, self._clock)
 
     def _make_listener(self, settings: MachineSettings) -> Listener:
         scorer = self._scorer(settings)
@@ -191,7 +206,9 @@ class Watch:
             place = self._place(settings)
             beside = StateFolder(None if place is None else place / "shadow")
             shadow = Shadow(settings.name, other, beside, settings.rules)
-        recorder = self._make_recorder(settings)
+        recorder = None
+        if self._clips is not None and self.settings.clips is not None:
+            recorder = ClipRecorder(self._clips, self.settings.clips.lengths)
         machine = Machine(
             settings.name, scorer, self._publish, kept, settings.rules, recorder, shadow
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class ClipRecorder:
         if report.kind != "alarm":
             return None
         base = base_of(self._folder.folder, report.machine, report.id)
+        report = replace(report, clip=str(with_end(base, SOUND)))
         if report.ended is None and with_end(base, SOUND).exists():
             return str(with_end(base, SOUND))  # told again after a restart
         if report.ended is None:

@@ -10,6 +10,7 @@ from firstshot.live.clock import Clock
 from firstshot.live.messages import Report, WindowReport
 from firstshot.live.outputs.delivery.outbox import Outbox
 from firstshot.live.outputs.delivery.thread import Delivery, Rules
+from firstshot.live.outputs.metrics import Metrics
 from firstshot.live.outputs.protocol import DeliveryError, Feed, Output
 from firstshot.log import logger
 from firstshot.messages import shown
@@ -79,6 +80,12 @@ class Outputs:
         if not isinstance(report, WindowReport):
             for delivery in self.deliveries:
                 delivery.put(report)
+
+    def count_dropped(self, machine: str, samples: int) -> None:
+        """Tell how many samples a machine's source has lost since the start."""
+        for feed in self._feeds:
+            if isinstance(feed, Metrics):
+                feed.count_dropped(machine, samples)
 
     def close(self, seconds: float) -> None:
         """Send what can be sent in some seconds in all, and disconnect."""
