@@ -68,8 +68,6 @@ class Listener:
         self._stop = stop
         self._ended = ended
         self._opened = False
-        # A folder begins the file again in which it was stopped.
-        self._judged = machine.kept.last if source.position else None
         self._pause = FIRST_PAUSE
         self._heard = self._beat = clock.monotonic()
         self._missing = False
@@ -136,8 +134,6 @@ class Listener:
         self._opened, self._heard = True, self._clock.monotonic()
 
     def _take(self, chunk: Chunk) -> None:
-        if self._judged is not None and chunk.time is not None and chunk.time <= self._judged:
-            return
         now = self._clock.now()
         self._heard, self._pause = self._clock.monotonic(), FIRST_PAUSE
         if chunk.lost:

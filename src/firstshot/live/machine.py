@@ -112,6 +112,7 @@ class Machine:
         self._recorder = recorder
         self._folder = folder or StateFolder(None)
         self._stream: Stream | None = None
+        self.kept = self._folder.load(name)
         self._use(scorer)
         self._timeline = Timeline(self.kept.last)
         self._saved = self.kept.last
@@ -193,10 +194,11 @@ class Machine:
             self.shadow.machine.close()
 
     def _use(self, scorer: Scorer) -> None:
-        """Take a detector, and what is kept of the machine under it."""
+        """Judge by a detector, with what is kept of the machine."""
         hop = check_hop(self.rules.hop_seconds, scorer.window_seconds)
         self.scorer = scorer
-        self.kept = kept = self._folder.load(self.name, scorer.digest, hop)
+        kept = self.kept
+        kept.use(scorer.digest, hop)
         bank = BankLevels(
             scorer.held_out_quantile(BANK_SHARE),
             scorer.held_out_quantile(FLOOR_SHARE),
