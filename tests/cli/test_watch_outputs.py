@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from tests.cli.conftest import PROGRAM
 from tests.live.receivers import MOSQUITTO, Broker, HttpReceiver, free_port, running
 
 RATE = 16000
@@ -186,3 +189,34 @@ def test_doctor_tells_what_has_to_be_mended(fan, firstshot, words, said):
     assert ran.returncode == 2
     assert said in ran.stdout
     assert ran.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
+def test_a_service_manager_is_told_of_the_beginning_of_life_and_of_the_end(
+    fan, environment, tmp_path
+):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        process = subprocess.Popen(
+            [*PROGRAM, "watch", "fan.firstshot", "--input", "stdin", "--state", tmp_path / "state"],
+            cwd=fan,
+            env={
+                **environment,
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "WATCHDOG_USEC": "2000000",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            told = [manager.recv(100) for _ in range(3)]
+            process.terminate()
+            while told[-1] != b"STOPPING=1":
+                told.append(manager.recv(100))
+            assert told[:3] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.wait()
