@@ -15,8 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from firstshot.disk.files import check_folder_writable
 from firstshot.disk.locks import hold_folder
-from firstshot.errors import FirstshotError, ParameterError
+from firstshot.errors import FirstshotError
 from firstshot.live.clips.folder import ClipFolder
 from firstshot.live.clips.recorder import ClipRecorder
 from firstshot.live.clock import Clock, SystemClock
@@ -98,6 +99,8 @@ class Watch:
                 _check_channels(machine, scorer, source)
             finally:
                 source.close()
+        if (clips := self._clip_folder()) is not None:
+            check_folder_writable(clips / "clip")
         with TemporaryDirectory(prefix="firstshot-") as folder:
             self._make_outputs(Path(folder)).check()
 
@@ -119,7 +122,9 @@ class Watch:
                 temporary = stack.enter_context(TemporaryDirectory(prefix="firstshot-"))
             outbox = folder / "outbox" if folder is not None else Path(temporary)
             self._outputs = outputs = self._make_outputs(outbox)
-            self._clips = self._open_clips()
+            if (clips := self._clip_folder()) is not None and self.settings.clips is not None:
+                stack.enter_context(hold_folder(clips))
+                self._clips = ClipFolder(clips, self.settings.clips.limits, self._clock)
             self.listeners = [self._make_listener(one) for one in self.settings.machines]
             self._open_sources()
             stack.callback(outputs.close, FAREWELL_SECONDS)
@@ -187,15 +192,12 @@ class Watch:
         names = [machine.name for machine in self.settings.machines]
         return make_outputs(self.settings.outputs, self._feeds, names, folder, self._clock)
 
-    def _open_clips(self) -> ClipFolder | None:
-        """Return the folder of clips, None where none are recorded."""
+    def _clip_folder(self) -> Path | None:
+        """Return where clips are recorded, None where none are."""
         clips, state = self.settings.clips, self.settings.state
-        if clips is None:
-            return None
-        folder = clips.folder or (state / "clips" if state is not None else None)
-        if folder is None:
-            raise ParameterError("clips: name a folder for them, or one for the state")
-        return ClipFolder(folder, clips.limits, self._clock)
+        if clips is None or clips.folder is not None:
+            return clips.folder if clips is not None else None
+        return state / "clips" if state is not None else None
 
     def _make_listener(self, settings: MachineSettings) -> Listener:
         scorer = self._scorer(settings)

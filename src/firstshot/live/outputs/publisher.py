@@ -43,6 +43,7 @@ class Outputs:
             for output, rules in outputs
         ]
         self._feeds = list(feeds)
+        self._told: set[str] = set()
 
     def check(self) -> None:
         """Connect to every output and leave again; raises the first `FirstshotError`."""
@@ -76,7 +77,10 @@ class Outputs:
         Events and changes of state are on disk when it returns.
         """
         for feed in self._feeds:
-            feed.show(report)
+            try:
+                feed.show(report)
+            except Exception as error:  # no output may stop the listening
+                self._tell_fault(feed, error)
         if not isinstance(report, WindowReport):
             for delivery in self.deliveries:
                 delivery.put(report)
@@ -103,6 +107,12 @@ class Outputs:
             delivery.output.name: {**delivery.counts, "waiting": delivery.waiting()}
             for delivery in self.deliveries
         }
+
+    def _tell_fault(self, feed: Feed, error: Exception) -> None:
+        name = type(feed).__name__
+        if name not in self._told:
+            self._told.add(name)
+            logger.warning("%s: a fault in firstshot itself (%r); please report it", name, error)
 
     def _all(self) -> list[Output | Feed]:
         """Return every output once; one may be an `Output` and a `Feed`."""

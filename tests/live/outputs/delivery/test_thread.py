@@ -140,3 +140,23 @@ def test_a_thread_sends_what_is_put_and_close_waits_for_it(tmp_path):
         outputs.publish(an_event(machine=f"fan {number}"))
     outputs.close(10)
     assert [report.machine for _, report in output.got] == [f"fan {n}" for n in range(20)]
+
+
+def test_a_fault_of_an_output_ends_neither_its_thread_nor_the_listening(tmp_path, clock, caplog):
+    class Broken(NotingOutput):
+        def send(self, report, key):
+            if report.machine == "fan":
+                raise KeyError("a fault")
+            super().send(report, key)
+
+        def show(self, report):
+            raise KeyError("a fault")
+
+    output = Broken()
+    outputs = Outputs([(output, Rules())], [output], tmp_path, clock)
+    outputs.publish(an_event())
+    outputs.publish(an_event(machine="pump"))
+    work(outputs.deliveries[0], clock, 1)
+    assert [report.machine for _, report in output.got] == ["pump"]
+    assert "is not delivered" in caplog.text
+    assert caplog.text.count("please report it") == 1

@@ -138,7 +138,7 @@ class Delivery:
             self.output.send(parcel.report, parcel.key)
         except DeliveryError as error:
             return self._failed(parcel, error)
-        except FirstshotError as error:
+        except Exception as error:  # a fault of the program's own must not end the thread
             self._give_up(parcel, error)
             return 0.0
         if self._breaker.is_open:
@@ -165,7 +165,7 @@ class Delivery:
             )
         return wait
 
-    def _give_up(self, parcel: Parcel, error: FirstshotError) -> None:
+    def _give_up(self, parcel: Parcel, error: Exception) -> None:
         logger.warning("%s: %s is not delivered: %s", self.output.name, parcel.key, shown(error))
         self.counts["refused"] += 1
         self._done(parcel)
