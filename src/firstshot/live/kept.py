@@ -80,6 +80,7 @@ class Kept:
                 f"{self.machine}: its threshold belongs to another detector or hop; this place is "
                 "learned anew"
             )
+        self.known.alarm_threshold = None
         self.detector, self.hop_seconds = detector, hop_seconds
 
     def reports(self) -> list[EventReport | StateReport]:
