@@ -94,7 +94,7 @@ class ClipRecorder:
 
     def close(self) -> None:
         """Finish what is recorded."""
-        self._end("The program was ended in the middle of it.")
+        self._end("Listening ended in the middle of it.")
         self._to_finish.put(None)
         self._finisher.join()
 
