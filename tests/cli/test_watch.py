@@ -155,3 +155,14 @@ def test_kill_in_an_event_gives_one_event_after_the_restart(files, tmp_path, env
     assert begin["id"] == end["id"]
     assert (begin["ended"], end["kind"]) == (None, "alarm")
     assert end["ended"] > begin["started"]
+
+
+def test_bench_live_tells_what_a_machine_costs(firstshot, files):
+    done = firstshot("bench", "--live", "--encoder", files / "hall fan.firstshot", "--json")
+    assert done.returncode == 0, done.stderr
+    cost = json.loads(done.stdout)
+    assert (cost["window_seconds"], cost["hop_seconds"], cost["windows"]) == (2.0, 1.0, 60)
+    assert 0 < cost["core_share"] < 1
+    lost = firstshot("bench", "--live", "--encoder", "no_such_encoder")
+    assert lost.returncode == 2
+    assert len(lost.stderr.splitlines()) == 1
