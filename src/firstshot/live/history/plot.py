@@ -102,7 +102,7 @@ def _shade(
     for event in events:
         ended = event.ended or last
         span = _days(np.array([event.started.timestamp(), ended.timestamp()]))
-        axes.axvspan(span[0], span[1], color=colour, alpha=alpha, linewidth=0.8)
+        axes.axvspan(span[0], span[1], color=colour, alpha=alpha, linewidth=0.8, zorder=0)
 
 
 def _days(seconds: Array) -> Array:
