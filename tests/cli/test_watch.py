@@ -91,6 +91,15 @@ def test_what_cannot_be_is_one_line_and_status_two(firstshot, files, tmp_path, w
     assert not (tmp_path / "state").exists()
 
 
+def test_sound_shorter_than_a_window_is_an_error_and_not_normal(firstshot, files):
+    words = ["watch", files / "hall fan.firstshot", "--input", "stdin", "--speed", "max"]
+    done = firstshot(*words, input="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: hall-fan: stdin ended before the first window of 2 s; give longer sound\n"
+    )
+
+
 def test_check_proves_a_configuration_without_listening(firstshot, files, tmp_path):
     toml = tmp_path / "watch.toml"
     toml.write_text(

@@ -55,6 +55,18 @@ class Recorder(Protocol):
         """Finish what is recorded."""
 
 
+class Beside(Protocol):
+    """Judges the same sound by another detector; see `firstshot.live.shadow`."""
+
+    machine: Machine
+
+    def of(self, end: datetime) -> ShadowReport | None:
+        """Return what it says of the window that ends at `end`, None where it has no such one."""
+
+    def sentence(self) -> str:
+        """Say how often it would have raised an alarm."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """How a machine is judged.
@@ -91,7 +103,7 @@ class Machine:
         How it is judged.
     recorder : Recorder, optional
         Keeps clips of its events.
-    shadow : Machine, optional
+    shadow : Beside, optional
         Judges the same sound by another detector; what that tells goes into this one's windows.
     """
 
@@ -103,11 +115,12 @@ class Machine:
         folder: StateFolder | None = None,
         rules: Rules = Rules(),
         recorder: Recorder | None = None,
-        shadow: Shadow | None = None,
+        shadow: Beside | None = None,
     ) -> None:
         self.name = name
         self.rules = rules
         self.shadow = shadow
+        self.windows = 0
         self._publish = publish
         self._recorder = recorder
         self._folder = folder or StateFolder(None)
@@ -219,6 +232,7 @@ class Machine:
 
     def _judge(self, window: Window, end: datetime) -> None:
         """Judge one window, and tell what it changes and then the window itself."""
+        self.windows += 1
         commissioning, heard = self.automaton.commissioning, window.heard
         learning, threshold = commissioning.place.status, self.automaton.threshold
         if window.score is None or window.p_value is None:
@@ -282,47 +296,3 @@ class Machine:
             write(self.kept, *more)
         except FirstshotError as error:
             logger.warning("%s: the state is not kept (%s)", self.name, error)
-
-
-class Shadow:
-    """A second detector on the same sound, whose messages are compared and not told.
-
-    Parameters
-    ----------
-    name, scorer, folder, rules
-        As `Machine` takes them.
-    """
-
-    def __init__(self, name: str, scorer: Scorer, folder: StateFolder, rules: Rules) -> None:
-        self._last: WindowReport | None = None
-        self.alarms = self.windows = self.differ = 0
-        self.machine = Machine(name, scorer, self._take, folder, rules)
-
-    def of(self, end: datetime) -> ShadowReport | None:
-        """Return what it says of the window that ends at `end`, None where it has no such one."""
-        last = self._last
-        if last is None or last.score is None or abs(last.time - end) > timedelta(milliseconds=50):
-            return None
-        threshold, p_value = last.threshold or 0.0, last.p_value or 0.0
-        return ShadowReport(
-            self.machine.scorer.digest,
-            last.score,
-            threshold,
-            p_value,
-            last.ranked,
-            last.anomalous,
-        )
-
-    def sentence(self) -> str:
-        """Say how often it would have raised an alarm."""
-        return (
-            f"the shadow {self.machine.scorer.digest[:12]} judged {self.windows} windows, and "
-            f"would have raised {self.alarms} alarm{'' if self.alarms == 1 else 's'}"
-        )
-
-    def _take(self, report: Report) -> None:
-        if isinstance(report, WindowReport):
-            self.windows += 1
-            self._last = report
-        elif isinstance(report, EventReport) and report.kind == "alarm" and report.ended is None:
-            self.alarms += 1
