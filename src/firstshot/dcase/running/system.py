@@ -30,7 +30,7 @@ from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
 from firstshot.detector.fitted.settings import check_view
-from firstshot.detector.views import View, read_views, with_encoder_settings
+from firstshot.detector.views import View, name_of_views, read_views, with_encoder_settings
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.encoders.pooling import check_pooling
 from firstshot.errors import ParameterError
@@ -219,7 +219,7 @@ class System(_Strict):
             views = changes.pop("views")
             plain = {name: v for name, v in plain.items() if name not in ("encoders", *_ONE_WAY)}
             plain["views"] = [_plain(view) for view in read_views(views)]
-            plain["name"] = views if isinstance(views, str) else plain["name"]
+            plain["name"] = name_of_views(views) if isinstance(views, str) else plain["name"]
         of_encoders = changes.pop("encoder_settings", {})
         if "views" in plain:
             for name in ("layers", *_ONE_WAY):
@@ -284,7 +284,8 @@ class System(_Strict):
         found = {one.name: one for one in getattr(encoder, "members", [encoder])}
         views = []
         for view in self.views:
-            own = resolved_encoder_settings(found[view.encoder], view.encoder_settings) or {}
+            name = view.view.encoder_name
+            own = resolved_encoder_settings(found[name], view.encoder_settings) or {}
             settings_here = {**view.encoder_settings, **own}
             views.append(view.model_copy(update={"encoder_settings": settings_here}))
         reasons = {name: getattr(one, "reason", "") for name, one in found.items()}

@@ -19,6 +19,7 @@ from firstshot.detector.fitted.parts import PartRecipe, Recipe
 from firstshot.detector.sources import list_far_noise
 from firstshot.detector.views import (
     AUTO,
+    JOINED,
     View,
     default_preset,
     read_views,
@@ -55,9 +56,10 @@ def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(settings)
     given = [name for name in ONE_WAY if found[name] is not None]
-    if found["views"] == AUTO:
-        found["views"], why = default_preset()
-        logger.info("preset %s: %s", found["views"], why)
+    if isinstance(found["views"], str) and found["views"].split(JOINED)[0] == AUTO:
+        preset, why = default_preset()
+        found["views"] = preset + found["views"].removeprefix(AUTO)
+        logger.info("preset %s: %s", preset, why)
     if found["views"] is not None and given:
         raise ParameterError(
             f"{given[0]} {shown_value(found[given[0]])} beside views: each view has its own; leave "
