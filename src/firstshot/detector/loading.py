@@ -9,7 +9,7 @@ differently than on the machine that made the file, every score would differ: th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,10 +164,8 @@ def _read_settings(
     Nothing is fetched for it: a detector file may come from anyone. A trained encoder's file lies
     in the detector file; one of this machine is never opened for it.
     """
-    if encoder is None:
-        objects = _encoders_inside(manifest, arrays)
-    else:
-        objects = {one.name: one for one in members_of(encoder)}
+    given = {one.name: one for one in (members_of(encoder) if encoder else ())}
+    objects = {**_encoders_inside(manifest, arrays, given), **given}
     views = None
     if manifest.views is not None:
         views = tuple(_view(values, objects) for values in manifest.views)
@@ -212,8 +210,10 @@ def _read_settings(
     return settings, embedding_settings, recipe
 
 
-def _encoders_inside(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Encoder]:
-    """Load the trained encoders whose files lie in the detector file, by their names."""
+def _encoders_inside(
+    manifest: Manifest, arrays: Mapping[str, NDArray[Any]], given: Collection[str]
+) -> dict[str, Encoder]:
+    """Load the trained encoders whose files lie in the detector file, except those given."""
     settings = {manifest.encoder: manifest.encoder_settings}
     if manifest.views is not None:
         settings = {view["encoder"]: view["encoder_settings"] for view in manifest.views}
@@ -222,7 +222,7 @@ def _encoders_inside(manifest: Manifest, arrays: Mapping[str, NDArray[Any]]) -> 
             unpack_trained(name, array.tobytes()), **_of_this_machine(settings.get(name, {}))
         )
         for name, array in _named(dict(arrays), ENCODER_FILE).items()
-        if name in settings
+        if name in settings and name not in given
     }
 
 
