@@ -132,10 +132,16 @@ SETTINGS = (
         "What is compared, and how: recommended (four views of log spectra), recommended_small "
         "(two of them), recommended_fusion (with EfficientAT mn04, whose weights are needed) or "
         "embedded (log-mel statistics); auto is recommended_fusion where its weights are found, "
-        "else recommended. Without it, the options of Encoder and Scores say what is compared.",
+        "else recommended. Default: auto, unless an option of Encoder or Scores says what is "
+        "compared.",
         called="preset",
     ),
-    Setting("encoder", "Encoder", "See `firstshot encoders`. Default: logmel."),
+    Setting(
+        "encoder",
+        "Encoder",
+        "One way to compare in place of a preset; see `firstshot encoders`. Default, where another "
+        "option describes one way: logmel.",
+    ),
     Setting("encoder_settings.weights", "Encoder", "The encoder's weights file.", kind=Path),
     Setting(
         "layers",

@@ -19,22 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.fitted import FittedDetector
+from firstshot.detector.fitted.copies import clip_means, near_copies
 from firstshot.detector.fitted.held_out import held_out_groups
 from firstshot.detector.fitted.normal_clips import clip_of, clip_windows
 from firstshot.detector.fitted.parts import nearest_members
 from firstshot.domains import DOMAINS
 from firstshot.messages import show_text
 from firstshot.results import Neighbor
-from firstshot.scoring.search.exact import nearest
 
 LEVEL = 0.01
 """The chance that one or more of all clips are listed where none is unlike the others."""
 FEWEST = 10
 """Clips of a domain; from fewer no tail is known."""
-NEAR = 0.1
-"""Near-copies are nearer than this part of the median distance to the nearest other clip."""
-COMPARED = 10
-"""Nearest clips among which near-copies are looked for."""
 DEVIATIONS = 6.0
 """Robust standard deviations from the median, from which on a level or a length is odd."""
 LEAST_LEVEL = 6.0
@@ -145,8 +141,7 @@ class _Bank:
         self.clips = [clip_of(normal.rows[start])[:2] for start in starts]
         self.domains = np.array([domain for domain, _ in self.clips])
         self.levels = np.add.reduceat(normal.levels.astype(np.float64), starts) / counts
-        sums = np.add.reduceat(normal.spectra.astype(np.float64), starts)
-        self.spectra = sums / counts[:, np.newaxis]
+        self.spectra = clip_means(normal, normal.spectra)
         self.seconds = _seconds(fitted, counts)
 
 
@@ -199,17 +194,7 @@ def _unlike(fitted: FittedDetector) -> tuple[UnlikeClip, ...]:
 
 def _near_copies(bank: _Bank) -> tuple[tuple[tuple[str, str], ...], ...]:
     """Return groups of clips whose spectra nearly agree."""
-    count = len(bank.clips)
-    if count < FEWEST:
-        return ()
-    kept = min(COMPARED, count - 1)
-    spectra = bank.spectra
-    distances, members = nearest(spectra, spectra, kept, "euclidean", exclude_self=True)
-    limit = NEAR * float(np.median(distances[:, 0]))
-    group = np.arange(count)
-    for row, place in np.argwhere(distances < limit):
-        one, other = group[row], group[members[row, place]]
-        group[group == max(one, other)] = min(one, other)
+    group = np.array(near_copies([bank.spectra]))
     numbers, sizes = np.unique(group, return_counts=True)
     return tuple(
         tuple(bank.clips[row] for row in np.flatnonzero(group == number))

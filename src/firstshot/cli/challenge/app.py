@@ -50,8 +50,13 @@ def run(
     root: Root,
     settings: dict[str, Any],
     system: Annotated[
-        str, typer.Option(help="A packaged system, or a .toml file of your own.")
-    ] = "embedded",
+        str | None,
+        typer.Option(
+            help="A packaged system, a .toml file of your own, or auto. Default: auto, which is "
+            "recommended_fusion where its weights are found, else recommended; with options of "
+            "Encoder or Scores, embedded."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: runs/<data>-<system>.")
     ] = None,
@@ -79,10 +84,10 @@ def run(
     Example: firstshot dcase run data/dcase2025t2 --system recommended --out runs/first
     """
     from firstshot.dcase.running.run import run_system
-    from firstshot.dcase.running.system import load_system
+    from firstshot.dcase.running.system import load_system, usual_system
     from firstshot.disk.files import without_links
 
-    chosen = load_system(system).changed(settings)
+    chosen = load_system(system or usual_system(settings)).changed(settings)
     if {"runtime", "precision"} & settings.get("encoder_settings", {}).keys():
         chosen, picked = chosen.pick_runtimes()
     else:
