@@ -54,7 +54,7 @@ def demo(
             overwrite=overwrite,
             progress=bars,
         )
-    print_run(run, results)
+    print_run(run, results, automatic=True)
     typer.echo("The same on your own machine: firstshot fit NORMAL_DIR -o mine.firstshot")
 
 

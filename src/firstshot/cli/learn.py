@@ -61,6 +61,7 @@ def fit(
     Example: firstshot fit recordings/normal --target recordings/high_speed -o fan.firstshot
     """
     from firstshot.detector import Detector
+    from firstshot.detector.views import AUTO, default_preset
     from firstshot.progress import report_progress
 
     refuse_existing_detector(out, overwrite)
@@ -84,6 +85,8 @@ def fit(
         f"learned {domains.count('source')} source and {domains.count('target')} target clips "
         f"with {detector.preset or detector.embedding_settings().encoder.name}"
     )
+    if detector.preset and settings.get("views", AUTO) == AUTO:
+        typer.echo(f"preset {detector.preset}: {default_preset()[1]}", err=True)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
     for line in detector.false_alarms():
         typer.echo(line)

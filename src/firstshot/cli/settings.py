@@ -139,8 +139,8 @@ SETTINGS = (
     Setting(
         "encoder",
         "Encoder",
-        "One way to compare in place of a preset; see `firstshot encoders`. Default, where another "
-        "option describes one way: logmel.",
+        "An encoder in place of a preset, see `firstshot encoders`. Default: logmel, where other "
+        "options of Encoder or Scores are given.",
     ),
     Setting("encoder_settings.weights", "Encoder", "The encoder's weights file.", kind=Path),
     Setting(

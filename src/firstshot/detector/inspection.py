@@ -4,9 +4,9 @@ Input: a fitted detector. Output: an `Inspection`. Nothing is changed; a person 
 
 Clips unlike the others: each clip's held-out score is set against those of its domain. The rank of
 a score among n gives no p-value below 1/n, which n clips reach by chance. So the upper tail is an
-exponential law through the median and the upper quartile, which up to a quarter of bad clips cannot
-move. A clip is listed where its p-value times the number of clips looked at is below `LEVEL`
-(Bonferroni's correction).
+exponential law beyond the upper quartile. It decays by the distance between quartiles, which up to
+a quarter of bad clips cannot move, raised by its standard error. A clip is listed where its p-value
+times the number of clips looked at is below `LEVEL` (Bonferroni's correction).
 """
 
 from __future__ import annotations
@@ -118,15 +118,19 @@ def inspect_bank(fitted: FittedDetector) -> Inspection:
 def tail_p_values(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the p-value of each score under the tail of all, (scores,).
 
-    With median m and upper quartile q the law is 0.25 * 2 ** -((score - q) / (q - m)) above q.
+    With quartiles q1, q2, q3 of n scores the law is 0.25 * 2 ** -((score - q3) / d) above q3, where
+    d is the larger of q2 - q1 and q3 - q2, times 1 + 2.5 / sqrt(n): the relative standard error of
+    q3 - q2 is sqrt(3) / ln(2) / sqrt(n) for an exponential law.
 
     Examples
     --------
-    >>> float(tail_p_values(np.array([0.0, 1.0, 2.0, 3.0, 13.0]))[-1])  # m = 2, q = 3
-    0.000244140625
+    >>> scores = np.array([0.0, 1.0, 2.0, 3.0, 3 + 10 * (1 + 2.5 / 5**0.5)])
+    >>> round(float(tail_p_values(scores)[-1]) * 2**12, 9)
+    1.0
     """
-    middle, quartile = np.quantile(scores, [0.5, 0.75])
-    scale = max(float(quartile - middle), np.finfo(np.float64).tiny)
+    lower, middle, quartile = np.quantile(scores, [0.25, 0.5, 0.75])
+    between = max(float(quartile - middle), float(middle - lower), np.finfo(np.float64).tiny)
+    scale = between * (1.0 + 2.5 / len(scores) ** 0.5)
     beyond = np.clip((scores - quartile) / scale, 0.0, 1000.0)
     return np.asarray(np.where(scores > quartile, 0.25 * 0.5**beyond, 1.0))
 

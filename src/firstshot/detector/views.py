@@ -19,7 +19,6 @@ from typing import Any
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
-from firstshot.log import logger
 from firstshot.messages import choose_one_of, shown_value
 
 MN04 = "efficientat_mn04"
@@ -119,13 +118,6 @@ AUTO = "auto"
 """Takes the preset of `default_preset`."""
 
 
-def take_default_preset() -> str:
-    """Return the preset that `auto` stands for here, and log why."""
-    name, why = default_preset()
-    logger.info("preset %s: %s", name, why)
-    return name
-
-
 def default_preset() -> tuple[str, str]:
     """Return the preset that `auto` stands for, and why.
 
@@ -153,7 +145,7 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
     ['bands', 'fine bands']
     """
     if isinstance(views, str):
-        name = take_default_preset() if views == AUTO else views
+        name = default_preset()[0] if views == AUTO else views
         if name not in PRESETS:
             known = choose_one_of(name, (AUTO, *PRESETS))
             raise ParameterError(f"preset {name!r} is not known; {known}")

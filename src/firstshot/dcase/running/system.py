@@ -33,8 +33,8 @@ from firstshot.detector.fitted.settings import ONE_WAY, check_view
 from firstshot.detector.views import (
     AUTO,
     View,
+    default_preset,
     read_views,
-    take_default_preset,
     with_encoder_settings,
 )
 from firstshot.disk.documents import parse_toml, read_toml
@@ -223,7 +223,7 @@ class System(_Strict):
             plain.pop("views", None)
         if "views" in changes:
             views = changes.pop("views")
-            views = take_default_preset() if views == AUTO else views
+            views = default_preset()[0] if views == AUTO else views
             plain = {name: v for name, v in plain.items() if name not in ("encoders", *_ONE_WAY)}
             plain["views"] = [_plain(view) for view in read_views(views)]
             plain["name"] = views if isinstance(views, str) else plain["name"]
@@ -429,7 +429,7 @@ def make_system(fields: dict[str, Any]) -> AnySystem:
 
 def _read_fields(name_or_path: str) -> dict[str, Any]:
     path = Path(name_or_path)
-    name_or_path = take_default_preset() if name_or_path == AUTO else name_or_path
+    name_or_path = default_preset()[0] if name_or_path == AUTO else name_or_path
     if not name_or_path.endswith(".toml"):
         if name_or_path not in list_systems():
             known = choose_one_of(name_or_path, list_systems())

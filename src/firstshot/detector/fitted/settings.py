@@ -20,8 +20,8 @@ from firstshot.detector.sources import list_far_noise
 from firstshot.detector.views import (
     AUTO,
     View,
+    default_preset,
     read_views,
-    take_default_preset,
     with_encoder_settings,
 )
 from firstshot.encoders import load_encoder
@@ -57,7 +57,7 @@ def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if found["views"] is None and not given:
         found["views"] = AUTO
     if found["views"] == AUTO:
-        found["views"] = take_default_preset()
+        found["views"] = default_preset()[0]
     if found["views"] is not None and given:
         raise ParameterError(
             f"{given[0]} {shown_value(found[given[0]])} beside views: each view has its own; leave "
