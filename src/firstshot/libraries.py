@@ -17,6 +17,10 @@ EXTRAS = {
     "onnxruntime": ("ONNX Runtime", "onnx"),
     "openvino": ("OpenVINO", "openvino"),
     "huggingface_hub": ("huggingface_hub", "hub"),
+    "paho.mqtt.client": ("paho-mqtt", "live"),
+    "prometheus_client": ("prometheus-client", "live"),
+    "rich": ("rich", "live"),
+    "sounddevice": ("sounddevice with PortAudio", "live"),
 }
 """Module -> what people call the library, and the extra of firstshot that installs it."""
 

@@ -233,8 +233,8 @@ class BandDifference:
 class Example:
     """One clip with all that is needed to show why it scored as it did.
 
-    A waveform may be empty where the sound is not at hand; `start_seconds` tells where in its clip
-    `waveform` begins. `place` tells when and at which frequencies the clip differs, if it is known.
+    A waveform may be empty; `start_seconds` tells where in its clip `waveform` begins. `place` is
+    where the clip differs, if it is known; `views` say what each found, the highest first.
     """
 
     clip: str
@@ -251,6 +251,7 @@ class Example:
     words: str
     start_seconds: float = 0.0
     place: Place | None = None
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rules of every download: which addresses are asked, what is believed, what is shown.
+"""The rules of every request: which addresses are asked, what is believed, what is shown.
 
 Input: an address and the headers of a request. Output: the answer behind its redirects, or
 `Unreachable` where trying again may help, or `BadAnswer` where it will not. Each service has its
@@ -93,6 +93,15 @@ def check_address(address: str, name: str, example: str) -> str:
     return address.rstrip("/")
 
 
+def shown_host(url: str) -> str | None:
+    """Return the server of an address, None for what is no usable http address.
+
+    >>> shown_host("https://hooks.example:8443/secret"), shown_host("https://user:word@host/")
+    ('hooks.example:8443', None)
+    """
+    return shown(urlsplit(url).netloc) if _is_usable(url) else None
+
+
 def is_same_server(one: str, other: str) -> bool:
     """Return whether scheme, host and port of two addresses agree.
 
@@ -179,10 +188,21 @@ def ask(
     raise BadAnswer(f"it redirects more than {_REDIRECTS} times")
 
 
-def _open(url: str, timeout: float, headers: Mapping[str, str]) -> HTTPResponse:
+def post(url: str, body: bytes, timeout: float, headers: Mapping[str, str]) -> HTTPResponse:
+    """Send a body to an address and return the answer, of whatever status; the caller closes it.
+
+    A redirect is not followed: the body was meant for one address. Raises `Unreachable` where there
+    is no answer.
+    """
+    return _open(url, timeout, headers, body)
+
+
+def _open(
+    url: str, timeout: float, headers: Mapping[str, str], body: bytes | None = None
+) -> HTTPResponse:
     # Without the handlers of build_opener for file, ftp and data, and without its redirects.
     opener = OpenerDirector()
-    request = Request(url)
+    request = Request(url, body)
     request.headers.update({"User-agent": USER_AGENT})
     request.headers.update({"Accept-encoding": "identity", **headers})
     try:

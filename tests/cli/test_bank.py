@@ -195,3 +195,20 @@ def test_inspect_names_a_stopped_machine_and_the_command_that_removes_it(
     assert fan.read_bytes() == before
     assert firstshot("bank", "remove", fan, "stopped pump.wav").returncode == 0
     assert "nothing unusual" in firstshot("bank", "inspect", fan).stdout
+
+
+def test_the_page_of_a_bank_plays_its_clips_and_replaces_only_its_like(
+    firstshot, normal, detector, tmp_path
+):
+    page, other = tmp_path / "bank.html", tmp_path / "notes.html"
+    words = ("bank", "inspect", detector, "--normal", normal["source"], "--page")
+    done = firstshot(*words, page)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"the page: {page}\n")
+    assert "The bank of fan.firstshot" in page.read_text(encoding="utf-8")
+    assert "add --overwrite" in error_of(firstshot(*words, page))
+    assert firstshot(*words, page, "--overwrite").returncode == 0
+    other.write_text("mine")
+    assert "is no page of a bank" in error_of(firstshot(*words, other, "--overwrite"))
+    assert other.read_text() == "mine"
+    assert "add --page FILE" in error_of(firstshot(*words[:-1]))

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from firstshot.detector import Detector
 from firstshot.disk.names import read_name
 
 PROGRAM = [sys.executable, "-m", "firstshot"]
@@ -277,6 +278,22 @@ def test_explain_says_why_in_words_and_in_json(firstshot, detector, test_clips):
     assert record["result"]["nearest"][0]["clip"] in text.stdout
     assert math.isclose(sum(one["share"] for one in record["bands"]), 1.0, rel_tol=1e-6)
     assert firstshot("explain", detector, clip, "--format", "csv").returncode == 2
+
+
+def test_explain_names_the_views_that_made_the_score(firstshot, normal, test_clips, tmp_path):
+    Detector(views="recommended_small").fit(normal["source"]).save(tmp_path / "fan.firstshot")
+    clip = min(test_clips.glob("*anomaly*"))
+    text = firstshot("explain", tmp_path / "fan.firstshot", clip).stdout.splitlines()
+    done = firstshot("explain", tmp_path / "fan.firstshot", clip, "--format", "json")
+    views = json.loads(done.stdout)["views"]
+    first = text.index("  the score is made of these views:") + 1
+    assert [line.split(" (")[0] for line in text[first : first + 2]] == [
+        f"    {view['view']}" for view in views
+    ]
+    assert all(line.endswith("normal clips") for line in text[first : first + 2])
+    assert sum(view["score"] for view in views) / 2 == pytest.approx(
+        json.loads(done.stdout)["result"]["score"]
+    )
 
 
 def test_explain_and_score_say_what_so_few_clips_can_show(firstshot, detector, test_clips):

@@ -77,6 +77,7 @@ def test_a_detector_without_noise_alone_has_no_transfer_in_its_file(tmp_path):
         lambda x: x[:1],
         lambda x: np.full_like(x, np.nan),
         lambda x: x[0],
+        lambda x: x * 1e12,
         lambda x: x.astype(np.int64),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from firstshot import Detector, View, load_encoder
+from firstshot.detector.loading import self_checks_agree
 from firstshot.detector.views import PRESETS, read_views
 from firstshot.encoders.joint import JointEncoder
 from firstshot.errors import DatasetError, FirstshotWarning, ParameterError
@@ -41,6 +42,22 @@ def test_a_saved_detector_scores_the_same_bits_and_keeps_its_recordings(tmp_path
     again.remove(["array 0"])
     expected = Detector(views="recommended").fit(sounds(12)[1:], groups=groups[1:])
     np.testing.assert_array_equal(again.training_scores_, expected.training_scores_)
+
+
+def test_a_view_without_a_name_is_loaded_under_its_label(tmp_path):
+    detector = Detector(views=[View("spectra", 2)]).fit(sounds(9))
+    detector.save(tmp_path / "fan.firstshot")
+    again = Detector.load(tmp_path / "fan.firstshot")
+    (result,) = again.predict(sounds(1, 3))
+    assert list(result.parts) == ["spectra layer 2"]
+
+
+def test_self_checks_of_standardised_views_agree_within_a_part_of_a_deviation():
+    standardised = Detector(views="recommended").fit(sounds(9)).fitted_.recipe
+    plain = Detector("logmel").fit(sounds(9)).fitted_.recipe
+    assert self_checks_agree(standardised, 0.001, 0.00105)
+    assert not self_checks_agree(standardised, 0.001, 0.0012)
+    assert not self_checks_agree(plain, 0.001, 0.00105)
 
 
 def test_views_of_two_encoders_score_as_each_alone():

@@ -61,6 +61,17 @@ def test_the_page_counts_lists_and_draws_every_clip(make_example: MakeExample) -
     assert "at which their files were last written" in outline.text
 
 
+def test_the_views_that_made_a_score_are_listed_where_there_are_several(
+    make_example: MakeExample,
+) -> None:
+    views = ("bands (spectra layer 1): 1,200 to 1,900 Hz, 3.1 deviations above", "lines <4>: 1.2")
+    example = replace(make_example(1), clip=NAMES[-1], views=views)
+    page = render_clips(scored(NAMES, [example]), "Today", THRESHOLD, {})
+    assert f"<li>{views[0]}</li><li>lines &lt;4&gt;: 1.2</li>" in page
+    alone = replace(example, views=views[:1])
+    assert "<li>" not in render_clips(scored(NAMES, [alone]), "Today", THRESHOLD, {})
+
+
 def test_the_page_refers_to_nothing_outside_itself(make_example: MakeExample) -> None:
     page = render_clips(
         scored([*NAMES, make_example(1).clip], [make_example(1)]), "T", THRESHOLD, {}

@@ -16,6 +16,7 @@ from firstshot.disk.names import read_name, show_name
 from firstshot.errors import ParameterError
 from firstshot.report.run_page import render_page, write_page
 from firstshot.report.table import overall_metrics
+from firstshot.report.views import flat_settings
 from firstshot.results import Example, Interval, SectionResult
 
 MakeSection = Callable[..., SectionResult]
@@ -76,6 +77,14 @@ def test_the_headline_is_the_official_score_with_its_interval(make_section: Make
     assert "95 % interval 70.4 to 81.1 %" in text
     low = sections[0].intervals["auc_source"].low
     assert f"{100 * low:.1f}–" in text
+
+
+def test_the_settings_show_each_view_in_words_and_nothing_that_was_left_alone() -> None:
+    view = {"encoder": "spectra", "layer": 1, "groups": 8, "name": "bands", "transform": "whiten"}
+    assert flat_settings({"views": [view], "metric": None, "length": "native"}) == [
+        ("view bands", "spectra layer 1, whiten, euclidean, max of 8 groups of bands, density"),
+        ("length", "native"),
+    ]
 
 
 def test_source_and_target_are_explained_where_they_appear_first(make_section: MakeSection) -> None:

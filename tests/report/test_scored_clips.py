@@ -64,6 +64,14 @@ def test_the_examples_are_the_clips_farthest_above_their_threshold(
     np.testing.assert_allclose(first.waveform, samples, atol=1e-6)
 
 
+def test_an_example_says_which_views_made_its_score(normal: Path, tmp_path: Path) -> None:
+    detector = Detector(views="recommended_small").fit(normal)
+    hum(tmp_path / "hum.wav")
+    (example,) = gather(detector, tmp_path).examples
+    assert example.views == tuple(map(str, detector.explain(tmp_path / "hum.wav").views))
+    assert len(example.views) == 2
+
+
 def test_a_normal_clip_is_shown_only_where_its_own_samples_are_found(
     detector: Detector, normal: Path, tmp_path: Path
 ) -> None:

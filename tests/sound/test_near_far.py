@@ -120,6 +120,11 @@ def test_blocks_of_any_size_give_the_same_bits(samples):
     assert np.array_equal(np.concatenate(list(subtract_far_in_blocks(blocks, transfer))), whole)
 
 
+def test_a_far_channel_that_is_silent_is_reported():
+    with pytest.warns(FirstshotWarning, match=r"far channel \(1\) is silent, so nothing is subtr"):
+        load_waveform(np.stack([noise(1), 0 * noise(1)], axis=1), RATE, channel="near-far")
+
+
 def test_both_channels_that_hold_one_sound_are_reported():
     notes = []
     clip = np.stack([noise(1), 0.5 * noise(1)], axis=1)

@@ -17,12 +17,18 @@ from firstshot.cli.options import (
     Quiet,
     Store,
     Workers,
+    check_normal_folders,
     open_store,
     refuse_existing_detector,
 )
-from firstshot.cli.printing.inspection import print_inspection, print_inspection_json
+from firstshot.cli.printing.inspection import (
+    print_inspection,
+    print_inspection_json,
+    removal_commands,
+)
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.printing.tables import print_json, say
+from firstshot.disk.names import show_name
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -78,20 +84,49 @@ def inspect(
     format: Annotated[  # noqa: A002
         InspectionFormat, typer.Option(help="How to print it.")
     ] = InspectionFormat.text,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write a page here: the clips to listen to, and the map of the bank."),
+    ] = None,
+    normal: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A folder that the detector was fitted on, for the page to play its clips; may be "
+            "repeated."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Name clips that do not sound like the others, near-copies, and odd lengths and levels.
 
     Nothing is removed: listen to the clips, then remove the bad ones by `firstshot bank remove`.
 
-    Example: firstshot bank inspect fan.firstshot
+    Example: firstshot bank inspect fan.firstshot --page bank.html --normal recordings/normal
     """
     from firstshot.detector import Detector
 
-    inspection = Detector.load(detector_file).inspect()
+    check_normal_folders(page, normal or ())
+    if page is not None:
+        from firstshot.disk.files import check_replaceable, write_result
+        from firstshot.report.bank_page import is_bank_page, render_bank
+
+        check_replaceable(page, overwrite, "page of a bank", "bank.html", is_bank_page)
+    detector = Detector.load(detector_file)
+    inspection = detector.inspect()
     if format is InspectionFormat.json:
         print_inspection_json(inspection)
     else:
         print_inspection(inspection, detector_file)
+    if page is not None:
+        text = render_bank(
+            detector.fitted_,
+            inspection,
+            f"The bank of {show_name(detector_file.name)}",
+            removal_commands(inspection, detector_file),
+            normal or (),
+        )
+        write_result(page, text, overwrite)
+        typer.echo(f"the page: {page}", err=format is InspectionFormat.json)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstshot.cli.options import Overwrite, Quiet, Workers, open_detector
+from firstshot.cli.options import Overwrite, Quiet, Workers, check_normal_folders, open_detector
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.printing.scores import (
     Failed,
@@ -85,7 +85,12 @@ def score(
 
     Example: firstshot score fan.firstshot today/ --page today.html --fail-on-anomaly
     """
-    _check_page(page, normal or (), overwrite)
+    check_normal_folders(page, normal or ())
+    if page is not None:
+        from firstshot.disk.files import check_replaceable
+        from firstshot.report.clips_page import is_clips_page
+
+        check_replaceable(page, overwrite, "page of scored clips", "today.html", is_clips_page)
     detector = open_detector(detector_file)
     judged = _judge(detector, clips, workers, quiet, spectra=page is not None)
     results, failed = judged.results, judged.failed
@@ -97,23 +102,6 @@ def score(
         raise typer.Exit(2)
     if fail_on_anomaly and any(result.is_anomaly for result in results):
         raise typer.Exit(1)
-
-
-def _check_page(page: Path | None, normal: Sequence[Path], overwrite: bool) -> None:
-    """Refuse what the page cannot be written to or made of, before any work is done."""
-    from firstshot.disk.listing import is_folder
-    from firstshot.errors import ParameterError
-
-    for folder in normal:
-        if page is None:
-            raise ParameterError(f"--normal {folder}: is for the page only; add --page FILE")
-        if not is_folder(folder):
-            raise ParameterError(f"--normal {folder}: no such folder; name one of normal clips")
-    if page is not None:
-        from firstshot.disk.files import check_replaceable
-        from firstshot.report.clips_page import is_clips_page
-
-        check_replaceable(page, overwrite, "page of scored clips", "today.html", is_clips_page)
 
 
 @dataclass(frozen=True)
@@ -267,6 +255,10 @@ def _print_explanation(explanation: Explanation) -> None:
         typer.echo(f"  decided by the window that begins at {result.start_seconds:g} s")
     if result.highest_seconds != result.start_seconds:
         typer.echo(f"  the highest score begins at {result.highest_seconds:g} s")
+    if len(explanation.views) > 1:
+        typer.echo("  the score is made of these views:")
+        for view in explanation.views:
+            typer.echo(f"    {view}")
     typer.echo(f"  judged by the {result.domain} clips, among which it is most normal")
     typer.echo("  nearest normal clips by plain distance:")
     for neighbor in result.nearest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,6 +87,18 @@ def open_store(folder: Path | None, no_store: bool) -> EmbeddingStore | None:
         return EmbeddingStore(folder, required=False)
     typer.echo(f"warning: {reason}; embeddings are not kept, name a folder with --store", err=True)
     return None
+
+
+def check_normal_folders(page: Path | None, normal: Sequence[Path]) -> None:
+    """Refuse folders of normal clips that no page can show, before any work is done."""
+    from firstshot.disk.listing import is_folder
+    from firstshot.errors import ParameterError
+
+    for folder in normal:
+        if page is None:
+            raise ParameterError(f"--normal {folder}: is for the page only; add --page FILE")
+        if not is_folder(folder):
+            raise ParameterError(f"--normal {folder}: no such folder; name one of normal clips")
 
 
 def refuse_existing_detector(path: Path, overwrite: bool) -> None:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from firstshot.deploy.bundle import DESCRIPTION, load_bundle
 from firstshot.deploy.timing import GIGA, latencies, matrix_peak_of, peak_memory, run_fresh, seconds
 from firstshot.encoders import load_encoder
+from firstshot.encoders.joint import members_of
 from firstshot.encoders.loading import random_encoder
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.protocol import Encoder
@@ -283,8 +284,13 @@ def _true_macs(encoder: Any, layers: Sequence[int], samples: int) -> int | None:
 
 
 def _runtime(encoder: Any) -> str:
-    return str(getattr(encoder, "runtime", "numpy"))
+    return _of_members(encoder, "runtime", "numpy")
 
 
 def _precision(encoder: Any) -> str:
-    return str(getattr(encoder, "precision", "fp32"))
+    return _of_members(encoder, "precision", "fp32")
+
+
+def _of_members(encoder: Encoder, name: str, usual: str) -> str:
+    found = [str(getattr(member, name, usual)) for member in members_of(encoder)]
+    return " + ".join(dict.fromkeys(found))

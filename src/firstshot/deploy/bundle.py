@@ -1,11 +1,12 @@
 """A bundle becomes a detector that scores without torch.
 
-Input: a folder that `firstshot export` wrote. Output: a `Detector` whose encoder ONNX Runtime runs.
-The folder holds
+Input: a folder that `firstshot export` wrote. Output: a `Detector` whose pre-trained encoders ONNX
+Runtime runs; encoders without weights need no graph. The folder holds
 
-- `bundle.json`: schema number, the encoder's constants, the SHA-256 of the other files and of
-  itself, the score of the self-check clip, versions;
-- `encoder.onnx`: the network up to the deepest layer used, one output per layer;
+- `bundle.json`: schema number, the constants of every pre-trained encoder, the SHA-256 of the other
+  files and of itself, the score of the self-check clip, versions;
+- `encoder.onnx`, `encoder_2.onnx` ...: a network each, up to the deepest layer used, one output per
+  layer;
 - `detector.firstshot`: bank, normaliser, threshold;
 - `self_check.wav`: the clip that a bundle must score as it did where it was made, or it is refused.
 
@@ -26,10 +27,11 @@ from numpy.typing import NDArray
 
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, embed_clips
-from firstshot.detector.loading import load_detector
+from firstshot.detector.loading import load_detector, self_checks_agree
 from firstshot.disk.caches import digest_of_json
 from firstshot.disk.documents import Table, read_json
 from firstshot.disk.files import sha256_of
+from firstshot.encoders.joint import join_encoders
 from firstshot.encoders.pretrained_encoder import Layers, PretrainedEncoder
 from firstshot.encoders.runtimes.compile import CompiledNetwork, compiled_encoder
 from firstshot.encoders.runtimes.onnx import OnnxGraph
@@ -39,16 +41,15 @@ from firstshot.messages import first_line
 from firstshot.numbers import check_at_once
 from firstshot.ordered_threads import count_threads
 
-SCHEMA = 1
-DESCRIPTION = "bundle.json"
-GRAPH, DETECTOR, CLIP = "encoder.onnx", "detector.firstshot", "self_check.wav"
-FILES = (DESCRIPTION, GRAPH, DETECTOR, CLIP)
+SCHEMA = 2
+OF_ONE_ENCODER = 1
+"""The schema of before, of one encoder with one graph."""
+DESCRIPTION, DETECTOR, CLIP = "bundle.json", "detector.firstshot", "self_check.wav"
+MOST_GRAPHS = 16
 MOST_DESCRIPTION = 1 << 20
 """Bytes of a description, which has some thousand."""
 MOST_SECONDS = 10
 """Of the self-check clip, which has one or as many as the encoder needs."""
-TOLERANCE = 1e-4
-"""Relative, of the self-check score: other processors round differently."""
 
 
 def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1) -> Detector:
@@ -74,7 +75,10 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
     place = Path(folder)
     description = _read_description(place)
     try:
-        encoder = load_bundle_encoder(place, description.table("encoder").values, threads, workers)
+        encoders = [
+            load_bundle_encoder(place / graph_name(number), values, threads, workers)
+            for number, values in enumerate(_encoders(description))
+        ]
         check = description.table("self_check")
         score = check.number("score") if "score" in check else None
     except ValueError as error:
@@ -82,11 +86,18 @@ def load_bundle(folder: str | Path, threads: int | None = None, workers: int = 1
             f"{place / DESCRIPTION}: {error}; export the detector anew"
         ) from error
     # One self-check is enough: the detector file's own is for where there is no other.
-    detector = Detector.from_fitted(load_detector(place / DETECTOR, encoder, check=score is None))
+    fitted = load_detector(
+        place / DETECTOR, join_encoders(encoders) if encoders else None, check=score is None
+    )
+    detector = Detector.from_fitted(fitted)
     found = _try_out(place, detector)
     if (score is None) != (found is None):
         raise DetectorFileError(f"{place}: its self-check score is missing; export anew")
-    if score is not None and found is not None and not close(found, score):
+    if (
+        score is not None
+        and found is not None
+        and not self_checks_agree(fitted.recipe, found, score)
+    ):
         raise DetectorFileError(
             f"{place}: its self-check clip scores {found:.9g} here and {score:.9g} where it was "
             "exported; this installation computes other numbers, export anew here"
@@ -100,24 +111,53 @@ def is_bundle(folder: Path) -> bool:
         description = read_json(folder / DESCRIPTION)
     except (OSError, ValueError):
         return False
-    return isinstance(description, dict) and {"schema", "encoder", "sha256"} <= description.keys()
+    keys = description.keys() if isinstance(description, dict) else set()
+    return {"schema", "sha256"} <= keys and bool({"encoder", "encoders"} & keys)
+
+
+def graph_name(number: int) -> str:
+    """Return the file of a graph, counted from 0.
+
+    >>> graph_name(0), graph_name(1)
+    ('encoder.onnx', 'encoder_2.onnx')
+    """
+    return f"encoder_{number + 1}.onnx" if number else "encoder.onnx"
+
+
+def bundle_files() -> set[str]:
+    """Return the names of all files that a bundle may hold."""
+    return {DESCRIPTION, DETECTOR, CLIP, *map(graph_name, range(MOST_GRAPHS))}
+
+
+def _encoders(description: Table) -> list[Mapping[str, Any]]:
+    """Return what is written of every pre-trained encoder; ValueError where it is no list."""
+    schema = description.whole("schema")
+    if schema == OF_ONE_ENCODER:
+        return [description.table("encoder").values]
+    if schema > SCHEMA:
+        return []  # whatever it holds is refused
+    found = description.items("encoders")
+    if len(found) > MOST_GRAPHS:
+        raise ValueError(f"{len(found)} encoders, expected {MOST_GRAPHS} at most")
+    return [Table.of(values, f"encoders[{i}]").values for i, values in enumerate(found)]
 
 
 def load_bundle_encoder(
-    folder: Path, values: Mapping[str, Any], threads: int | None = None, workers: int = 1
+    graph: Path, values: Mapping[str, Any], threads: int | None = None, workers: int = 1
 ) -> PretrainedEncoder:
-    """Return the encoder of a bundle, from the entry `encoder` of its description."""
+    """Return an encoder of a bundle, from its graph and what the description says of it."""
     table, spec = Table.of(values, "encoder"), read_spec(values)
     held: Layers = table.wholes("layers", 1, spec.depth)
-    _check_graph(folder / GRAPH)
+    _check_graph(graph)
 
     def compile_layers(wanted: Layers, runs: int) -> OnnxGraph:
         if not set(wanted) <= set(held):
             raise ParameterError(
-                f"layers {list(wanted)}: the bundle {folder} holds layers {list(held)} only; "
+                f"layers {list(wanted)}: the bundle {graph.parent} holds layers {list(held)} "
+                f"of {spec.name} only; "
                 "export the detector with the layers you need"
             )
-        return OnnxGraph(folder / GRAPH, "fp32", count_threads(threads), runs)
+        return OnnxGraph(graph, "fp32", count_threads(threads), runs)
 
     network = CompiledNetwork(
         spec,
@@ -193,15 +233,6 @@ def _check_graph(path: Path) -> None:
             )
 
 
-def close(found: float, expected: float) -> bool:
-    """Tell whether two scores of one clip agree.
-
-    >>> close(1.00001, 1.0), close(1.001, 1.0)
-    (True, False)
-    """
-    return abs(found - expected) <= TOLERANCE * max(abs(expected), 1e-12)
-
-
 def with_digest(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return a description with the digest of itself among those of the files."""
     others = {k: v for k, v in description["sha256"].items() if k != DESCRIPTION}
@@ -215,6 +246,7 @@ def _read_description(folder: Path) -> Table:
         description = Table.of(read_json(path, MOST_DESCRIPTION))
         schema = description.whole("schema")
         promised = description.table("sha256").values
+        graphs = [graph_name(i) for i in range(len(_encoders(description)))]
     except FileNotFoundError as error:
         raise DetectorFileError(
             f"{folder}: no bundle, it has no {DESCRIPTION}; "
@@ -224,14 +256,14 @@ def _read_description(folder: Path) -> Table:
         raise DetectorFileError(
             f"{path}: cannot be read ({error or type(error).__name__}); copy the bundle again"
         ) from error
-    if schema != SCHEMA:
+    if schema not in (OF_ONE_ENCODER, SCHEMA):
         raise DetectorFileError(
-            f"{path}: schema {schema}, this firstshot reads {SCHEMA}; update firstshot"
+            f"{path}: schema {schema}, this firstshot reads up to {SCHEMA}; update firstshot"
         )
     # Bundles of before have no digest of the description itself.
     if DESCRIPTION in promised and with_digest(description.values) != description.values:
         raise DetectorFileError(f"{path}: altered after the export; copy the bundle again")
-    for name in (GRAPH, DETECTOR, CLIP):
+    for name in (*graphs, DETECTOR, CLIP):
         if not (folder / name).is_file() or sha256_of(folder / name) != promised.get(name):
             raise DetectorFileError(
                 f"{folder / name}: missing, or altered after the export; copy the bundle again"

@@ -1,11 +1,12 @@
 """Why a clip scores as it does, in numbers and in plain words.
 
 Input: a scored clip and its detector. Output: when and at which frequencies it differs from normal
-clips (see `firstshot.anomaly_map`), the nearest normal clips, the share of the distance that each
-frequency row of the encoder carries, and the bands of the log-mel spectrum in which the clip
-differs most from its nearest normal clip, measured in that band's usual spread among the normal
-clips. Levels of bands are relative to the clip's own overall level, which scores ignore unless the
-setting `keep_level` is on; the difference of the overall levels is given beside them.
+clips (see `firstshot.anomaly_map`), the views that made the score, the nearest normal clips, the
+share of the distance that each frequency row of the encoder carries, and the bands of the log-mel
+spectrum in which the clip differs most from its nearest normal clip, measured in that band's usual
+spread among the normal clips. Levels of bands are relative to the clip's own overall level,
+which scores ignore unless the setting `keep_level` is on; the difference of the overall levels is
+given beside them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from firstshot.anomaly_map import CELL_SECONDS, ClipCells, MapBank, Place, Region, find_place
 from firstshot.detector.embedding import EmbeddedClip
 from firstshot.detector.fitted import FittedDetector
+from firstshot.detector.view_scores import ViewScore, view_scores
 from firstshot.encoders.logmel import LogMel
 from firstshot.errors import ParameterError
 from firstshot.results import BandDifference, Result
@@ -56,6 +58,9 @@ class Explanation:
     place : Place or None
         The map of the deciding window, its sentence and its regions; None where the detector file
         is from before maps were kept.
+    views : tuple of ViewScore
+        The score of the deciding window in each view, the highest first, and the band group that
+        made it.
     """
 
     result: Result
@@ -64,6 +69,7 @@ class Explanation:
     words: str
     overall_db: float | None = None
     place: Place | None = field(default=None, compare=False)
+    views: tuple[ViewScore, ...] = ()
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -96,7 +102,22 @@ def explain_clip(
     )
     shares = _row_shares(fitted, clip, window, nearest)
     place = place_of(fitted.anomaly_map, clip, result)
-    return Explanation(result, shares, bands, words, overall, place)
+    views = views_of(fitted, clip, result)
+    return Explanation(result, shares, bands, words, overall, place, views)
+
+
+def views_of(fitted: FittedDetector, clip: EmbeddedClip, result: Result) -> tuple[ViewScore, ...]:
+    """Return the scores of the deciding window in each view, the highest first."""
+    window = clip.starts.index(result.start_seconds)
+    return view_scores(fitted, [rows[window : window + 1] for rows in clip.layers], result.parts)
+
+
+def words_of_views(
+    fitted: FittedDetector, clips: Sequence[EmbeddedClip], results: Sequence[Result], count: int
+) -> dict[int, tuple[str, ...]]:
+    """Say of the `count` clips with the highest scores, by their places, what each view found."""
+    order = sorted(range(len(results)), key=lambda i: -results[i].score)
+    return {i: tuple(map(str, views_of(fitted, clips[i], results[i]))) for i in order[:count]}
 
 
 def place_of(bank: MapBank | None, clip: EmbeddedClip, result: Result) -> Place | None:

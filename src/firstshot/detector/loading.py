@@ -35,7 +35,7 @@ from firstshot.detector.fitted.settings import ONE_WAY
 from firstshot.detector.saving import MAP, self_check
 from firstshot.detector.views import View
 from firstshot.encoders import list_encoders
-from firstshot.encoders.joint import JointEncoder
+from firstshot.encoders.joint import members_of
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import (
     DatasetError,
@@ -47,7 +47,7 @@ from firstshot.errors import (
 )
 from firstshot.scoring.threshold import Threshold
 from firstshot.scoring.transform import transform_from_arrays
-from firstshot.sound.near_far import Transfer, count_bins
+from firstshot.sound.near_far import Transfer
 
 SELF_CHECK_TOLERANCE = 1e-4
 """Relative; other processors and thread counts round differently, other weights do far more."""
@@ -108,7 +108,8 @@ def _rebuild(
     """Build the record of checked values; what the normalisers measured is not measured again."""
     settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
     if TRANSFER in arrays:
-        settings["far_noise"] = _transfer(arrays[TRANSFER], embedding_settings.encoder.sample_rate)
+        rate = embedding_settings.encoder.sample_rate
+        settings["far_noise"] = Transfer.from_array(arrays[TRANSFER], rate)
         embedding_settings = with_far_noise(embedding_settings, settings["far_noise"])
     parts = range(_count_parts(manifest))
     of_map = _named(arrays, MAP)
@@ -160,8 +161,7 @@ def _read_settings(
 
     Nothing is fetched for it: a detector file may come from anyone.
     """
-    given = encoder.members if isinstance(encoder, JointEncoder) else [encoder] if encoder else []
-    objects = {one.name: one for one in given}
+    objects = {one.name: one for one in (members_of(encoder) if encoder else ())}
     views = None
     if manifest.views is not None:
         views = tuple(_view(values, objects) for values in manifest.views)
@@ -306,13 +306,6 @@ def _bounds_of_law(threshold: Threshold, scores: NDArray[np.float64]) -> tuple[f
     )
 
 
-def _transfer(parts: NDArray[Any], sample_rate: int) -> Transfer:
-    """Return what far explains of near; ValueError where an array cannot be that."""
-    if parts.shape != (2, count_bins(sample_rate)):
-        raise ValueError(f"the array {TRANSFER} is of shape {parts.shape}")
-    return Transfer(tuple((parts[0] + 1j * parts[1]).tolist()), sample_rate)
-
-
 def _saved_part(schema: int, name: str, arrays: dict[str, NDArray[Any]], part: str) -> SavedPart:
     transform = transform_from_arrays(name, _named(arrays, f"{part}transform."))
     if schema == 1:
@@ -324,11 +317,20 @@ def _named(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[An
     return {name[len(prefix) :]: x for name, x in arrays.items() if name.startswith(prefix)}
 
 
+def self_checks_agree(recipe: Recipe, found: float, expected: float) -> bool:
+    """Tell whether two scores of one self-check clip are the same but for rounding.
+
+    A standardised score is in deviations of normal clips, and may be near 0 by chance.
+    """
+    unit = 1.0 if recipe.standardized else 1e-12
+    return abs(found - expected) <= SELF_CHECK_TOLERANCE * max(abs(expected), unit)  # NaN never is
+
+
 def _compare_self_check(path: Path, fitted: FittedDetector, saved: float | None) -> None:
     found = self_check(fitted)
     if saved is None or found is None:
         return
-    if not abs(found - saved) <= SELF_CHECK_TOLERANCE * max(abs(saved), 1e-12):  # NaN is no match
+    if not self_checks_agree(fitted.recipe, found, saved):
         raise DetectorFileError(
             f"{path}: its self-check clip scores {found:.9g} here and {saved:.9g} where made; "
             "this installation computes other numbers, fit anew here"

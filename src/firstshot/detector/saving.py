@@ -24,7 +24,7 @@ from firstshot.detector.file.origins import additions_of, seconds_table
 from firstshot.detector.fitted import FittedDetector
 from firstshot.detector.fitted.parts import saved_parts, score_parts
 from firstshot.detector.views import View, read_views, with_encoder_settings
-from firstshot.encoders.joint import JointEncoder
+from firstshot.encoders.joint import members_of
 from firstshot.encoders.pooling import resolve_layer
 from firstshot.sound.near_far import Transfer
 
@@ -45,8 +45,7 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
         "calibration_scores": calibration.scores,
     }
     if isinstance(settings.channel, Transfer):
-        values = np.array(settings.channel.values)
-        arrays[TRANSFER] = np.stack([values.real, values.imag])
+        arrays[TRANSFER] = settings.channel.to_array()
     if np.isfinite(normal.levels).all():
         arrays["levels"] = normal.levels
     if fitted.anomaly_map is not None:
@@ -91,11 +90,11 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
 
 def _plain_view(view: View, fitted: FittedDetector) -> dict[str, Any]:
     """Return a view as plain values, its encoder with the runtime that runs it here."""
-    encoder = fitted.embedding_settings.encoder
-    members = encoder.members if isinstance(encoder, JointEncoder) else (encoder,)
+    members = members_of(fitted.embedding_settings.encoder)
     own = next(member for member in members if member.name == view.encoder_name)
     return {
         **{one.name: getattr(view, one.name) for one in fields(view)},
+        "name": view.label,
         "encoder": view.encoder_name,
         "layer": resolve_layer(view.layer, own.depth, own.name),
         "normalizer_settings": dict(view.normalizer_settings),

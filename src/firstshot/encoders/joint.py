@@ -185,6 +185,31 @@ class JointEncoder:
         return found
 
 
+def members_of(encoder: Encoder) -> tuple[Encoder, ...]:
+    """Return the encoders that an encoder is made of: the members of a joint one, else itself."""
+    return encoder.members if isinstance(encoder, JointEncoder) else (encoder,)
+
+
+def layers_by_member(
+    encoder: Encoder, layers: Sequence[int]
+) -> list[tuple[Encoder, tuple[int, ...]]]:
+    """Return every member of an encoder with those of the layers that are its own.
+
+    Layers of a member are numbered as the member numbers them.
+
+    >>> from firstshot.encoders import load_encoder
+    >>> joint = JointEncoder([load_encoder("logmel"), load_encoder("spectra")])
+    >>> [(encoder.name, own) for encoder, own in layers_by_member(joint, [1, 3, 6])]
+    [('logmel', (1,)), ('spectra', (1, 4))]
+    """
+    if not isinstance(encoder, JointEncoder):
+        return [(encoder, tuple(layers))]
+    pairs = [encoder.member_of(layer) for layer in layers]
+    return [
+        (member, tuple(own for one, own in pairs if one is member)) for member in encoder.members
+    ]
+
+
 def join_encoders(members: Sequence[Encoder]) -> Encoder:
     """Return the encoder itself where there is one, several of them as one."""
     return members[0] if len(members) == 1 else JointEncoder(members)

@@ -133,6 +133,15 @@ def check_pooling(pooling: str) -> tuple[str, float]:
     )
 
 
+def keeps_frequency(pooling: str) -> bool:
+    """Tell whether the values of an embedding follow each other by frequency row.
+
+    >>> keeps_frequency("rdp:4"), keeps_frequency("spectral"), keeps_frequency("all")
+    (True, False, False)
+    """
+    return check_pooling(pooling)[0] not in ("spectral", "all")
+
+
 def _deviation_weights(tokens: NDArray[np.float32], gamma: float) -> NDArray[np.float64]:
     """Return the weight of each time step (clips, time): the further from the mean, the more."""
     offsets = (tokens - tokens.mean(axis=1, keepdims=True)).reshape(*tokens.shape[:2], -1)

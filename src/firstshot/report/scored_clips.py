@@ -137,13 +137,14 @@ def _example(
         sample_rate=EXAMPLE_RATE,
         nearest=nearest.clip,
         nearest_domain=nearest.domain,
-        nearest_waveform=_read_normal(
+        nearest_waveform=read_normal(
             fitted, rows[nearest.clip, nearest.domain], channel, normal_folders
         ),
         bands=explanation.bands,
         words=explanation.words,
         start_seconds=result.start_seconds,
         place=explanation.place,
+        views=tuple(map(str, explanation.views)),
     )
 
 
@@ -162,7 +163,7 @@ def _read(path: Path, channel: Channel, start: float) -> NDArray[np.float32]:
     return np.concatenate([*blocks, np.zeros(0, np.float32)])
 
 
-def _read_normal(
+def read_normal(
     fitted: FittedDetector, row: MemberRow, channel: Channel, folders: Sequence[Path]
 ) -> NDArray[np.float32]:
     """Return the samples of a normal clip whose file is found; nothing where it is not."""

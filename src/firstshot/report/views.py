@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from firstshot.detector.views import View
 from firstshot.domains import DOMAIN_WORDS, DOMAINS
 from firstshot.report.details import detail_tables
 from firstshot.report.drawing.clip_map import MapView, draw_map
@@ -178,19 +179,52 @@ def summarise(section: SectionResult, counts: Sequence[Count]) -> str:
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Turn nested settings into name and value pairs.
+    """Turn nested settings into name and value pairs; those left at None are left out.
 
     Examples
     --------
-    >>> flat_settings({"encoder": "logmel", "normalizer": {"K": 16}, "layers": (7, 10)})
+    >>> flat_settings({"encoder": "logmel", "K": None, "normalizer": {"K": 16}, "layers": (7, 10)})
     [('encoder', 'logmel'), ('normalizer.K', '16'), ('layers', '7, 10')]
+    >>> flat_settings({"views": [View("logmel", name="bands", normalizer="none")]})
+    [('view bands', 'logmel layer 1, euclidean, none')]
     """
     pairs: list[tuple[str, str]] = []
     for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
+        if name == "views" and isinstance(value, (list, tuple)):
+            views = [view if isinstance(view, View) else _view(view) for view in value]
+            pairs += [(f"view {view.label}", view_in_words(view)) for view in views]
+        elif isinstance(value, Mapping) and value:
             pairs += flat_settings(value, f"{prefix}{name}.")
         elif isinstance(value, (list, tuple)):
             pairs.append((f"{prefix}{name}", ", ".join(map(str, value)) or "none"))
-        else:
-            pairs.append((f"{prefix}{name}", "none" if value is None else str(value)))
+        elif value is not None:
+            pairs.append((f"{prefix}{name}", str(value)))
     return pairs
+
+
+def _view(values: Mapping[str, Any]) -> View:
+    """Return the view of plain values, of which some may be missing: it is only shown."""
+    known = {name: v for name, v in values.items() if name in View.__dataclass_fields__}
+    return View(**{"encoder": "encoder", **known})
+
+
+_USUAL = ("temporal", "none")
+"""The pooling and the transform that are not worth a word."""
+
+
+def view_in_words(view: View) -> str:
+    """Say what a view compares, and how; what is usual is left out.
+
+    Examples
+    --------
+    >>> view_in_words(View("spectra", 1, transform="standardize", groups=8))
+    'spectra layer 1, standardize, euclidean, max of 8 groups of bands, density'
+    """
+    words = [f"{view.encoder_name} layer {view.layer}"]
+    words += [value for value in (view.pooling, view.transform) if value not in _USUAL]
+    words.append(view.metric)
+    if view.groups > 1:
+        words.append(f"{view.over_groups} of {view.groups} groups of bands")
+    words.append(view.normalizer)
+    words += [f"{name} {value}" for name, value in view.normalizer_settings.items()]
+    return ", ".join(words)

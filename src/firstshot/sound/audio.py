@@ -32,7 +32,15 @@ from firstshot.sound.checks import SampleChecks, check_rate
 from firstshot.sound.length import LengthPolicy
 from firstshot.sound.near_far import NEAR_FAR, Transfer, fit_transfer, subtract_far
 
-__all__ = ["AUDIO_SUFFIXES", "Channel", "LengthPolicy", "Waveform", "load_waveform", "read_blocks"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "Channel",
+    "LengthPolicy",
+    "Waveform",
+    "load_waveform",
+    "read_blocks",
+    "stream_resampler",
+]
 
 CAREFUL_SECONDS = 600
 """After so many seconds of a recording that is held whole, the free memory is checked again."""
@@ -159,7 +167,7 @@ def _of_file(
     with open_audio_file(path) as file:
         check_rate(file.rate, sample_rate, label)
         checks = SampleChecks(label, file.rate, sample_rate, file.bits, channel)
-        resample = _resampler(file.rate, sample_rate, 2 if subtracts_far(channel) else 1)
+        resample = stream_resampler(file.rate, sample_rate, 2 if subtracts_far(channel) else 1)
         picked = np.empty(0, np.float32)
         for block in file.blocks(values_per_block):
             picked = pick_channel(block, channel, label)
@@ -216,12 +224,13 @@ def _of_array(
     yield np.ascontiguousarray(picked, dtype=np.float32)
 
 
-def _resampler(
+def stream_resampler(
     rate: int, sample_rate: int, channels: int
 ) -> Callable[[NDArray[np.float32], bool], NDArray[np.float32]]:
     """Return a function of a block at `rate` and whether it is the last one.
 
-    It returns a block at `sample_rate`; the end of one block may come with the next.
+    A block is (samples,) or (samples, channels). The function returns a block at `sample_rate`; the
+    end of one block may come with the next.
     """
     if rate == sample_rate:
         return lambda block, last: np.ascontiguousarray(block, dtype=np.float32)

@@ -32,6 +32,8 @@ FRAMES_AT_ONCE = 64
 PEAK = 0.9
 LEAST_POWER = 1e-12
 NEAR_FAR: Final = "near-far"
+LARGEST_VALUE = 1e9
+"""Far would have to be 180 dB below near: a larger H is damaged."""
 NOTHING_LEFT = 1e-4
 """Far explains all but this share of near's power only where both channels hold one sound."""
 
@@ -50,6 +52,21 @@ class Transfer:
 
     values: tuple[complex, ...] = field(repr=False)
     sample_rate: int
+
+    @classmethod
+    def from_array(cls, parts: NDArray[np.float64], sample_rate: int) -> Transfer:
+        """Return H of its real and imaginary parts (2, bins); ValueError where they cannot be H."""
+        if parts.shape != (2, count_bins(sample_rate)) or not np.abs(parts).max() <= LARGEST_VALUE:
+            raise ValueError(
+                f"the array transfer has the shape {parts.shape}, expected "
+                f"{(2, count_bins(sample_rate))} and values of at most {LARGEST_VALUE:.0e}"
+            )
+        return cls(tuple((parts[0] + 1j * parts[1]).tolist()), sample_rate)
+
+    def to_array(self) -> NDArray[np.float64]:
+        """Return the real and the imaginary parts of H (2, bins)."""
+        values = np.array(self.values, dtype=np.complex128)
+        return np.stack([values.real, values.imag])
 
     def at(self, sample_rate: int) -> Transfer:
         """Return H for recordings of a lower rate: its lower frequencies.
@@ -118,7 +135,7 @@ def subtract_far(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield near minus H far in blocks (samples,), as many samples as `blocks` (samples, 2) have.
 
-    `note` is called at the end where nothing is left, with the likely reason and what to do.
+    `note` is called at the end where far is silent, or where nothing is left: why, and what to do.
 
     Raises
     ------
@@ -133,37 +150,48 @@ def subtract_far(
     >>> cleaned.shape, bool(np.abs(cleaned).max() < 1e-4)
     ((16000,), True)
     """
-    from scipy import fft
-
-    hop, explained = _hop(transfer.sample_rate), np.array(transfer.values, dtype=np.complex64)
-    window = _window(hop)
+    hop, window = _hop(transfer.sample_rate), _window(_hop(transfer.sample_rate))
     weight = window[:hop] ** 2 + window[hop:] ** 2
-    samples, of_near, left = 0, 0.0, 0.0
+    samples, energies, left = 0, np.zeros(2), 0.0
 
     def counted() -> Iterator[NDArray[np.float32]]:
-        nonlocal samples, of_near
+        nonlocal samples, energies
         for block in blocks:
             samples += len(block)
-            of_near += _energy(block[:, 0])
+            energies += _energy(block)
             yield block
 
     tail, given = None, 0
-    for frames in _frames(counted(), hop, to_the_end=True):
-        near, far = _spectra(frames)
-        waves = fft.irfft(near - explained * far, 2 * hop, axis=1) * window
+    for waves in _cleaned(_frames(counted(), hop, to_the_end=True), transfer):
         ends = waves[:, hop:]
         # The first half of the first frame is padding.
         before = ends[:-1] if tail is None else np.concatenate([tail, ends[:-1]])
         cleaned = ((before + waves[len(waves) - len(before) :, :hop]) / weight).reshape(-1)
         cleaned, tail = cleaned[: samples - given], ends[-1:]
-        given, left = given + len(cleaned), left + _energy(cleaned)
+        given, left = given + len(cleaned), left + float(_energy(cleaned))
         if len(cleaned):
             yield cleaned
-    if left < NOTHING_LEFT * of_near:
+    of_near, of_far = energies
+    if of_far == 0.0 < of_near:
+        note("its far channel (1) is silent, so nothing is subtracted; check the microphone")
+    elif left < NOTHING_LEFT * of_near:
         note(
             "near minus far leaves nothing of it: both channels hold the same sound (one channel "
             "saved twice); fit with --channel 0"
         )
+
+
+def _cleaned(
+    batches: Iterable[NDArray[np.float32]], transfer: Transfer
+) -> Iterator[NDArray[np.float32]]:
+    """Yield frames (frames, window) of near minus H far, windowed to be added up."""
+    from scipy import fft
+
+    explained = np.array(transfer.values, dtype=np.complex64)
+    for frames in batches:
+        near, far = _spectra(frames)
+        size = frames.shape[2]
+        yield fft.irfft(near - explained * far, size, axis=1) * _window(size // 2)
 
 
 def _hop(sample_rate: int) -> int:
@@ -174,8 +202,9 @@ def _window(hop: int) -> NDArray[np.float32]:
     return (0.5 - 0.5 * np.cos(np.pi * np.arange(2 * hop) / hop)).astype(np.float32)
 
 
-def _energy(samples: NDArray[np.float32]) -> float:
-    return float(np.einsum("i,i->", samples, samples, dtype=np.float64))
+def _energy(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the sum of squares of samples (samples,), or of each channel (samples, channels)."""
+    return np.asarray(np.einsum("i...,i...->...", samples, samples, dtype=np.float64))
 
 
 def _spectra(frames: NDArray[np.float32]) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:

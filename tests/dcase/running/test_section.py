@@ -9,6 +9,7 @@ from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.running.section import join_section, score_section
 from firstshot.dcase.running.system import load_system
 from firstshot.detector import Detector
+from firstshot.detector.views import View
 from firstshot.scoring.metrics import auc
 from firstshot.scoring.threshold import fit_threshold
 
@@ -94,6 +95,22 @@ def test_details_name_each_value_and_each_part_with_the_parts_own_metrics(sectio
     for part, metrics in found.parts.items():
         scores = [result.parts[part] for result in heard.results]
         assert metrics["auc_all"] == auc(labels, scores)
+
+
+def test_views_are_told_with_their_encoders_in_details_and_examples(section, store):
+    system = load_system("recommended_small").changed(
+        {"views": [View("spectra", 1, groups=8, name="bands"), View("logmel", 2, name="mel")]}
+    )
+    scored = score_section(section, system.detector(None), store)
+    found = join_section(section, system, [scored], examples=2)
+    names = ["bands (spectra layer 1)", "mel (logmel layer 2)"]
+    assert list(found.details.parts) == names
+    scores = np.array([result.parts["mel"] for result in scored.results])
+    expected = auc(found.labels, scores)
+    assert found.details.parts[names[1]]["auc_all"] == pytest.approx(expected)
+    for example in found.examples:
+        assert sorted(view.split(":")[0] for view in example.views) == names
+        assert "deviations above normal clips" in example.views[0]
 
 
 def test_parts_of_several_encoders_are_told_apart(section, heard):

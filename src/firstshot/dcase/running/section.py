@@ -7,8 +7,9 @@ encoders, a threshold, decisions, metrics, and examples of the most anomalous cl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,8 @@ from firstshot.dcase.running.section_map import compare_clips, map_section
 from firstshot.dcase.running.system import System
 from firstshot.detector import Detector
 from firstshot.detector.embedding import Clip, EmbeddedClip, embed_clips
-from firstshot.detector.explanation import compare_spectra, difference_db, place_of
+from firstshot.detector.explanation import compare_spectra, difference_db, place_of, words_of_views
+from firstshot.detector.view_scores import view_names
 from firstshot.errors import keep_warnings, warn
 from firstshot.progress import Progress
 from firstshot.report.examples import EXAMPLE_RATE
@@ -34,6 +36,9 @@ from firstshot.scoring.threshold import Threshold, fit_threshold, p_value
 from firstshot.sound.audio import Channel, load_waveform
 from firstshot.sound.audio_file import subtracts_far
 from firstshot.store import EmbeddingStore
+
+EXPLAINED = 12
+"""How many of the most anomalous clips the views are told of; a page shows fewer."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,9 @@ class Outcome:
 class SectionScores:
     """Scores of one encoder's detector on a section, with what its examples and map need.
 
-    `test` are the test clips without their layers, which would take much memory.
+    `test` are the test clips without their layers, which would take much memory. `part_names` are
+    the views with their encoders, by their labels; empty without views. `views` say of
+    the most anomalous clips, by their numbers, what each view found.
     """
 
     results: tuple[Result, ...]
@@ -57,6 +64,8 @@ class SectionScores:
     normal_spectra: NDArray[np.float32]
     normal_levels: NDArray[np.float32]
     normal_names: tuple[tuple[str, str], ...]
+    part_names: Mapping[str, str]
+    views: Mapping[int, tuple[str, ...]]
     products: NDArray[np.float64]
     anomaly_map: MapBank | None
     notes: tuple[str, ...]
@@ -96,6 +105,8 @@ def score_section(
         test=tuple(replace(clip, layers=()) for clip in test),
         normal_spectra=detector.fitted_.normal_clips.spectra,
         normal_levels=detector.fitted_.normal_clips.levels,
+        part_names=view_names(detector.fitted_) if detector.fitted_.settings["views"] else {},
+        views=words_of_views(detector.fitted_, test, results, EXPLAINED),
         normal_names=tuple((row.clip, row.domain) for row in detector.fitted_.normal_clips.rows),
         products=compare_clips(normal, test),
         anomaly_map=detector.fitted_.anomaly_map,
@@ -162,7 +173,13 @@ def join_section(
         details=add_parts(result, by_encoder),
         clip_map=map_section(section, [scores.products for scores in by_encoder], result),
         fingerprints={scores.encoder: scores.fingerprint for scores in by_encoder},
-        examples=show_examples(section, by_encoder[0], result, examples),
+        examples=show_examples(
+            section,
+            by_encoder[0],
+            result,
+            examples,
+            by_encoder[0].views if len(by_encoder) == 1 else {},
+        ),
     )
 
 
@@ -215,7 +232,8 @@ def add_parts(result: SectionResult, by_encoder: Sequence[SectionScores]) -> Det
     for name, scored in zip(names, by_encoder, strict=True):
         encoders[name] = np.array([one.score for one in scored.results])
         for label in scored.results[0].parts:
-            whole = label if len(names) == 1 else f"{name}: {label}"
+            part = scored.part_names.get(label, label)
+            whole = part if len(names) == 1 else f"{name}: {part}"
             parts[whole] = np.array([one.parts[label] for one in scored.results])
     known = result.labels, result.domains
     return replace(
@@ -230,8 +248,12 @@ def show_examples(
     scored: SectionScores,
     judged: SectionResult,
     count: int,
+    views: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
 ) -> tuple[Example, ...]:
-    """Show the most anomalous clips beside their nearest normal clips."""
+    """Show the most anomalous clips beside their nearest normal clips.
+
+    `views` say of some clips, by their numbers, which views made the score.
+    """
     normal = {(clip.path.name, clip.domain or "source"): clip for clip in section.train}
     found = []
     for i in np.argsort(-judged.scores, kind="stable")[:count]:
@@ -264,6 +286,7 @@ def show_examples(
                 bands=bands,
                 words=words,
                 place=place_of(scored.anomaly_map, embedded, result),
+                views=views.get(int(i), ()),
             )
         )
     return tuple(found)

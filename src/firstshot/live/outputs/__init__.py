@@ -1,0 +1,1 @@
+"""Where messages go: standard output, webhooks, MQTT, mail, commands and metrics."""
