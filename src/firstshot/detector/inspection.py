@@ -80,6 +80,14 @@ class Inspection:
     near_copies: tuple[tuple[tuple[str, str], ...], ...]
     odd: tuple[OddClip, ...]
 
+    @property
+    def words(self) -> list[str]:
+        """How many clips were looked at, then what is unusual, in sentences."""
+        nothing = (
+            "nothing unusual: no clip unlike the others, no near-copies, no odd length or level"
+        )
+        return [f"{self.looked_at} normal clips looked at", *(self.notes or [nothing])]
+
     @cached_property
     def notes(self) -> list[str]:
         """One sentence per kind of finding; none where nothing is unusual."""
