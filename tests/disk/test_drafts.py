@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
-from firstshot.disk.drafts import draft_of
+from firstshot.disk.drafts import clear_leftovers, draft_of
 from firstshot.disk.files import write_result
 
 KILLED = """
@@ -94,3 +95,12 @@ def test_a_draft_that_another_process_cleans_up_before_it_is_locked_is_made_agai
     with draft_of(tmp_path / "entry", make) as draft:
         assert draft == made[1]
         assert draft.is_file()
+
+
+def test_all_that_killed_writers_left_in_a_folder_is_removed_and_nothing_else(tmp_path):
+    for name in (".a.json.abcd1234.part", ".notes.part", "b.part"):
+        (tmp_path / name).write_text("")
+    (tmp_path / ".c.flac.0123abcd.part").mkdir()
+    with draft_of(tmp_path / "d.json", Path.touch) as held:
+        clear_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {".notes.part", "b.part", held.name}

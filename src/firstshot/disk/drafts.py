@@ -78,6 +78,15 @@ def remove_leftovers(path: Path) -> None:
                 _remove(draft)
 
 
+def clear_leftovers(folder: Path) -> None:
+    """Remove every half-written draft in a folder whose writer was killed, whatever it was for."""
+    for draft in folder.glob(f".*{DRAFT}"):
+        middle = draft.name.removesuffix(DRAFT).rpartition(".")[2]
+        with abandoned(draft) as left:
+            if left and _RANDOM.fullmatch(middle):
+                _remove(draft)
+
+
 def hidden_of(path: Path, end: str) -> list[Path]:
     """Return what lies beside `path` under the names that `hidden_beside` gives it."""
     start = f".{path.name[:40]}."

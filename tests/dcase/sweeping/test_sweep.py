@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from firstshot.cli.challenge.sweep import sweep as command
 from firstshot.dcase.data.layout import read_layout
 from firstshot.dcase.sweeping import section as sweep_section
-from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
+from firstshot.dcase.sweeping.grid import OF_VIEWS, Combination, Grid, weights_of
 from firstshot.dcase.sweeping.sweep import run_sweep
 from firstshot.dcase.sweeping.table import (
     Row,
@@ -79,6 +80,43 @@ def test_a_combination_has_the_metrics_of_a_detector_with_its_settings(data, tmp
         assert getattr(found, metric) == pytest.approx(expected, abs=1e-12)
     official = harmonic_mean(metrics[name] for metrics in every for name in OFFICIAL_METRICS)
     assert found.official_score == pytest.approx(official, abs=1e-12)
+
+
+@pytest.mark.parametrize("length", ["native", "windows:0.5"])
+def test_a_preset_has_the_metrics_of_its_detector_and_a_row_of_its_name(data, tmp_path, length):
+    grid = replace(SMALL, presets=("recommended_small", "embedded"), length=length)
+    found = run_sweep(data, grid, tmp_path / "sweep")
+    assert sorted(row.encoder for row in found.rows) == ["embedded", "logmel", "recommended_small"]
+    for preset in grid.presets:
+        row = next(row for row in found.rows if row.encoder == preset)
+        assert row.combination == OF_VIEWS
+        for section in read_layout(data):
+            detector = Detector(views=preset, length=length)
+            domains = [[c for c in section.train if c.domain == d] for d in ("source", "target")]
+            scores = detector.fit(*domains).score(section.test)
+            labels = [clip.label for clip in section.test]
+            metrics = section_metrics(labels, scores, [clip.domain for clip in section.test])
+            assert row.sections[section.name] == pytest.approx(metrics["official_score"], abs=1e-12)
+    lines = (tmp_path / "sweep" / "sweep.csv").read_text().splitlines()
+    (line,) = [line for line in lines if ",recommended_small," in line]
+    assert line.split(",")[1:6] == ["recommended_small", "", "", "", "no"]
+
+
+def test_presets_alone_are_tried_and_read_again(data, tmp_path, monkeypatch):
+    grid = Grid(presets=("recommended_small",))
+    first = run_sweep(data, grid, tmp_path)
+    monkeypatch.setattr("firstshot.dcase.sweeping.tried.score_preset", None)
+    assert run_sweep(data, grid, tmp_path) == first
+    assert "presets" not in SMALL.to_json()
+
+
+def test_a_preset_that_cannot_be_fitted_is_told_and_left_out(tmp_path):
+    counts = {"train_source": 3, "train_target": 1, "test_per_class": 4}
+    write_dataset(tmp_path / "data", ["SynthFan"], clip_seconds=1.0, **counts)
+    grid = replace(SMALL, presets=("recommended_small",))
+    found = run_sweep(tmp_path / "data", grid, tmp_path / "out")
+    assert [row.encoder for row in found.rows] == ["logmel"]
+    assert any(note.startswith("recommended_small views is left out: ") for note in found.notes)
 
 
 def test_the_grid_is_tried_whole_and_ranked(data, tmp_path):
@@ -220,7 +258,7 @@ def test_the_table_of_another_sweep_stays_with_its_identity_until_it_is_overwrit
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firstshot.dcase.sweeping.sweep.embed_section", stop)
+    monkeypatch.setattr("firstshot.dcase.sweeping.tried.embed_section", stop)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(data, Grid(("logmel",), ("2",)), tmp_path, overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("sweep.*")} == before
@@ -259,7 +297,11 @@ def test_sets_without_labels_cannot_be_ranked(data, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoders": ()}, "at least one encoder"),
+        ({"encoders": ()}, "at least one encoder or preset"),
+        (
+            {"presets": ("recomended",)},
+            "preset 'recomended' is not known; choose one of recommended, ",
+        ),
         ({"encoders": ("whisper",)}, "'whisper' is not known"),
         ({"layers": ("7-10",)}, r"layers '7-10': write all, 7, -1 or 7\+10"),
         ({"layers": ("3",)}, "layer 3 does not exist: logmel has layers 1 to 2"),

@@ -1,4 +1,4 @@
-"""`firstshot dcase sweep`: encoders x layers x normalisers x metrics, ranked by the labels."""
+"""`firstshot dcase sweep`: encoders, layers, normalisers, metrics and presets, ranked by labels."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ if TYPE_CHECKING:
 def sweep(
     root: Annotated[Path, typer.Argument(help="A data set with labels, in the usual layout.")],
     encoder: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="May be repeated; NAME=PATH gives a pre-trained encoder's weights."),
-    ],
+    ] = None,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A set of views to try as it is, beside the encoders or alone, as recommended; "
+            "may be repeated; NAME=PATH gives its encoder's weights."
+        ),
+    ] = None,
     layers: Annotated[
         str,
         typer.Option(
@@ -75,7 +82,8 @@ def sweep(
     from firstshot.scoring.search.vectors import METRICS
 
     grid = Grid(
-        encoders=tuple(dict.fromkeys(encoder)),
+        encoders=tuple(dict.fromkeys(encoder or ())),
+        presets=tuple(dict.fromkeys(preset or ())),
         layers=tuple(part.strip() for part in layers.split(",")),
         normalizers=tuple(normalizer or NORMALIZERS),
         metrics=tuple(metric or METRICS),

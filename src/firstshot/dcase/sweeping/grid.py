@@ -1,4 +1,4 @@
-"""What a sweep tries: encoders x layers x normalisers x metrics, and how clips are embedded.
+"""What a sweep tries: encoders x layers x normalisers x metrics, and presets.
 
 Input: names as a user writes them. Output: a checked `Grid`, its combinations, and the layers of
 one encoder that they need.
@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
+from firstshot.detector.views import PRESETS
 from firstshot.encoders import list_encoders
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.pooling import resolve_layers
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
+from firstshot.messages import choose_one_of
 from firstshot.scoring.normalizers import make_normalizer
 from firstshot.scoring.search.vectors import METRICS
 from firstshot.scoring.transform import make_transform
@@ -29,14 +31,23 @@ NORMALIZERS = ("none", "domain_zscore", "local_density", "domain_local_density")
 
 @dataclass(frozen=True)
 class Combination:
-    """One way to score: layers of one encoder (their scores averaged), a normaliser, a metric."""
+    """One way to score: layers of one encoder (their scores averaged), a normaliser, a metric.
+
+    Without layers it is a preset, whose views have their own.
+    """
 
     layers: tuple[int, ...]
     normalizer: str
     metric: str
 
     def __str__(self) -> str:
+        if not self.layers:
+            return "views"
         return f"{show_layers(self.layers)} {self.normalizer} {self.metric}"
+
+
+OF_VIEWS = Combination((), "", "")
+"""What a preset is tried in."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +67,13 @@ class Grid:
         How clips are embedded; see `firstshot.Detector`.
     transform : str, optional
         None takes each encoder's default.
+    presets : tuple of str
+        Names of sets of views, each tried as it is; `NAME=PATH` gives the weights file of its
+        pre-trained encoder. `layers`, `normalizers`, `metrics`, `pooling` and `transform` are for
+        `encoders` alone.
     """
 
-    encoders: tuple[str, ...]
+    encoders: tuple[str, ...] = ()
     layers: tuple[str, ...] = (ALL_LAYERS,)
     normalizers: tuple[str, ...] = NORMALIZERS
     metrics: tuple[str, ...] = METRICS
@@ -66,12 +81,22 @@ class Grid:
     length: str = "native"
     channel: Channel = "mean"
     transform: str | None = None
+    presets: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuse invalid settings before a clip is read; raises ParameterError."""
-        for name, values in (("encoder", self.encoders), ("layers", self.layers)):
+        for name, values in (
+            ("encoder or preset", self.encoders + self.presets),
+            ("layers", self.layers),
+        ):
             if not values:
                 raise ParameterError(f"a sweep needs at least one {name}; name it")
+        for preset in self.presets:
+            name, _ = weights_of(preset)
+            if name not in PRESETS:
+                raise ParameterError(
+                    f"preset {name!r} is not known; {choose_one_of(name, PRESETS)}"
+                )
         for encoder in self.encoders:
             if weights_of(encoder)[0] not in list_encoders():
                 raise ParameterError(
@@ -109,10 +134,11 @@ class Grid:
                 yield tuple(sorted(set(found)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as lists and strings."""
+        """Return the grid as lists and strings; without presets, as sweeps of before wrote it."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
+            if name != "presets" or value
         }
 
 

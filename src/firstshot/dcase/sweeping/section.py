@@ -1,5 +1,7 @@
 """One section under one encoder, scored in every combination of layers, normaliser and metric.
 
+Or under a preset, which is scored by the `Detector` itself.
+
 Input: a section with labels, embedding settings and combinations. Output: metrics per combination.
 The embeddings of all layers are read or computed once. Each layer has its own scores, and the score
 of several layers is the mean of theirs, without further work. The numbers are those of a `Detector`
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from firstshot.dcase.data.layout import MachineSection
 from firstshot.dcase.running.section import list_clips
 from firstshot.dcase.sweeping.grid import Combination
+from firstshot.detector import Detector
 from firstshot.detector.embedding import EmbeddingSettings, embed_clips
 from firstshot.errors import FirstshotError, keep_warnings
 from firstshot.progress import Progress
@@ -152,7 +155,34 @@ def _judge(
             return part
         parts.append(part)
     windows = np.mean(parts, axis=0)
-    clips = np.maximum.reduceat(windows, embedded.starts)
+    return _measure(section, np.maximum.reduceat(windows, embedded.starts))
+
+
+def score_preset(
+    section: MachineSection,
+    detector: Detector,
+    notes: Callable[[str], None],
+    store: EmbeddingStore | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> Outcome:
+    """Fit a detector of views on a section's normal clips, and measure its scores."""
+    settings = detector.embedding_settings()
+    clips = list_clips(section)
+    embedded = list(embed_clips(clips, settings, store=store, progress=progress, workers=workers))
+    first_target, first_test = len(section.source), len(section.train)
+    with keep_warnings() as caught:
+        try:
+            detector.fit_embedded(embedded[:first_target], embedded[first_target:first_test])
+            results = detector.predict_embedded(embedded[first_test:], 0, expect_faults=True)
+        except FirstshotError as error:
+            return str(error)
+    for message in dict.fromkeys(caught):
+        notes(message)
+    return _measure(section, np.array([result.score for result in results]))
+
+
+def _measure(section: MachineSection, clips: NDArray[np.float64]) -> dict[str, float]:
     labels = [int(clip.label or 0) for clip in section.test]
     domains = [clip.domain or "" for clip in section.test]
     metrics = section_metrics(labels, clips, domains)

@@ -11,22 +11,19 @@ from `scored/`, and a wider grid in the same folder computes only what is new.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from firstshot.dcase.data.layout import MachineSection, read_layout
 from firstshot.dcase.running.run_folder import FolderKind, claimed, identity_text
-from firstshot.dcase.sweeping.grid import Combination, Grid, weights_of
-from firstshot.dcase.sweeping.section import Outcome, embed_section, score_combinations, section_key
+from firstshot.dcase.sweeping.grid import Combination, Grid
+from firstshot.dcase.sweeping.section import Outcome
 from firstshot.dcase.sweeping.table import TABLE, Row, Sweep, ranked_sections, write_sweep_csv
-from firstshot.detector.embedding import EmbeddingSettings, make_embedding_settings
-from firstshot.disk.caches import pack_json, unpack_json, warn_of_damage
-from firstshot.disk.documents import Table
+from firstshot.dcase.sweeping.tried import OfLayers, OfPreset
 from firstshot.disk.files import without_links, write_result
 from firstshot.errors import DatasetError, FirstshotError, OutputError
 from firstshot.ordered_threads import count_workers
-from firstshot.progress import Bars, Progress
+from firstshot.progress import Bars
 from firstshot.scoring.metrics import OFFICIAL_METRICS, harmonic_mean
 from firstshot.store import EmbeddingStore
 
@@ -90,7 +87,7 @@ def run_sweep(
         kept = [section.name for section in sections if section.name not in failures]
         if not kept:
             raise DatasetError("; ".join(dict.fromkeys(failures.values())))
-        rows = _rank(dict.fromkeys(grid.encoders), kept, found, notes)
+        rows = _rank(dict.fromkeys(grid.encoders + grid.presets), kept, found, notes)
         sweep = Sweep(tuple(rows), tuple(kept), failures, tuple(dict.fromkeys(notes)))
         _check_better(out, sweep, overwrite)
         write_result(out / SWEEP.identity, identity_text(identity))
@@ -107,31 +104,21 @@ def _try_all(
     workers: int | None,
     notes: list[str],
 ) -> tuple[dict[tuple[str, str], dict[Combination, Outcome]], dict[str, str]]:
-    """Return the outcomes by encoder and section, and the error of each section that stopped."""
+    """Return the outcomes by encoder (or preset) and section, and why a section stopped."""
     found: dict[tuple[str, str], dict[Combination, Outcome]] = {}
     failures: dict[str, str] = {}
-    for encoder in dict.fromkeys(grid.encoders):
-        settings = _embedding_settings(encoder, grid)
+    for name in dict.fromkeys(grid.encoders + grid.presets):
+        make = OfPreset.of if name in grid.presets else OfLayers.of
+        tried = make(name, grid, store, progress, workers)
         for section in sections:
             if section.name not in failures:
-                task = _Task(section, settings, grid, folder, store, progress, workers)
                 try:
-                    found[encoder, section.name] = task.run(notes)
+                    found[name, section.name] = tried.outcomes(section, folder, notes)
                 except OutputError:
                     raise
                 except FirstshotError as error:
                     failures[section.name] = str(error)
     return found, failures
-
-
-def _embedding_settings(encoder: str, grid: Grid) -> EmbeddingSettings:
-    """Load an encoder, and refuse layers that it does not have."""
-    name, encoder_settings = weights_of(encoder)
-    settings = make_embedding_settings(
-        name, encoder_settings, pooling=grid.pooling, length=grid.length, channel=grid.channel
-    )
-    grid.combinations(name, settings.encoder.depth)
-    return settings
 
 
 def _labelled(
@@ -162,66 +149,6 @@ def _check_better(out: Path, sweep: Sweep, overwrite: bool) -> None:
             f"{lost[0]}: {sweep.failures[lost[0]]}; the earlier table in {out} stays as it is; "
             "mend the clips, or add --overwrite to rank without them"
         )
-
-
-def _read_outcomes(path: Path, key: str) -> dict[str, Outcome]:
-    """Return the finished outcomes by combination; a damaged file is set aside."""
-    try:
-        table = Table.of(unpack_json(key, path.read_bytes()), "content")
-        return {name: _as_outcome(table, name) for name in table.values}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
-    except ValueError as error:
-        warn_of_damage(path, error, "its combinations are scored again")
-        return {}
-
-
-def _as_outcome(table: Table, name: str) -> Outcome:
-    if isinstance(table.values[name], str):
-        return table.text(name)
-    metrics = table.table(name).only(OFFICIAL_METRICS)
-    return {metric: metrics.number(metric, 0.0, 1.0) for metric in OFFICIAL_METRICS}
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One section under one encoder: finished outcomes are read, the others computed."""
-
-    section: MachineSection
-    settings: EmbeddingSettings
-    grid: Grid
-    folder: Path
-    store: EmbeddingStore | None
-    progress: Bars | None
-    workers: int | None
-
-    def run(self, notes: list[str]) -> dict[Combination, Outcome]:
-        encoder = self.settings.encoder
-        transform = str(self.grid.transform or getattr(encoder, "default_transform", "none"))
-        key = section_key(self.section, self.settings, transform)
-        path = self.folder / f"{self.section.name}-{encoder.name}-{key[:12]}.json"
-        wanted = self.grid.combinations(encoder.name, encoder.depth)
-        known = _read_outcomes(path, key)
-        missing = [c for c in wanted if str(c) not in known]
-        if missing:
-            layers = tuple(sorted({layer for c in missing for layer in c.layers}))
-            settings = replace(self.settings, layers=layers)
-            step = self._step("clips")
-            embedded = embed_section(self.section, settings, self.store, step, self.workers)
-            step = self._step("layers")
-            found = score_combinations(self.section, embedded, missing, transform, notes.append)
-            for done, outcomes in enumerate(found, start=1):
-                known |= {str(c): outcome for c, outcome in outcomes.items()}
-                write_result(path, pack_json(key, known))
-                if step is not None:
-                    step(done, len(layers))
-        return {c: known[str(c)] for c in wanted}
-
-    def _step(self, what: str) -> Progress | None:
-        title = f"{self.section.name} {self.settings.encoder.name} {what}"
-        return self.progress(title) if self.progress else None
 
 
 def _rank(

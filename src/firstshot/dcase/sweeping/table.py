@@ -15,14 +15,24 @@ from firstshot.disk.names import Cell, cell_name, csv_text
 
 TABLE = "sweep.csv"
 _SECTION_COLUMN = "official score "
-TERMINAL_COLUMNS = ("Encoder", "Layers", "Normaliser", "Metric", "Official", "Src", "Tgt", "pAUC")
+TERMINAL_COLUMNS = (
+    "Encoder or preset",
+    "Layers",
+    "Normaliser",
+    "Metric",
+    "Official",
+    "Src",
+    "Tgt",
+    "pAUC",
+)
 
 
 @dataclass(frozen=True)
 class Row:
     """One combination over all sections: harmonic means and the official score, fractions of 1.
 
-    `sections` holds the official score of each.
+    `encoder` is the preset's name where the combination has no layers. `sections` holds the
+    official score of each.
     """
 
     encoder: str

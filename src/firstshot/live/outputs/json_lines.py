@@ -17,6 +17,7 @@ from firstshot.log import logger
 
 MOST_WAITING = 10_000
 HISTORY_DAYS = 90
+DAY_FILES = "????-??-??.jsonl"
 
 
 class JsonLines:
@@ -124,7 +125,7 @@ class History:
 
     def _remove_old(self, report: Report) -> None:
         oldest = f"{report.time - timedelta(days=self.days):%Y-%m-%d}.jsonl"
-        for path in self.folder.glob("????-??-??.jsonl"):
+        for path in self.folder.glob(DAY_FILES):
             if path.name < oldest:
                 path.unlink(missing_ok=True)
 

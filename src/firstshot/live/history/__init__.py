@@ -1,0 +1,1 @@
+"""What was heard on past days, from the history on disk to a page."""

@@ -1,0 +1,1 @@
+"""What keeps a watching process in order, and what lets a person look at it."""

@@ -1,0 +1,72 @@
+"""A service manager such as systemd is told that the process is ready, alive, and about to end.
+
+The protocol is that of sd_notify(3): a datagram of lines NAME=VALUE to the socket that the variable
+NOTIFY_SOCKET names. Without the variable nothing is told. A process that stops telling that it is
+alive is started again by the manager.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from firstshot.live.clock import Clock
+from firstshot.numbers import read_whole
+
+
+class ServiceManager:
+    """Tells the service manager about this process.
+
+    Parameters
+    ----------
+    clock : Clock
+        Tells the time.
+    environ : mapping
+        Where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are.
+    """
+
+    def __init__(self, clock: Clock, environ: Mapping[str, str] = os.environ) -> None:
+        self._clock = clock
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        microseconds = read_whole(environ.get("WATCHDOG_USEC", "")) or 0
+        of_another = environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid())
+        self.seconds: float | None = None if of_another or not microseconds else microseconds / 1e6
+        """How long the manager waits for a sign of life; None where it waits for none."""
+        self._next = 0.0
+
+    def ready(self, status: str = "") -> None:
+        """Tell that the process works now."""
+        self._tell("READY=1", *([f"STATUS={status}"] if status else []))
+
+    def alive(self) -> None:
+        """Give a sign of life; call it often, it is sent in time and no more often than needed."""
+        now = self._clock.monotonic()
+        if self.seconds is not None and now >= self._next:
+            self._next = now + self.seconds / 4
+            self._tell("WATCHDOG=1")
+
+    def reloading(self) -> None:
+        """Tell that the configuration is read anew; `ready` ends it."""
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={_monotonic_microseconds()}")
+
+    def stopping(self) -> None:
+        """Tell that the process is about to end."""
+        self._tell("STOPPING=1")
+
+    def _tell(self, *lines: str) -> None:
+        if not self._address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+            return
+        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+                told.sendto("\n".join(lines).encode(), address)
+        except OSError:
+            pass  # a manager that does not listen is no reason to stop listening to a machine
+
+
+def _monotonic_microseconds() -> int:
+    """Return the time of CLOCK_MONOTONIC, which the manager compares with its own."""
+    import time
+
+    return time.monotonic_ns() // 1000
