@@ -96,7 +96,8 @@ def called(text: str) -> Iterator[tuple[str, str]]:
     for found in COMMAND.finditer(text):
         words = found[1].split()
         first = BY_NAME.get(words[0])
-        yield " ".join(words[: 1 + hasattr(first, "commands")]), found[0]
+        two = hasattr(first, "commands") or " ".join(words[:2]) in BY_NAME
+        yield " ".join(words[: 1 + two]), found[0]
 
 
 def test_the_messages_are_found_at_all():

@@ -210,6 +210,24 @@ def test_the_command_line_scores_a_folder_where_torch_is_absent(
     assert "against the nearest:" in why.stdout
 
 
+def test_a_bundle_is_watched_where_torch_is_absent(
+    exported: dict[str, tuple[Detector, Path]], tmp_path: Path
+) -> None:
+    import soundfile
+
+    detector, folder = exported["ced_tiny"]
+    (clip,) = noise(8.0, seed=4)
+    soundfile.write(tmp_path / "long.wav", clip, 16000, subtype="FLOAT")
+    program = f"{BLOCK}\nfrom firstshot.cli import main\nsys.argv[0] = 'firstshot'\nmain()\n"
+    arguments = ("watch", str(folder), "--input", f"file:{tmp_path}/long.wav", "--speed", "max")
+    windows = [json.loads(line) for line in run(program, *arguments).stdout.splitlines()]
+    starts = [window["score"] for window in windows if window["type"] == "window"]
+    assert len(starts) == 7
+    for start, score in enumerate(starts):
+        expected = detector.score((clip[16000 * start : 16000 * (start + 2)], 16000))[0]
+        assert score == pytest.approx(expected, rel=1e-3)
+
+
 def test_bench_measures_a_bundle_where_torch_is_absent(
     exported: dict[str, tuple[Detector, Path]],
 ) -> None:

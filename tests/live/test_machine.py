@@ -9,8 +9,9 @@ from tests.live.loud import NOON, RATE, Listener, LoudScorer, sound
 
 from firstshot.errors import FirstshotWarning
 from firstshot.live.kept import StateFolder
-from firstshot.live.machine import Rules, Shadow
+from firstshot.live.machine import Rules
 from firstshot.live.messages import State
+from firstshot.live.shadow import Shadow
 
 
 def test_every_window_is_told_with_its_end_score_threshold_and_level():

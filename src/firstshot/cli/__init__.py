@@ -17,7 +17,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from firstshot.cli import bank, bench, demo, embed, encoders, export, judge, learn, store
+from firstshot.cli import (
+    bank,
+    bench,
+    demo,
+    doctor,
+    embed,
+    encoders,
+    export,
+    judge,
+    learn,
+    store,
+    watch,
+    watch_report,
+)
 from firstshot.cli.challenge import app as dcase
 from firstshot.cli.printing.notices import set_level, show_notices
 from firstshot.cli.printing.streams import drop_unwritten, prepare_streams
@@ -48,6 +61,11 @@ class _Commands(TyperGroup):
                 del os.environ[name]
         return super().main(*args, **kwargs)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if " ".join(args[:2]) in self.commands:  # `watch report`, beside `watch FILE`
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -77,6 +95,9 @@ app.command()(demo.synth)
 app.command()(learn.fit)
 app.command()(judge.score)
 app.command()(judge.explain)
+app.command()(watch.watch)
+app.command("watch report")(watch_report.report)
+app.command()(doctor.doctor)
 app.command()(learn.calibrate)
 app.command()(export.export)
 app.command()(embed.embed)

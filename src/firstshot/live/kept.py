@@ -65,10 +65,23 @@ class Kept:
     telling: list[Any] = field(default_factory=list)
 
     @classmethod
-    def new(cls, machine: str, detector: str, hop_seconds: float) -> Kept:
+    def new(cls, machine: str) -> Kept:
         """Return the state of a machine that was never heard."""
         books = EventBook(machine, "alarm"), EventBook(machine, "blind")
-        return cls(machine, detector, hop_seconds, Place(), Known(), *books)
+        return cls(machine, "", 0.0, Place(), Known(), *books)
+
+    def use(self, detector: str, hop_seconds: float) -> None:
+        """Take a detector and a hop; a threshold of others is learned anew."""
+        if (self.detector, self.hop_seconds) == (detector, hop_seconds):
+            return
+        if self.place.windows:
+            self.place = Place(version=self.place.version + 1)
+            warn(
+                f"{self.machine}: its threshold belongs to another detector or hop; this place is "
+                "learned anew"
+            )
+        self.known.alarm_threshold = None
+        self.detector, self.hop_seconds = detector, hop_seconds
 
     def reports(self) -> list[EventReport | StateReport]:
         """Return the messages that were to be told."""
@@ -87,20 +100,9 @@ class StateFolder:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def load(self, machine: str, detector: str, hop_seconds: float) -> Kept:
-        """Return the state of a machine; a file that cannot be read is put aside with a warning.
-
-        A threshold belongs to a detector and a hop: with others the place is learned anew.
-        """
-        kept = self._read(machine) or Kept.new(machine, detector, hop_seconds)
-        if (kept.detector, kept.hop_seconds) != (detector, hop_seconds):
-            kept.detector, kept.hop_seconds = detector, hop_seconds
-            kept.place = Place(version=kept.place.version + 1)
-            warn(
-                f"{machine}: its threshold belongs to another detector or hop; this place is "
-                "learned anew"
-            )
-        return kept
+    def load(self, machine: str) -> Kept:
+        """Return the state of a machine; a file that cannot be read is put aside with a warning."""
+        return self._read(machine) or Kept.new(machine)
 
     def save(self, kept: Kept) -> None:
         """Write the state; raises OutputError where the disk does not take it."""

@@ -8,7 +8,7 @@ scores by `stream`, states and events by `judging`, where messages go by whoever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -48,8 +48,23 @@ class Recorder(Protocol):
     def gap(self, time: datetime) -> None:
         """Take note that sound is missing before what follows."""
 
-    def event(self, report: EventReport, explanation: dict[str, Any] | None) -> None:
-        """Take note that an event begins or ends."""
+    def event(self, report: EventReport, explanation: dict[str, Any] | None) -> str | None:
+        """Take note that an event begins or ends; return the file of its clip, if it has one."""
+
+    def close(self) -> None:
+        """Finish what is recorded."""
+
+
+class Beside(Protocol):
+    """Judges the same sound by another detector; see `firstshot.live.shadow`."""
+
+    machine: Machine
+
+    def of(self, end: datetime) -> ShadowReport | None:
+        """Return what it says of the window that ends at `end`, None where it has no such one."""
+
+    def sentence(self) -> str:
+        """Say how often it would have raised an alarm."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ class Machine:
         How it is judged.
     recorder : Recorder, optional
         Keeps clips of its events.
-    shadow : Machine, optional
+    shadow : Beside, optional
         Judges the same sound by another detector; what that tells goes into this one's windows.
     """
 
@@ -100,15 +115,17 @@ class Machine:
         folder: StateFolder | None = None,
         rules: Rules = Rules(),
         recorder: Recorder | None = None,
-        shadow: Shadow | None = None,
+        shadow: Beside | None = None,
     ) -> None:
         self.name = name
         self.rules = rules
         self.shadow = shadow
+        self.windows = 0
         self._publish = publish
         self._recorder = recorder
         self._folder = folder or StateFolder(None)
         self._stream: Stream | None = None
+        self.kept = self._folder.load(name)
         self._use(scorer)
         self._timeline = Timeline(self.kept.last)
         self._saved = self.kept.last
@@ -148,6 +165,13 @@ class Machine:
         if self.shadow is not None:
             self.shadow.machine.gap(now)
 
+    def cut(self) -> None:
+        """Take note that a window must not reach across this moment, though no sound is missing."""
+        if self._stream is not None:
+            self._stream.gap()
+        if self.shadow is not None:
+            self.shadow.machine.cut()
+
     def unheard(self, now: datetime, reason: str) -> None:
         """Take note that no sound comes, with the reason; may be called again and again."""
         time = self._timeline.stamp(now, 0.0)
@@ -176,15 +200,18 @@ class Machine:
     def close(self) -> None:
         """Keep the state; an open event stays open, and goes on after the restart."""
         self._save()
+        if self._recorder is not None:
+            self._recorder.close()
         if self.shadow is not None:
             logger.info("%s: %s", self.name, self.shadow.sentence())
             self.shadow.machine.close()
 
     def _use(self, scorer: Scorer) -> None:
-        """Take a detector, and what is kept of the machine under it."""
+        """Judge by a detector, with what is kept of the machine."""
         hop = check_hop(self.rules.hop_seconds, scorer.window_seconds)
         self.scorer = scorer
-        self.kept = kept = self._folder.load(self.name, scorer.digest, hop)
+        kept = self.kept
+        kept.use(scorer.digest, hop)
         bank = BankLevels(
             scorer.held_out_quantile(BANK_SHARE),
             scorer.held_out_quantile(FLOOR_SHARE),
@@ -205,15 +232,16 @@ class Machine:
 
     def _judge(self, window: Window, end: datetime) -> None:
         """Judge one window, and tell what it changes and then the window itself."""
+        self.windows += 1
         commissioning, heard = self.automaton.commissioning, window.heard
-        learning = commissioning.place.status
+        learning, threshold = commissioning.place.status, self.automaton.threshold
         if window.score is None or window.p_value is None:
             start = end - timedelta(seconds=self.scorer.window_seconds)
             reports = self.automaton.unjudged(start, end, window.fault or "")
         else:
             judgement = Judgement(end, window.score, window.p_value, heard.level_db)
             reports = self.automaton.judged(judgement)
-        threshold, score = commissioning.threshold, window.score
+        score = window.score
         if commissioning.place.status != learning:
             self._keep(self._folder.record, commissioning)
         self._tell(reports, window)
@@ -237,9 +265,11 @@ class Machine:
             return
         self.kept.telling = [one.as_json() for one in reports]
         self._save()
-        for report in reports:
+        for one in reports:
+            report = one
             if self._recorder is not None and isinstance(report, EventReport):
-                self._recorder.event(report, self._explain(report, window))
+                clip = self._recorder.event(report, self._explain(report, window))
+                report = replace(report, clip=clip)
             self._publish(report)
         self.kept.telling = []
         self._save()
@@ -266,47 +296,3 @@ class Machine:
             write(self.kept, *more)
         except FirstshotError as error:
             logger.warning("%s: the state is not kept (%s)", self.name, error)
-
-
-class Shadow:
-    """A second detector on the same sound, whose messages are compared and not told.
-
-    Parameters
-    ----------
-    name, scorer, folder, rules
-        As `Machine` takes them.
-    """
-
-    def __init__(self, name: str, scorer: Scorer, folder: StateFolder, rules: Rules) -> None:
-        self._last: WindowReport | None = None
-        self.alarms = self.windows = self.differ = 0
-        self.machine = Machine(name, scorer, self._take, folder, rules)
-
-    def of(self, end: datetime) -> ShadowReport | None:
-        """Return what it says of the window that ends at `end`, None where it has no such one."""
-        last = self._last
-        if last is None or last.score is None or abs(last.time - end) > timedelta(milliseconds=50):
-            return None
-        threshold, p_value = last.threshold or 0.0, last.p_value or 0.0
-        return ShadowReport(
-            self.machine.scorer.digest,
-            last.score,
-            threshold,
-            p_value,
-            last.ranked,
-            last.anomalous,
-        )
-
-    def sentence(self) -> str:
-        """Say how often it would have raised an alarm."""
-        return (
-            f"the shadow {self.machine.scorer.digest[:12]} judged {self.windows} windows, and "
-            f"would have raised {self.alarms} alarm{'' if self.alarms == 1 else 's'}"
-        )
-
-    def _take(self, report: Report) -> None:
-        if isinstance(report, WindowReport):
-            self.windows += 1
-            self._last = report
-        elif isinstance(report, EventReport) and report.kind == "alarm" and report.ended is None:
-            self.alarms += 1

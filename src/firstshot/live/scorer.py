@@ -69,6 +69,12 @@ class Scorer:
         self._lock = threading.Lock()
 
     @property
+    def channels_needed(self) -> int:
+        """How many channels a source must have at least."""
+        channel = self.settings.channel
+        return channel + 1 if isinstance(channel, int) else self.channels
+
+    @property
     def normal_scores(self) -> NDArray[np.float64]:
         """The held-out scores of normal clips that p-values rest on, float64 (clips,)."""
         return self.detector.calibration_scores_

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_a_clip_goes_from_before_the_alarm_to_after_it(folder):
     assert np.array_equal(sound_of(base), ramp(20, 25, channels=2))
     assert record.started == START + timedelta(seconds=20)
     assert record.ended == START + timedelta(seconds=45)
-    assert record.report == its_end(an_event(28), 12)
+    assert record.report == replace(its_end(an_event(28), 12), clip=path)
     assert record.explanation == {"bands": ["louder at 1 kHz"]}
     assert record.note == ""
     told = json.loads(with_end(base, ".json").read_text())

@@ -20,10 +20,10 @@ class Machine:
         self.automaton = Automaton("fan", "abc", rule, commissioning)
         self.now, self.reports = NOON, []
 
-    def hear(self, *scores):
+    def hear(self, *scores, level=-20.0):
         for score in scores:
             self.now += HOP
-            self.reports += self.automaton.judged(Judgement(self.now, score, 0.5, -20.0))
+            self.reports += self.automaton.judged(Judgement(self.now, score, 0.5, level))
 
     def fail(self, windows, fault="Digital silence."):
         for _ in range(windows):
@@ -215,3 +215,38 @@ def test_commissioning_again_begins_a_new_version_with_the_first_thresholds():
     commissioning = fan.automaton.commissioning
     assert (commissioning.place.version, commissioning.kind) == (2, "bank")
     assert fan.states[-1] is State.learning
+
+
+def test_an_alarm_is_not_ended_by_what_is_learned_of_the_place_meanwhile():
+    fan = Machine()
+    fan.hear(*[0.1] * 800)
+    assert fan.automaton.commissioning.kind == "provisional"
+    fan.hear(*[3.0] * 500)
+    assert fan.automaton.commissioning.threshold > 3.0
+    assert fan.automaton.state is State.alarm
+    assert len(fan.events) == 1
+    fan.hear(*[0.1] * 30)
+    assert fan.events[-1].ended is not None
+
+
+def test_an_alarm_while_learning_is_told_with_the_promise():
+    fan = Machine()
+    fan.hear(*[0.1] * 800, *[3.0] * 20, *[0.1] * 17000)
+    assert fan.automaton.commissioning.sentence().endswith(
+        " 1 alarm was raised while learning; if there was a fault, commission again."
+    )
+
+
+def test_a_level_unlike_the_commissioned_ones_asks_once_to_commission_again():
+    fan = Machine()
+    fan.hear(*[0.1] * 17500)
+    fan.hear(*[0.1] * 50, level=-29.0)
+    assert len(fan.reports) == 1
+    fan.hear(*[0.1] * 50, level=-35.0)
+    fan.hear(*[0.1] * 50)
+    (_, note) = fan.reports
+    assert note.state is note.before is State.normal
+    assert note.reason == (
+        "The level is 12 dB below all that was heard while learning this place; if the gain or the "
+        "microphone has changed, commission again."
+    )

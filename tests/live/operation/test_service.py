@@ -16,14 +16,13 @@ def manager(tmp_path):
         yield listener, {"NOTIFY_SOCKET": str(address)}
 
 
-def test_the_manager_is_told_of_begin_and_end(manager):
+def test_the_manager_is_told_once_that_the_process_is_ready_and_that_it_ends(manager):
     listener, environ = manager
     service = ServiceManager(SetClock(), environ)
-    service.ready("2 machines")
-    service.reloading()
+    service.alive([])
+    service.alive([])
     service.stopping()
-    assert listener.recv(200) == b"READY=1\nSTATUS=2 machines"
-    assert listener.recv(200).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+    assert listener.recv(200) == b"READY=1"
     assert listener.recv(200) == b"STOPPING=1"
 
 
@@ -33,10 +32,21 @@ def test_signs_of_life_are_sent_four_times_in_the_time_that_the_manager_waits(ma
     service = ServiceManager(clock, environ | {"WATCHDOG_USEC": "60000000"})
     assert service.seconds == 60
     for _ in range(60):
-        service.alive()
+        service.alive([clock.seconds])
         clock.pass_(1)
+    assert listener.recv(200) == b"READY=1"
     for _ in range(4):
         assert listener.recv(200) == b"WATCHDOG=1"
+    with pytest.raises(BlockingIOError):
+        listener.recv(200)
+
+
+def test_a_process_with_a_thread_that_hangs_gives_no_sign_of_life(manager):
+    listener, environ = manager
+    clock = SetClock()
+    service = ServiceManager(clock, environ | {"WATCHDOG_USEC": "60000000"})
+    service.alive([clock.seconds, clock.seconds - 121])
+    assert listener.recv(200) == b"READY=1"
     with pytest.raises(BlockingIOError):
         listener.recv(200)
 
@@ -44,8 +54,9 @@ def test_signs_of_life_are_sent_four_times_in_the_time_that_the_manager_waits(ma
 def test_a_watchdog_of_another_process_and_a_missing_manager_are_passed_over(manager, tmp_path):
     listener, environ = manager
     other = environ | {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": str(os.getpid() + 1)}
-    ServiceManager(SetClock(), other).alive()
+    ServiceManager(SetClock(), other).alive([])
+    assert listener.recv(200) == b"READY=1"
     with pytest.raises(BlockingIOError):
         listener.recv(200)
     for address in ("", "nothing", str(tmp_path / "gone")):
-        ServiceManager(SetClock(), {"NOTIFY_SOCKET": address}).ready()
+        ServiceManager(SetClock(), {"NOTIFY_SOCKET": address}).alive([])

@@ -60,11 +60,12 @@ def test_the_place_is_kept_over_a_restart(tmp_path):
     assert values(chunks_of(FolderSource(tmp_path, first.position))) == [0.2, 0.2]
 
 
-def test_a_file_that_was_not_read_to_its_end_is_read_again(tmp_path):
-    write(tmp_path / "a.wav", 0.1, age=30)
+def test_a_file_that_was_not_read_to_its_end_goes_on_where_it_was(tmp_path):
+    write(tmp_path / "a b.wav", 0.1, age=30, seconds=2.0)
     source = FolderSource(tmp_path)
-    assert source.read(0.01) is not None
-    assert source.position == ""
+    assert source.read(0.01).time.timestamp() == OLD - 31.5
+    rest = chunks_of(FolderSource(tmp_path, source.position))
+    assert [one.time.timestamp() - OLD for one in rest] == [-31.0, -30.5, -30.0]
 
 
 def test_a_file_is_taken_only_when_it_has_not_changed_for_a_while(tmp_path, monkeypatch):

@@ -59,6 +59,8 @@ class Place:
         The highest R of each five minutes.
     windows, unusual : int
         Judged windows, and those that are unusual for the learned clips.
+    alarms : int
+        Those that began meanwhile; a fault among them is in the threshold.
     lowest_db, highest_db : float or None
         The range of the windows' levels.
     status : str
@@ -75,6 +77,7 @@ class Place:
     maxima: list[float] = field(default_factory=list)
     windows: int = 0
     unusual: int = 0
+    alarms: int = 0
     lowest_db: float | None = None
     highest_db: float | None = None
     status: Status = "learning"
@@ -150,6 +153,10 @@ class Commissioning:
         self._set_threshold()
         return place.status != "learning"
 
+    def count_alarm(self) -> None:
+        """Take note that an alarm begins; one that begins later says nothing of the threshold."""
+        self.place.alarms += self.place.status == "learning"
+
     def again(self) -> None:
         """Begin anew; the thresholds of the beginning hold until it is done."""
         self.place = Place(version=self.place.version + 1)
@@ -184,8 +191,15 @@ class Commissioning:
         return (
             f"At most one false alarm in {self.days:g} days. Holds while machine, microphone and "
             f"surroundings stay as from {minute_text(place.first)} to {minute_text(place.last)} "
-            f"({self.hours:.0f} h heard)."
+            f"({self.hours:.0f} h heard).{self._alarm_words()}"
         )
+
+    def _alarm_words(self) -> str:
+        count = self.place.alarms
+        if not count:
+            return ""
+        what = "1 alarm was" if count == 1 else f"{count} alarms were"
+        return f" {what} raised while learning; if there was a fault, commission again."
 
     def _set_threshold(self) -> None:
         """Set `threshold` and `kind` from what was heard."""

@@ -8,12 +8,15 @@ stays open meanwhile.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from statistics import median
 
 from firstshot.live.clock import time_text
 from firstshot.live.judging.commissioning import Commissioning
 from firstshot.live.judging.events import EventBook, Facts
+from firstshot.live.judging.faults import GAIN_MARGIN
 from firstshot.live.judging.rule import QUIET_WINDOWS, Alarm
 from firstshot.live.messages import EventReport, Report, State, StateReport
 
@@ -46,6 +49,9 @@ class Known:
         The state last told.
     active : bool
         Whether there is an alarm by the rule.
+    alarm_threshold : float or None
+        The threshold when it began, which holds until it ends: what is learned of the place
+        meanwhile must not end the alarm.
     suspicious : datetime or None
         End of the first unusual window of the last n, while the machine is suspicious.
     quiet : datetime or None
@@ -54,17 +60,21 @@ class Known:
         Beginning of the sound that cannot be judged, or of good sound while the machine is blind.
     reminded : int
         How often a long blind time was told again.
+    gain_told : bool
+        Whether a level unlike the commissioned ones was told.
     alarms : list of datetime
         Beginnings of the alarms since commissioning, as many as are needed to count them.
     """
 
     state: State = State.learning
     active: bool = False
+    alarm_threshold: float | None = None
     suspicious: datetime | None = None
     quiet: datetime | None = None
     bad: datetime | None = None
     good: datetime | None = None
     reminded: int = 0
+    gain_told: bool = False
     alarms: list[datetime] | None = None
 
 
@@ -103,6 +113,7 @@ class Automaton:
             EventBook(machine, "blind"),
         )
         self.known = known or Known()
+        self._levels: deque[float] = deque(maxlen=QUIET_WINDOWS)
         self.alarm.active = self.known.active
 
     @property
@@ -110,9 +121,15 @@ class Automaton:
         """The state last told."""
         return self.known.state
 
+    @property
+    def threshold(self) -> float:
+        """What R is compared with now."""
+        frozen = self.known.alarm_threshold
+        return self.commissioning.threshold if frozen is None else frozen
+
     def judged(self, window: Judgement) -> list[Report]:
         """Take a judged window."""
-        known, threshold = self.known, self.commissioning.threshold
+        known, threshold = self.known, self.threshold
         known.bad = None
         kind, change = self.commissioning.kind, self.alarm.push(window.score, threshold)
         ranked = self.alarm.ranked
@@ -127,11 +144,12 @@ class Automaton:
         elif self.alarm.active and ranked is not None and ranked > threshold:
             self.alarms.update(facts)
         known.active = self.alarm.active
+        known.alarm_threshold = threshold if known.active else None
         learned = self.commissioning.push(window.end, ranked, window.p_value, window.level_db)
         moved = self._move(*self._heard(window.end), window.end)
         if learned and self.state is not State.normal:
             moved.append(self._note(window.end, self.commissioning.sentence()))
-        return [*reports, *moved]
+        return [*reports, *moved, *self._note_gain(window)]
 
     def unjudged(self, start: datetime, end: datetime, fault: str) -> list[Report]:
         """Take a window that cannot be judged, with the reason."""
@@ -173,12 +191,35 @@ class Automaton:
     def commission_again(self, time: datetime) -> list[Report]:
         """Learn this place anew."""
         self.commissioning.again()
-        self.known.alarms = None
+        self.known.alarms = self.known.alarm_threshold = None
         return [*self._move(*self._usual(), time)]
+
+    def _note_gain(self, window: Judgement) -> list[Report]:
+        """Say once that the level is unlike all that the threshold was learned from."""
+        place = self.commissioning.place
+        if place.lowest_db is None or place.highest_db is None or window.level_db is None:
+            return []
+        self._levels.append(window.level_db)
+        level = median(self._levels)
+        off = max(place.lowest_db - level, level - place.highest_db)
+        full = len(self._levels) == QUIET_WINDOWS
+        changed = place.status == "done" and full and off > GAIN_MARGIN
+        told, self.known.gain_told = self.known.gain_told, changed
+        if told or not changed:
+            return []
+        side = "below" if level < place.lowest_db else "above"
+        return [
+            self._note(
+                window.end,
+                f"The level is {off:.0f} dB {side} all that was heard while learning this place; "
+                "if the gain or the microphone has changed, commission again.",
+            )
+        ]
 
     def _begin_alarm(self, time: datetime, facts: Facts) -> list[EventReport]:
         """Begin an event; the second alarm within the promised days asks to commission again."""
         days = self.commissioning.days
+        self.commissioning.count_alarm()
         if self.commissioning.promises:
             recent = [one for one in self.known.alarms or () if time - one < timedelta(days=days)]
             self.known.alarms = [*recent, time]
@@ -193,7 +234,7 @@ class Automaton:
     def _heard(self, time: datetime) -> tuple[State, str]:
         """Return the state after a judged window, with the reason."""
         known, alarm = self.known, self.alarm
-        threshold = self.commissioning.threshold
+        threshold = self.threshold
         above, ranked = alarm.above(threshold), alarm.ranked
         if alarm.active:
             known.good = None
@@ -231,13 +272,13 @@ class Automaton:
         return state, self.commissioning.sentence()
 
     def _alarm_words(self, time: datetime) -> str:
-        above = self.alarm.above(self.commissioning.threshold)
+        above = self.alarm.above(self.threshold)
         since = time_text(self._first_above(time))
         return f"Since {since} {above} of {self.alarm.rule.of} windows sound unlike normal."
 
     def _first_above(self, time: datetime) -> datetime:
         """Return the end of the first of the last n windows that is above the threshold."""
-        scores, threshold = list(self.alarm.scores), self.commissioning.threshold
+        scores, threshold = list(self.alarm.scores), self.threshold
         above = [i for i, score in enumerate(scores) if score > threshold]
         windows = len(scores) - 1 - above[0] if above else 0
         return time - timedelta(seconds=windows * self.commissioning.hop_seconds)

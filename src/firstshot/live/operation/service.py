@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from firstshot.live.clock import Clock
 from firstshot.numbers import read_whole
+
+HANGS_SECONDS = 120.0
+"""A thread that does nothing for so long hangs; waiting for a lost source takes less."""
 
 
 class ServiceManager:
@@ -34,21 +37,23 @@ class ServiceManager:
         self.seconds: float | None = None if of_another or not microseconds else microseconds / 1e6
         """How long the manager waits for a sign of life; None where it waits for none."""
         self._next = 0.0
+        self._is_ready = False
 
-    def ready(self, status: str = "") -> None:
-        """Tell that the process works now."""
-        self._tell("READY=1", *([f"STATUS={status}"] if status else []))
+    def alive(self, beats: Sequence[float]) -> None:
+        """Give a sign of life, the first one of which means that the process is ready.
 
-    def alive(self) -> None:
-        """Give a sign of life; call it often, it is sent in time and no more often than needed."""
+        Call it often: a sign is sent in time and no more often than needed. `beats` are the times,
+        by the monotonic clock, at which each thread was last known to work; none is given for a
+        process one of whose threads hangs.
+        """
         now = self._clock.monotonic()
-        if self.seconds is not None and now >= self._next:
+        if not self._is_ready:
+            self._is_ready = True
+            self._tell("READY=1")
+        works = all(now - beat < HANGS_SECONDS for beat in beats)
+        if self.seconds is not None and now >= self._next and works:
             self._next = now + self.seconds / 4
             self._tell("WATCHDOG=1")
-
-    def reloading(self) -> None:
-        """Tell that the configuration is read anew; `ready` ends it."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={_monotonic_microseconds()}")
 
     def stopping(self) -> None:
         """Tell that the process is about to end."""
@@ -63,10 +68,3 @@ class ServiceManager:
                 told.sendto("\n".join(lines).encode(), address)
         except OSError:
             pass  # a manager that does not listen is no reason to stop listening to a machine
-
-
-def _monotonic_microseconds() -> int:
-    """Return the time of CLOCK_MONOTONIC, which the manager compares with its own."""
-    import time
-
-    return time.monotonic_ns() // 1000

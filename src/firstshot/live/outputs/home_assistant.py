@@ -132,7 +132,6 @@ def discovery(topics: Topics, prefix: str = "homeassistant") -> dict[str, dict[s
         unique = f"{device['identifiers'][0]}_{entity}"
         found[f"{prefix}/{component}/{unique}/config"] = {
             "unique_id": unique,
-            "object_id": f"{topics.slug}_{entity}",
             "device": device,
             "origin": origin,
             **settings,

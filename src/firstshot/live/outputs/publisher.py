@@ -9,7 +9,8 @@ from pathlib import Path
 from firstshot.live.clock import Clock
 from firstshot.live.messages import Report, WindowReport
 from firstshot.live.outputs.delivery.outbox import Outbox
-from firstshot.live.outputs.delivery.thread import Delivery, Rules
+from firstshot.live.outputs.delivery.thread import Delivery, DeliveryRules
+from firstshot.live.outputs.metrics import Metrics
 from firstshot.live.outputs.protocol import DeliveryError, Feed, Output
 from firstshot.log import logger
 from firstshot.messages import shown
@@ -20,7 +21,7 @@ class Outputs:
 
     Parameters
     ----------
-    outputs : sequence of (Output, Rules)
+    outputs : sequence of (Output, DeliveryRules)
         Each has a name of its own.
     feeds : sequence of Feed
         What shows the latest message.
@@ -32,7 +33,7 @@ class Outputs:
 
     def __init__(
         self,
-        outputs: Sequence[tuple[Output, Rules]],
+        outputs: Sequence[tuple[Output, DeliveryRules]],
         feeds: Sequence[Feed],
         folder: Path,
         clock: Clock,
@@ -42,6 +43,7 @@ class Outputs:
             for output, rules in outputs
         ]
         self._feeds = list(feeds)
+        self._faulty: set[str] = set()
 
     def check(self) -> None:
         """Connect to every output and leave again; raises the first `FirstshotError`."""
@@ -75,10 +77,19 @@ class Outputs:
         Events and changes of state are on disk when it returns.
         """
         for feed in self._feeds:
-            feed.show(report)
+            try:
+                feed.show(report)
+            except Exception as error:  # no output may stop the listening
+                self._tell_fault(feed, error)
         if not isinstance(report, WindowReport):
             for delivery in self.deliveries:
                 delivery.put(report)
+
+    def count_dropped(self, machine: str, samples: int) -> None:
+        """Tell how many samples a machine's source has lost since the start."""
+        for feed in self._feeds:
+            if isinstance(feed, Metrics):
+                feed.count_dropped(machine, samples)
 
     def close(self, seconds: float) -> None:
         """Send what can be sent in some seconds in all, and disconnect."""
@@ -96,6 +107,12 @@ class Outputs:
             delivery.output.name: {**delivery.counts, "waiting": delivery.waiting()}
             for delivery in self.deliveries
         }
+
+    def _tell_fault(self, feed: Feed, error: Exception) -> None:
+        name = type(feed).__name__
+        if name not in self._faulty:
+            self._faulty.add(name)
+            logger.warning("%s: a fault in firstshot itself (%r); please report it", name, error)
 
     def _all(self) -> list[Output | Feed]:
         """Return every output once; one may be an `Output` and a `Feed`."""

@@ -13,6 +13,7 @@ import json
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from firstshot.disk.documents import Table
 from firstshot.live.messages import EventReport, StateReport
@@ -61,6 +62,8 @@ class Webhook:
     def open(self) -> None:
         """Connect to the server and leave; nothing is sent."""
         parts = urlsplit(self.url.value)
+        if getproxies().get(parts.scheme.lower()) and not proxy_bypass(str(parts.hostname)):
+            return  # the proxy alone can reach it
         port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
         try:
             socket.create_connection((str(parts.hostname), port), _TIMEOUT).close()

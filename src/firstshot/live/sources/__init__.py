@@ -5,7 +5,7 @@ Input: a source as a user names it. Output: an object with the members of `proto
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firstshot.errors import ParameterError
@@ -23,8 +23,8 @@ class Sound:
     ----------
     rate : int or None
         Of raw samples, and of a microphone; None takes 16000, or the device's own.
-    channels : int
-        How many are recorded or come.
+    channels : int or None
+        How many are recorded or come; None takes as many as the detector needs.
     sample_format : str
         Of raw samples.
     fast : bool
@@ -34,20 +34,24 @@ class Sound:
     """
 
     rate: int | None = None
-    channels: int = 1
+    channels: int | None = None
     sample_format: str = "s16le"
     fast: bool = False
     patience: float | None = None
 
 
-def make_source(text: str, sound: Sound, position: str = "") -> Source:
+def make_source(text: str, sound: Sound, position: str = "", channels: int = 1) -> Source:
     """Return the source that a text names; it is not opened yet.
+
+    `position` is where it stopped before a restart, `channels` how many the detector needs.
 
     Raises
     ------
     ParameterError
         The text names none, or a value cannot be used.
     """
+    if sound.channels is None:
+        sound = replace(sound, channels=channels)
     source = _make(text, sound, position)
     if sound.patience is not None and source.patience is not None:
         source.patience = sound.patience
@@ -58,17 +62,18 @@ def _make(text: str, sound: Sound, position: str) -> Source:
     from firstshot.live.sources.ffmpeg import FfmpegSource, is_url
 
     kind, _, rest = text.partition(":")
+    channels = sound.channels or 1
     if is_url(text):
         return FfmpegSource(text)
     if kind == "mic":
         from firstshot.live.sources.microphone import Microphone
 
-        return Microphone(rest, sound.channels, sound.rate)
+        return Microphone(rest, channels, sound.rate)
     if text == "stdin":
         from firstshot.live.sources.pcm import StandardInput
 
         rate = 16000 if sound.rate is None else sound.rate
-        return StandardInput(rate, sound.channels, sound.sample_format, sound.fast)
+        return StandardInput(rate, channels, sound.sample_format, sound.fast)
     if kind == "folder" and rest:
         from firstshot.live.sources.folder import FolderSource
 

@@ -130,6 +130,7 @@ class FfmpegSource:
 
     patience: float | None = LIVE_PATIENCE
     position = ""
+    can_reopen = True
 
     def __init__(self, address: str) -> None:
         self.name = shown(address)

@@ -24,6 +24,7 @@ class FileSource:
 
     patience: float | None = None
     position = ""
+    can_reopen = False
 
     def __init__(self, path: Path, fast: bool = False) -> None:
         self.name = str(path)

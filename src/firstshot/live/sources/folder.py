@@ -2,7 +2,7 @@
 
 A file is whole when it has not changed for a while; one whose header says that it is not finished
 gets more time, since some recorders never finish it. Between two files is a cut, and after a long
-pause a gap. The place is kept over restarts: files up to the last one taken are passed over.
+pause a gap. The place is kept over restarts, to the sample: nothing is judged twice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from firstshot.live.sources.protocol import Chunk
 from firstshot.live.sources.reading import is_ffmpeg_installed, is_unfinished, read_chunks
 from firstshot.log import logger
 from firstshot.messages import shown
+from firstshot.numbers import read_whole
 from firstshot.sound.audio_kinds import AUDIO_SUFFIXES, UNREAD_SUFFIXES
 
 SETTLED = 3.0
@@ -39,9 +40,9 @@ class _File:
     name: str
     size: int
 
-    @property
-    def position(self) -> str:
-        return f"{self.changed} {self.name}"
+    def position(self, samples: int | None = None) -> str:
+        """Return the place after so many samples of the file; None is its end."""
+        return f"{self.changed} {'end' if samples is None else samples} {self.name}"
 
 
 class FolderSource:
@@ -56,6 +57,8 @@ class FolderSource:
     patience : float
         Seconds without a new file after which the machine counts as blind.
     """
+
+    can_reopen = False
 
     def __init__(self, folder: Path, position: str = "", patience: float = PATIENCE) -> None:
         self.name = str(folder)
@@ -105,7 +108,7 @@ class FolderSource:
             logger.warning("%s is passed over: %s", self._current.name, shown(error))
             chunk = None
         if chunk is None:
-            self.position = self._current.position
+            self.position = self._current.position()
             self._seen.pop(self._current.name, None)
             self._current = None
         return chunk
@@ -113,7 +116,11 @@ class FolderSource:
     def _read(self, file: _File) -> Iterator[Chunk]:
         """Yield a file's chunks, the first one with what lies before it."""
         path, first = self._folder / file.name, True
+        passed, taken = self._taken_of(file), 0
         for chunk in read_chunks(path):
+            taken += len(chunk.samples)
+            if taken <= passed:
+                continue
             if first and chunk.time is not None:
                 begun = chunk.time - timedelta(seconds=len(chunk.samples) / chunk.rate)
                 pause = timedelta(seconds=self.patience or PATIENCE)
@@ -121,7 +128,15 @@ class FolderSource:
                 chunk = replace(chunk, before="gap" if gap else "cut")
                 first = False
             self._ended = chunk.time
+            self.position = file.position(taken)
             yield chunk
+
+    def _taken_of(self, file: _File) -> int:
+        """Return how many samples of a file were taken before a restart."""
+        changed, samples, name = _read_position(self.position)
+        return (
+            samples if samples is not None and (changed, name) == (file.changed, file.name) else 0
+        )
 
     def _next_file(self) -> _File | None:
         """Return the oldest file that was not taken, if it is whole; the others wait for it."""
@@ -170,5 +185,17 @@ class FolderSource:
 
 
 def _is_after(file: _File, position: str) -> bool:
-    changed, _, name = position.partition(" ")
-    return not position or (file.changed, file.name) > (int(changed), name)
+    changed, samples, name = _read_position(position)
+    there = (changed, name)
+    return (file.changed, file.name) > there or (
+        samples is not None and (file.changed, file.name) == there
+    )
+
+
+def _read_position(position: str) -> tuple[int, int | None, str]:
+    """Return time, samples and name of `_File.position`; "" is before all files."""
+    changed, samples, name = [*position.split(" ", 2), "", "", ""][:3]
+    try:
+        return int(changed or 0), read_whole(samples), name
+    except ValueError:  # it was not written here
+        return 0, None, ""

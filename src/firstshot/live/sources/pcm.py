@@ -104,6 +104,7 @@ class StandardInput:
 
     name = "stdin"
     position = ""
+    can_reopen = False
 
     def __init__(self, rate: int, channels: int, sample_format: str, fast: bool = False) -> None:
         check_whole("rate", rate, 100, 1_000_000)

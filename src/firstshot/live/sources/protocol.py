@@ -58,11 +58,14 @@ class Source(Protocol):
         waits for nobody, such as a file that is read as fast as it can be.
     position : str
         How far it has come, for a source that can go on after a restart; else "".
+    can_reopen : bool
+        Whether closing and opening it may bring back sound that has stopped.
     """
 
     name: str
     patience: float | None
     position: str
+    can_reopen: bool
 
     def open(self) -> None:
         """Begin; may be called again after `close`.
