@@ -165,7 +165,7 @@ def test_hostile_names_are_shown_and_do_nothing(
 
 def test_what_is_unusual_among_the_normal_clips_is_told(make_section: MakeSection) -> None:
     section = make_section(examples=0)
-    assert "Normal clips" not in Outline(render_page([section])).text
+    assert "normal clips looked at" not in Outline(render_page([section])).text
     told = replace(section, normal_clips=("12 normal clips looked at", "1 is odd: a.wav"))
     text = Outline(render_page([told])).text
     assert "Normal clips 12 normal clips looked at; 1 is odd: a.wav." in text
