@@ -74,12 +74,12 @@ def test_raw_samples_on_standard_input_give_the_scores_of_the_file(firstshot, fi
         (["DET", "--input", "file:FILE", "--window", "9"], "windows of 9 s were requested"),
         (["DET", "--input", "file:FILE", "--commission-hours", "1"], "expected a number from 24"),
         (["TOML", "--input", "stdin"], "--input: is in"),
-        (["TOML", "--check"], "machines[0].hopp is not known"),
+        (["TOML", "--check"], "machines[0].everry is not known"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_status_two(firstshot, files, tmp_path, words, said):
     toml = tmp_path / "watch.toml"
-    toml.write_text('state = "s"\n[[machines]]\nname = "a"\nhopp = 1\n')
+    toml.write_text('state = "s"\n[[machines]]\nname = "a"\neverry = 1\n')
     names = {"DET": files / "hall fan.firstshot", "TOML": toml}
     words = [names.get(word, word.replace("FILE", f"{files}/normal.wav")) for word in words]
     if words and words[0] != toml:
