@@ -62,7 +62,7 @@ class LiveCost:
 def measure_live(
     name: str = "logmel", hop_seconds: float | None = None, windows: int = 60
 ) -> LiveCost:
-    """Measure a detector file, a bundle, or a detector of 10 s clips made with a preset or an encoder.
+    """Measure a detector file, a bundle, or one of 10 s clips made with a preset or an encoder.
 
     Raises
     ------

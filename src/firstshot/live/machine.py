@@ -1,8 +1,7 @@
 """One machine, from its sound to what is told of it.
 
 Input: chunks of sound with the time they came at, and times without sound. Output: messages, each
-told once and in order, also over a restart. What is not told here is decided elsewhere: windows and
-scores by `stream`, states and events by `judging`, where messages go by whoever takes them.
+told once and in order, also over a restart. `stream` scores windows, `judging` has the states.
 """
 
 from __future__ import annotations
@@ -289,7 +288,6 @@ class Machine:
             return None
 
     def _save(self) -> None:
-        """Write the state."""
         self.kept.place = self.automaton.commissioning.place
         self._saved = self.kept.last
         self._keep(self._folder.save)
