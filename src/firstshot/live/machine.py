@@ -27,7 +27,7 @@ from firstshot.live.judging.commissioning import (
 )
 from firstshot.live.judging.faults import SILENCE, Heard, find_fault
 from firstshot.live.judging.rule import Alarm, WindowRule
-from firstshot.live.judging.states import BLIND_AFTER, Automaton, Judgement
+from firstshot.live.judging.states import BLIND_AFTER, Automaton, Judgement, Told
 from firstshot.live.kept import StateFolder
 from firstshot.live.messages import EventReport, Report, ShadowReport, WindowReport
 from firstshot.live.scorer import Scorer
@@ -262,7 +262,7 @@ class Machine:
         )
         self._publish(report)
 
-    def _tell(self, reports: list[Any], window: Window | None = None) -> None:
+    def _tell(self, reports: list[Told], window: Window | None = None) -> None:
         """Write down what is told, tell it, and write down that it was told."""
         if not reports:
             return
