@@ -23,7 +23,7 @@ PROGRAM = [sys.executable, "-m", "firstshot", "watch"]
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watch")
     clips = [synthesize("SynthFan", seconds=2.0, seed=seed) for seed in range(24)]
-    Detector().fit([(clip, RATE) for clip in clips]).save(folder / "hall fan.firstshot")
+    Detector("logmel").fit([(clip, RATE) for clip in clips]).save(folder / "hall fan.firstshot")
     normal = synthesize("SynthFan", seconds=30.0, seed=3)
     fault = synthesize("SynthFan", fault="rubbing", severity=1.0, seconds=30.0, seed=3)
     soundfile.write(folder / "normal.wav", normal, RATE)

@@ -1,8 +1,7 @@
 """One machine, from its sound to what is told of it.
 
 Input: chunks of sound with the time they came at, and times without sound. Output: messages, each
-told once and in order, also over a restart. What is not told here is decided elsewhere: windows and
-scores by `stream`, states and events by `judging`, where messages go by whoever takes them.
+told once and in order, also over a restart. `stream` scores windows, `judging` has the states.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from firstshot.live.judging.commissioning import (
     BankLevels,
     Commissioning,
 )
-from firstshot.live.judging.faults import Heard, find_fault
+from firstshot.live.judging.faults import SILENCE, Heard, find_fault
 from firstshot.live.judging.rule import Alarm, WindowRule
-from firstshot.live.judging.states import Automaton, Judgement
+from firstshot.live.judging.states import BLIND_AFTER, Automaton, Judgement, Told
 from firstshot.live.kept import StateFolder
 from firstshot.live.messages import EventReport, Report, ShadowReport, WindowReport
 from firstshot.live.scorer import Scorer
@@ -121,6 +120,7 @@ class Machine:
         self.rules = rules
         self.shadow = shadow
         self.windows = 0
+        self._silent = 0.0
         self._publish = publish
         self._recorder = recorder
         self._folder = folder or StateFolder(None)
@@ -140,17 +140,20 @@ class Machine:
             self.shadow.machine.push(samples, rate, now)
         expected = self.kept.sample_rate
         if expected is not None and rate != expected:
-            reason = (
-                f"The source's rate is {rate} Hz, and {expected} Hz was learned here; set it back, "
-                "or commission again."
+            why = (
+                f"The source's rate is {rate} Hz, and {expected} Hz was learned here; set it back."
             )
-            self._tell(self.automaton.unheard(time, reason))
+            self._tell(self.automaton.unheard(time, why))
             return
         self.kept.sample_rate = rate
         if self._stream is None:
             self._stream = Stream(self.scorer, rate, self.rules.hop_seconds, self._find_fault)
         for window in self._stream.push(samples):
             self._judge(window, time - timedelta(seconds=self._stream.seconds - window.end_seconds))
+        # A window of minutes would tell it too late.
+        self._silent = 0.0 if samples.any() else self._silent + len(samples) / rate
+        if self._silent >= BLIND_AFTER.total_seconds():
+            self._tell(self.automaton.unheard(time, SILENCE))
         self.kept.last = time
         if self._saved is None or time - self._saved >= SAVE_EVERY:
             self._save()
@@ -259,18 +262,18 @@ class Machine:
         )
         self._publish(report)
 
-    def _tell(self, reports: list[Any], window: Window | None = None) -> None:
+    def _tell(self, reports: list[Told], window: Window | None = None) -> None:
         """Write down what is told, tell it, and write down that it was told."""
         if not reports:
             return
         self.kept.telling = [one.as_json() for one in reports]
         self._save()
-        for one in reports:
-            report = one
+        for report in reports:
             if self._recorder is not None and isinstance(report, EventReport):
                 clip = self._recorder.event(report, self._explain(report, window))
-                report = replace(report, clip=clip)
-            self._publish(report)
+                self._publish(replace(report, clip=clip))
+            else:
+                self._publish(report)
         self.kept.telling = []
         self._save()
 
@@ -285,7 +288,6 @@ class Machine:
             return None
 
     def _save(self) -> None:
-        """Write the state."""
         self.kept.place = self.automaton.commissioning.place
         self._saved = self.kept.last
         self._keep(self._folder.save)
