@@ -10,13 +10,15 @@ machine and domain, twice:
   and the rest, so that both are alike. Here the promise of the threshold can be kept.
 - later takes: the training and test clips as they were recorded. Here nothing can be promised.
 
-The threshold is set on held-out scores of the training clips, in three ways:
+The threshold is set on held-out scores of the training clips, in four ways:
 
 - block: refits without the clip's neighbours by name, which may be of its recording (the default);
 - alone: refits without the clip alone, right where every clip is a recording of its own, as after
   dealing (`groups=` with a label of its own for each clip);
+- each: as alone, and the higher of the two domains' thresholds (`threshold_for="each_domain"`);
 - plain: leave-one-out of the fitted detector, whose statistics and scales have seen the clip.
 
+Without `each` the rate is that of all normal clips together, of which few are of the target domain.
 Embeddings are computed once.
 """
 
@@ -27,7 +29,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +41,14 @@ from firstshot.domains import DOMAINS
 from firstshot.errors import FirstshotWarning
 
 RATE = 0.1
-WAYS: dict[str, tuple[Literal["block", "single"], bool]] = {
-    "block": ("block", False),
-    "alone": ("block", True),
-    "plain": ("single", False),
+BLOCK, SINGLE, POOLED, EACH = "block", "single", "pooled", "each_domain"
+WAYS: dict[str, tuple[Any, Any, bool]] = {
+    "block": (BLOCK, POOLED, False),
+    "alone": (BLOCK, POOLED, True),
+    "each": (BLOCK, EACH, True),
+    "plain": (SINGLE, POOLED, False),
 }
-"""Each way's `held_out`, and whether every clip is told to be a recording of its own."""
+"""Each way's `held_out`, `threshold_for`, and whether each clip is told to be its own recording."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class Normal:
 
     def alarms(self, trained: NDArray[np.bool_], preset: str, way: str) -> dict[str, list[bool]]:
         """Return whether each clip that is not trained on is called anomalous, per domain."""
-        held_out, own = WAYS[way]
-        detector = Detector(views=preset, held_out=held_out, false_alarm_rate=RATE)
+        held_out, threshold_for, own = WAYS[way]
+        detector = Detector(
+            views=preset, held_out=held_out, threshold_for=threshold_for, false_alarm_rate=RATE
+        )
         source, target = (
             [self.clips[i] for i in np.flatnonzero(trained & (self.domains == domain))]
             for domain in DOMAINS
