@@ -141,6 +141,8 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
 
     Raises ParameterError for a name that is not known, or an empty set.
 
+    Examples
+    --------
     >>> [view.name for view in read_views("recommended_small")]
     ['bands', 'fine bands']
     """
