@@ -23,6 +23,7 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from firstshot.detector.file import MemberRow
 from firstshot.detector.fitted.normal_clips import FEWEST_STANDARDIZED, clip_of
@@ -109,7 +110,9 @@ def _by_refits(
         return np.asarray(np.maximum.reduceat(rows, starts))
 
     done = 0
-    with keep_warnings():
+    # The products are small: threads of theirs beside ours would wait for each other, and on a busy
+    # machine the refits took five times as long.
+    with keep_warnings(), threadpool_limits(1, user_api="blas"):
         for outcome in in_order(score, refits, min(count_workers(), len(refits))):
             scores[outcome.item.scored] = outcome.get()
             done += len(outcome.item.scored)
