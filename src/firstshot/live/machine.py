@@ -234,15 +234,14 @@ class Machine:
     def _judge(self, window: Window, end: datetime) -> None:
         """Judge one window, and tell what it changes and then the window itself."""
         self.windows += 1
-        commissioning, heard = self.automaton.commissioning, window.heard
-        learning, threshold = commissioning.place.status, self.automaton.threshold
+        commissioning, threshold = self.automaton.commissioning, self.automaton.threshold
+        learning, heard, score = commissioning.place.status, window.heard, window.score
         if window.score is None or window.p_value is None:
             start = end - timedelta(seconds=self.scorer.window_seconds)
             reports = self.automaton.unjudged(start, end, window.fault or "")
         else:
             judgement = Judgement(end, window.score, window.p_value, heard.level_db)
             reports = self.automaton.judged(judgement)
-        score = window.score
         if commissioning.place.status != learning:
             self._keep(self._folder.record, commissioning)
         self._tell(reports, window)
