@@ -24,14 +24,15 @@ def test_the_example_of_a_configuration_can_be_read(monkeypatch, tmp_path):
     assert "a-secret" not in repr(settings)
 
 
-def test_the_unit_waits_for_a_sign_of_life_and_lets_a_wrong_configuration_be(tmp_path):
+def test_the_unit_waits_for_a_sign_of_life_and_starts_again_what_has_ended():
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str
     unit.read(PACKAGING / "firstshot-watch.service")
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) >= 60
-    assert service["RestartPreventExitStatus"] == "2"
+    assert service["Restart"] == "always"
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 

@@ -23,7 +23,7 @@ PROGRAM = [sys.executable, "-m", "firstshot", "watch"]
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watch")
     clips = [synthesize("SynthFan", seconds=2.0, seed=seed) for seed in range(24)]
-    Detector().fit([(clip, RATE) for clip in clips]).save(folder / "hall fan.firstshot")
+    Detector("logmel").fit([(clip, RATE) for clip in clips]).save(folder / "hall fan.firstshot")
     normal = synthesize("SynthFan", seconds=30.0, seed=3)
     fault = synthesize("SynthFan", fault="rubbing", severity=1.0, seconds=30.0, seed=3)
     soundfile.write(folder / "normal.wav", normal, RATE)
@@ -74,12 +74,12 @@ def test_raw_samples_on_standard_input_give_the_scores_of_the_file(firstshot, fi
         (["DET", "--input", "file:FILE", "--window", "9"], "windows of 9 s were requested"),
         (["DET", "--input", "file:FILE", "--commission-hours", "1"], "expected a number from 24"),
         (["TOML", "--input", "stdin"], "--input: is in"),
-        (["TOML", "--check"], "machines[0].hopp is not known"),
+        (["TOML", "--check"], "machines[0].everry is not known"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_status_two(firstshot, files, tmp_path, words, said):
     toml = tmp_path / "watch.toml"
-    toml.write_text('state = "s"\n[[machines]]\nname = "a"\nhopp = 1\n')
+    toml.write_text('state = "s"\n[[machines]]\nname = "a"\neverry = 1\n')
     names = {"DET": files / "hall fan.firstshot", "TOML": toml}
     words = [names.get(word, word.replace("FILE", f"{files}/normal.wav")) for word in words]
     if words and words[0] != toml:
@@ -89,6 +89,15 @@ def test_what_cannot_be_is_one_line_and_status_two(firstshot, files, tmp_path, w
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "state").exists()
+
+
+def test_sound_shorter_than_a_window_is_an_error_and_not_normal(firstshot, files):
+    words = ["watch", files / "hall fan.firstshot", "--input", "stdin", "--speed", "max"]
+    done = firstshot(*words, input="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: hall-fan: stdin ended before the first window of 2 s; give longer sound\n"
+    )
 
 
 def test_check_proves_a_configuration_without_listening(firstshot, files, tmp_path):
@@ -155,3 +164,14 @@ def test_kill_in_an_event_gives_one_event_after_the_restart(files, tmp_path, env
     assert begin["id"] == end["id"]
     assert (begin["ended"], end["kind"]) == (None, "alarm")
     assert end["ended"] > begin["started"]
+
+
+def test_bench_live_tells_what_a_machine_costs(firstshot, files):
+    done = firstshot("bench", "--live", "--encoder", files / "hall fan.firstshot", "--json")
+    assert done.returncode == 0, done.stderr
+    cost = json.loads(done.stdout)
+    assert (cost["window_seconds"], cost["hop_seconds"], cost["windows"]) == (2.0, 1.0, 60)
+    assert 0 < cost["core_share"] < 1
+    lost = firstshot("bench", "--live", "--encoder", "no_such_encoder")
+    assert lost.returncode == 2
+    assert len(lost.stderr.splitlines()) == 1

@@ -9,8 +9,9 @@ from tests.live.loud import NOON, RATE, Listener, LoudScorer, sound
 
 from firstshot.errors import FirstshotWarning
 from firstshot.live.kept import StateFolder
-from firstshot.live.machine import Rules, Shadow
+from firstshot.live.machine import Rules
 from firstshot.live.messages import State
+from firstshot.live.shadow import Shadow
 
 
 def test_every_window_is_told_with_its_end_score_threshold_and_level():
@@ -108,6 +109,15 @@ def test_a_stopped_source_is_blind_and_comes_back(tmp_path):
         ("blind", True),
         ("blind", False),
     ]
+
+
+def test_digital_silence_is_blind_within_thirty_seconds_however_long_a_window_is():
+    fan = Listener(scorer=LoudScorer(window_seconds=300.0))
+    fan.play(sound(60))
+    fan.play(0 * sound(30))
+    assert [one.state for one in fan.states] == [State.blind]
+    assert fan.states[0].time - NOON == timedelta(seconds=80)
+    assert fan.states[0].reason.startswith("Digital silence")
 
 
 def test_a_rate_that_changes_is_blind_until_it_is_back():

@@ -40,6 +40,14 @@ def bench(
     clips: Annotated[int, typer.Option(help="How many clips are timed.")] = 32,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     workers: Annotated[int, typer.Option(help="Clips worked on at once.")] = 1,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Measure what `firstshot watch` takes of one core for a machine, with the encoder "
+            "(default: logmel), preset, detector file or bundle that --encoder names.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,6 +55,9 @@ def bench(
 
     Example: firstshot bench --encoder ced_tiny --runtime openvino
     """
+    if live:
+        _bench_live(encoder or "logmel", as_json)
+        return
     from firstshot.deploy.benchmark import bench as measure
 
     with progress_bars(quiet) as bars:
@@ -62,6 +73,24 @@ def bench(
             progress=bars,
         )
     typer.echo(json.dumps(asdict(report), indent=2) if as_json else table(report))
+
+
+def _bench_live(detector: str, as_json: bool) -> None:
+    """Print what watching one machine costs."""
+    from firstshot.live.cost import measure_live
+
+    cost = measure_live(detector)
+    if as_json:
+        typer.echo(json.dumps(asdict(cost), indent=2))
+        return
+    rows = [
+        ("detector", cost.detector),
+        ("windows", f"{cost.windows} of {cost.window_seconds:g} s, each {cost.hop_seconds:g} s"),
+        ("one window", f"{cost.window_ms:.1f} ms of processor time"),
+        ("of one core", f"{100 * cost.core_share:.2f} % for each machine"),
+        ("peak memory", _with_unit(cost.peak_memory_mb, "MB")),
+    ]
+    typer.echo("\n".join(f"{name:<17} {value}" for name, value in rows if value))
 
 
 def default_encoder(runtime: str, precision: str, weights: Path | None) -> str:

@@ -148,6 +148,8 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
 
     Raises ParameterError for a name that is not known, or an empty set.
 
+    Examples
+    --------
     >>> [view.name for view in read_views("recommended_small + trained:my.safetensors")]
     ['bands', 'fine bands', 'trained my']
     """
@@ -164,6 +166,16 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
     return found
 
 
+def with_default_preset(views: str) -> str:
+    """Return a preset's name, with what joins it, that of `default_preset` in place of `auto`.
+
+    >>> with_default_preset("recommended + trained:my.safetensors")
+    'recommended + trained:my.safetensors'
+    """
+    preset, *joined = views.split(JOINED)
+    return JOINED.join([default_preset()[0] if preset == AUTO else preset, *joined])
+
+
 def name_of_views(views: str) -> str:
     """Return a name for the views of a preset's name, as a folder may have it.
 
@@ -177,7 +189,7 @@ def name_of_views(views: str) -> str:
 
 def _of_preset(preset: str, *joined: str) -> tuple[View, ...]:
     """Return the views of a preset, and those that join it by their names."""
-    name = default_preset()[0] if preset == AUTO else preset
+    name = with_default_preset(preset)
     if name not in PRESETS:
         known = choose_one_of(name, (AUTO, *PRESETS))
         raise ParameterError(f"preset {name!r} is not known; {known}")

@@ -17,19 +17,20 @@ from typing import Any
 
 from firstshot.disk.files import check_folder_writable
 from firstshot.disk.locks import hold_folder
-from firstshot.errors import FirstshotError
+from firstshot.errors import FirstshotError, SoundError
 from firstshot.live.clips.folder import ClipFolder
 from firstshot.live.clips.recorder import ClipRecorder
 from firstshot.live.clock import Clock, SystemClock
 from firstshot.live.config import MachineSettings, WatchSettings
 from firstshot.live.kept import StateFolder
 from firstshot.live.listener import Health, Listener
-from firstshot.live.machine import Machine, Shadow
+from firstshot.live.machine import Machine
 from firstshot.live.messages import EventReport, Report
 from firstshot.live.outputs.protocol import Feed
 from firstshot.live.outputs.publisher import Outputs
 from firstshot.live.outputs.settings import make_outputs
 from firstshot.live.scorer import Scorer, open_scorer
+from firstshot.live.shadow import Shadow
 from firstshot.live.sources import make_source
 from firstshot.live.sources.protocol import Source, SourceLostError
 from firstshot.log import logger
@@ -133,6 +134,8 @@ class Watch:
             ended = self._listen(tick)
         if self._faults:
             raise _named(*self._faults[0])
+        if ended:
+            self._check_heard()
         return 1 if ended and self.alarms else 0
 
     def stop(self) -> None:
@@ -168,6 +171,16 @@ class Watch:
             for listener in self.listeners:
                 listener.thread.join(FAREWELL_SECONDS)
         return ended
+
+    def _check_heard(self) -> None:
+        """Refuse to call sound normal that was too short to be judged."""
+        for listener in self.listeners:
+            machine = listener.machine
+            if not machine.windows:
+                raise SoundError(
+                    f"{machine.name}: {listener.source.name} ended before the first window of "
+                    f"{machine.scorer.window_seconds:g} s; give longer sound"
+                )
 
     def _ended(self, listener: Listener, fault: Exception | None) -> None:
         """Take note that a thread has ended; a fault ends all of them."""

@@ -134,3 +134,9 @@ def test_a_missing_library_names_the_extra(monkeypatch):
 def test_the_real_portaudio_lists_its_devices():
     pytest.importorskip("sounddevice", exc_type=(ImportError, OSError))
     assert isinstance(list_devices(), list)
+
+
+def test_a_computer_without_a_microphone_says_so(audio):
+    audio()
+    with pytest.raises(SourceLostError, match="no device records here"):
+        Microphone().open()

@@ -45,7 +45,7 @@ _BESIDE = 1 << 16
 
 
 @dataclass
-class Part:
+class Recording:
     """A recording that goes on: raw samples in a file, and what is known of them."""
 
     base: Path
@@ -77,7 +77,7 @@ class ClipFolder:
         """
         self.folder, self.limits, self._clock = folder, limits, clock
         self._lock = threading.RLock()
-        self._parts: dict[Path, Part] = {}
+        self._recordings: dict[Path, Recording] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for of_machine in folder.iterdir():
@@ -94,38 +94,38 @@ class ClipFolder:
         """Bytes of all files."""
         return self._used
 
-    def begin(self, base: Path, record: ClipRecord) -> Part:
+    def begin(self, base: Path, record: ClipRecord) -> Recording:
         """Begin a recording; raises `OutputError`."""
-        part = Part(base, record)
+        recording = Recording(base, record)
         with self._lock, _one_line(base):
-            self._make_room(part, 0)
+            self._make_room(recording, 0)
             with self._counted(base):
                 write_record(base, record)
-                part.file = with_end(base, RAW).open("wb")
-            self._parts[base] = part
-        return part
+                recording.file = with_end(base, RAW).open("wb")
+            self._recordings[base] = recording
+        return recording
 
-    def append(self, part: Part, samples: NDArray[np.float32]) -> None:
+    def append(self, recording: Recording, samples: NDArray[np.float32]) -> None:
         """Add samples, (samples, channels), to a recording; raises `OutputError`."""
         data = np.ascontiguousarray(samples, SAMPLE)
-        with self._lock, _one_line(part.base):
-            self._make_room(part, len(data))
-            if part.file is not None:
-                with self._counted(part.base):
-                    part.file.write(data.tobytes())
-                    part.file.flush()
-            part.samples += len(data)
+        with self._lock, _one_line(recording.base):
+            self._make_room(recording, len(data))
+            if recording.file is not None:
+                with self._counted(recording.base):
+                    recording.file.write(data.tobytes())
+                    recording.file.flush()
+            recording.samples += len(data)
 
-    def finish(self, part: Part) -> None:
+    def finish(self, recording: Recording) -> None:
         """Make a recording a clip; raises `OutputError`, and then a restart tries it again."""
         try:
-            with _one_line(part.base):
-                if part.file is not None:
-                    part.file.close()
-                self._finish(part.base, part.record)
+            with _one_line(recording.base):
+                if recording.file is not None:
+                    recording.file.close()
+                self._finish(recording.base, recording.record)
         finally:
             with self._lock:
-                self._parts.pop(part.base, None)
+                self._recordings.pop(recording.base, None)
         self.tidy()
 
     def update(self, base: Path, record: ClipRecord) -> None:
@@ -138,10 +138,10 @@ class ClipFolder:
         with self._lock:
             self._remove(0)
 
-    def _make_room(self, part: Part, more: int) -> None:
+    def _make_room(self, recording: Recording, more: int) -> None:
         """Remove clips until `more` samples of a recording fit; raises `OutputError` if never."""
-        others = sum(other.needs() for other in self._parts.values() if other is not part)
-        needed = others + part.needs(more) + more * part.record.channels * SAMPLE.itemsize
+        others = sum(other.needs() for other in self._recordings.values() if other is not recording)
+        needed = others + recording.needs(more) + more * recording.record.channels * SAMPLE.itemsize
         if self._used + needed <= self.limits.most_bytes:
             return
         self._remove(needed)
@@ -152,7 +152,7 @@ class ClipFolder:
             )
 
     def _remove(self, needed: int) -> None:
-        clips = [clip for base, clip in self._clips.items() if base not in self._parts]
+        clips = [clip for base, clip in self._clips.items() if base not in self._recordings]
         now = self._clock.now()
         for removal in list(to_remove(clips, self.limits, now, self._used, needed)):
             base = removal.clip.base
@@ -185,11 +185,11 @@ class ClipFolder:
             logger.warning("%s: %s", path, error)
 
     def _finish(self, base: Path, record: ClipRecord) -> None:
-        part = with_end(base, RAW)
+        raw = with_end(base, RAW)
         with self._counted(base):
-            record.samples = encode(part, with_end(base, SOUND), record.rate, record.channels)
+            record.samples = encode(raw, with_end(base, SOUND), record.rate, record.channels)
             write_record(base, record)
-            part.unlink()
+            raw.unlink()
         report = record.report
         clip = KeptClip(base, report.machine, report.started, size_of(base), record.locked)
         with self._lock:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from firstshot.errors import FirstshotError
 from firstshot.live.clips.encode import MOST_CHANNELS
-from firstshot.live.clips.folder import ClipFolder, Part
+from firstshot.live.clips.folder import ClipFolder, Recording
 from firstshot.live.clips.record import SOUND, ClipRecord, Gap, base_of, read_record, with_end
 from firstshot.live.messages import EventReport
 from firstshot.log import logger
@@ -51,10 +51,10 @@ class ClipRecorder:
         self._held_samples = 0
         self._format: tuple[int, int] | None = None
         self._gap = False
-        self._part: Part | None = None
+        self._recording: Recording | None = None
         self._left: float | None = None
         self._warned = False
-        self._to_finish: queue.Queue[Part | None] = queue.Queue()
+        self._to_finish: queue.Queue[Recording | None] = queue.Queue()
         self._finisher = threading.Thread(target=self._finish, name="clips", daemon=True)
         self._finisher.start()
 
@@ -68,7 +68,7 @@ class ClipRecorder:
         chunk = _Chunk(samples, time, self._gap)
         self._gap = False
         self._hold(chunk, rate)
-        if self._part is not None:
+        if self._recording is not None:
             self._append(chunk)
 
     def gap(self, time: datetime) -> None:
@@ -85,16 +85,16 @@ class ClipRecorder:
             return str(with_end(base, SOUND))  # told again after a restart
         if report.ended is None:
             self._begin(base, report, explanation)
-        elif self._part is not None and self._part.base == base:
-            self._part.record.event = report.as_json()
+        elif self._recording is not None and self._recording.base == base:
+            self._recording.record.event = report.as_json()
             self._left = self._lengths.after
         else:
             return self._update(base, report)
-        return str(with_end(base, SOUND)) if self._part is not None else None
+        return str(with_end(base, SOUND)) if self._recording is not None else None
 
     def close(self) -> None:
         """Finish what is recorded."""
-        self._end("The program was ended in the middle of it.")
+        self._end("Listening ended in the middle of it.")
         self._to_finish.put(None)
         self._finisher.join()
 
@@ -118,7 +118,7 @@ class ClipRecorder:
         started = first.end - timedelta(seconds=len(first.samples) / rate)
         record = ClipRecord(report.as_json(), started, rate, channels, explanation=explanation)
         try:
-            self._part = self._folder.begin(base, record)
+            self._recording = self._folder.begin(base, record)
         except FirstshotError as error:
             self._fail(error)
             return
@@ -127,18 +127,18 @@ class ClipRecorder:
             self._append(chunk)
 
     def _append(self, chunk: _Chunk) -> None:
-        part = self._part
-        if part is None:
+        recording = self._recording
+        if recording is None:
             return
-        record, samples = part.record, chunk.samples
+        record, samples = recording.record, chunk.samples
         if chunk.after_gap:
             start = chunk.end - timedelta(seconds=len(samples) / record.rate)
-            record.gaps.append(Gap(part.seconds, start))
-        room = self._lengths.most - part.seconds
+            record.gaps.append(Gap(recording.seconds, start))
+        room = self._lengths.most - recording.seconds
         left = room if self._left is None else min(room, self._left)
         samples = samples[: max(0, round(left * record.rate))]
         try:
-            self._folder.append(part, samples)
+            self._folder.append(recording, samples)
         except FirstshotError as error:
             self._fail(error)
             self._end(str(error))
@@ -152,10 +152,10 @@ class ClipRecorder:
 
     def _end(self, note: str) -> None:
         """End the recording, if there is one."""
-        part, self._part, self._left = self._part, None, None
-        if part is not None:
-            part.record.note = note
-            self._to_finish.put(part)
+        recording, self._recording, self._left = self._recording, None, None
+        if recording is not None:
+            recording.record.note = note
+            self._to_finish.put(recording)
 
     def _update(self, base: Path, report: EventReport) -> str | None:
         """Write the end of an event into the record of its clip, which is complete already."""
@@ -173,9 +173,9 @@ class ClipRecorder:
 
     def _finish(self) -> None:
         """Make clips of finished recordings, in a thread: listening does not wait for it."""
-        while (part := self._to_finish.get()) is not None:
+        while (recording := self._to_finish.get()) is not None:
             try:
-                self._folder.finish(part)
+                self._folder.finish(recording)
             except FirstshotError as error:
                 self._fail(error)
             finally:

@@ -162,6 +162,7 @@ def _alarm_view(event: EventReport, clips: Path, anchor: str) -> EventView:
         explanation = record.explanation
         if isinstance(explanation, dict) and isinstance(explanation.get("words"), str):
             words = explanation["words"]
+            words = f"{words[:1].upper()}{words[1:].rstrip('.')}."
         waveform = load_waveform(with_end(base, SOUND), EXAMPLE_RATE)
     except (OSError, ValueError, SoundError):
         note = "There is no clip of it (any more)."

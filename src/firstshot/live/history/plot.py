@@ -27,9 +27,7 @@ Array = NDArray[np.float64]
 
 def plot_history(machine: MachineHistory, first: datetime, last: datetime) -> Markup:
     """Draw a machine's scores, its threshold, its alarms and blind times, and its level."""
-    edges = np.linspace(
-        first.timestamp(), max(last.timestamp(), first.timestamp() + 1), COLUMNS + 1
-    )
+    edges = _edges(machine.times, first.timestamp(), last.timestamp())
     with drawing(SIZE) as figure:
         scores = figure.add_axes((0.065, 0.4, 0.925, 0.58))
         levels = figure.add_axes((0.065, 0.085, 0.925, 0.25), sharex=scores)
@@ -48,6 +46,13 @@ def plot_history(machine: MachineHistory, first: datetime, last: datetime) -> Ma
             f"{len(machine.of_kind('blind'))} times without usable sound."
         )
         return inline_svg(figure, told)
+
+
+def _edges(times: Array, first: float, last: float) -> Array:
+    """Return the edges of the columns, each of which is as wide as two windows at least."""
+    hop = float(np.median(np.diff(times))) if times.size > 1 else 1.0
+    count = int(np.clip((last - first) / max(2 * hop, 1e-3), 1, COLUMNS))
+    return np.linspace(first, max(last, first + 1.0), count + 1)
 
 
 def columns(times: Array, values: NDArray[np.float32], edges: Array) -> tuple[Array, Array]:
@@ -97,7 +102,7 @@ def _shade(
     for event in events:
         ended = event.ended or last
         span = _days(np.array([event.started.timestamp(), ended.timestamp()]))
-        axes.axvspan(span[0], span[1], color=colour, alpha=alpha, linewidth=0.8)
+        axes.axvspan(span[0], span[1], color=colour, alpha=alpha, linewidth=0.8, zorder=0)
 
 
 def _days(seconds: Array) -> Array:

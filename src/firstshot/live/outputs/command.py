@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -74,7 +75,10 @@ class Command:
                 _, said = process.communicate(message, timeout=self.seconds)
             except subprocess.TimeoutExpired:
                 with suppress(OSError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    if sys.platform == "win32":
+                        process.kill()
+                    else:
+                        os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
                 raise DeliveryError(
                     f"{self.words[0]} took longer than {self.seconds:g} s and was ended"

@@ -9,7 +9,7 @@ from pathlib import Path
 from firstshot.live.clock import Clock
 from firstshot.live.messages import Report, WindowReport
 from firstshot.live.outputs.delivery.outbox import Outbox
-from firstshot.live.outputs.delivery.thread import Delivery, Rules
+from firstshot.live.outputs.delivery.thread import Delivery, DeliveryRules
 from firstshot.live.outputs.metrics import Metrics
 from firstshot.live.outputs.protocol import DeliveryError, Feed, Output
 from firstshot.log import logger
@@ -21,7 +21,7 @@ class Outputs:
 
     Parameters
     ----------
-    outputs : sequence of (Output, Rules)
+    outputs : sequence of (Output, DeliveryRules)
         Each has a name of its own.
     feeds : sequence of Feed
         What shows the latest message.
@@ -33,7 +33,7 @@ class Outputs:
 
     def __init__(
         self,
-        outputs: Sequence[tuple[Output, Rules]],
+        outputs: Sequence[tuple[Output, DeliveryRules]],
         feeds: Sequence[Feed],
         folder: Path,
         clock: Clock,
@@ -43,7 +43,7 @@ class Outputs:
             for output, rules in outputs
         ]
         self._feeds = list(feeds)
-        self._told: set[str] = set()
+        self._faulty: set[str] = set()
 
     def check(self) -> None:
         """Connect to every output and leave again; raises the first `FirstshotError`."""
@@ -110,8 +110,8 @@ class Outputs:
 
     def _tell_fault(self, feed: Feed, error: Exception) -> None:
         name = type(feed).__name__
-        if name not in self._told:
-            self._told.add(name)
+        if name not in self._faulty:
+            self._faulty.add(name)
             logger.warning("%s: a fault in firstshot itself (%r); please report it", name, error)
 
     def _all(self) -> list[Output | Feed]:

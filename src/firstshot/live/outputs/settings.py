@@ -15,7 +15,7 @@ from firstshot.disk.documents import Table
 from firstshot.errors import ParameterError
 from firstshot.live.clock import Clock
 from firstshot.live.outputs.command import Command
-from firstshot.live.outputs.delivery.thread import Rules
+from firstshot.live.outputs.delivery.thread import DeliveryRules
 from firstshot.live.outputs.home_assistant import slug_of
 from firstshot.live.outputs.mail import Mail
 from firstshot.live.outputs.metrics import Metrics
@@ -35,7 +35,7 @@ class OutputSettings:
 
     name: str
     kind: str
-    rules: Rules
+    rules: DeliveryRules
     make: Make
 
 
@@ -113,10 +113,12 @@ def _read_output(table: Table) -> OutputSettings:
     name = table.line("name", 40) if "name" in table else kind
     if slug_of(name) != name:
         raise ValueError(f"{table.place}.name is {name!r}, expected a-z, 0-9 and _")
-    return OutputSettings(name, kind, _read_rules(table, rules or Rules()), read(table, name))
+    return OutputSettings(
+        name, kind, _read_rules(table, rules or DeliveryRules()), read(table, name)
+    )
 
 
-def _read_rules(table: Table, rules: Rules) -> Rules:
+def _read_rules(table: Table, rules: DeliveryRules) -> DeliveryRules:
     changed: dict[str, Any] = {}
     if "tell" in table:
         types = table.items("tell")
@@ -170,11 +172,11 @@ def _metrics(table: Table, name: str) -> Make:
     return lambda machines, clock: Metrics(port, address, clock)
 
 
-_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Table, str], Make], Rules | None]] = {
-    "webhook": (Webhook.FIELDS, _webhook, Rules()),
-    "mqtt": (Broker.FIELDS, _mqtt, Rules()),
-    "mail": (Mail.FIELDS, _mail, Rules(ends=False, per_minute=10)),
-    "command": (Command.FIELDS, _command, Rules(most_tries=3)),
+_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Table, str], Make], DeliveryRules | None]] = {
+    "webhook": (Webhook.FIELDS, _webhook, DeliveryRules()),
+    "mqtt": (Broker.FIELDS, _mqtt, DeliveryRules()),
+    "mail": (Mail.FIELDS, _mail, DeliveryRules(ends=False, per_minute=10)),
+    "command": (Command.FIELDS, _command, DeliveryRules(most_tries=3)),
     "metrics": (Metrics.FIELDS, _metrics, None),
 }
 """Kind -> its own fields, what reads them, and its rules; None where no messages are delivered."""

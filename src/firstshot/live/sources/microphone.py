@@ -150,12 +150,14 @@ class Microphone:
     def _find(self, library: Any) -> Any:
         """Return the only device with the name; a device may have it whole, others as a part."""
         devices = _inputs(library)
-        if not self._device and devices:
+        if not devices:
+            raise SourceLostError(f"{self.name}: no device records here; plug in a microphone")
+        if not self._device:
             return library.query_devices(kind="input")
         wanted = self._device.casefold()
         whole = [one for one in devices if one["name"].casefold() == wanted]
         found = whole or [one for one in devices if wanted in one["name"].casefold()]
-        names = ", ".join(shown(one["name"]) for one in (found or devices)) or "none"
+        names = ", ".join(shown(one["name"]) for one in (found or devices))
         if not found:
             raise SourceLostError(
                 f"{self.name}: no device that records has this name; there are: {names}"

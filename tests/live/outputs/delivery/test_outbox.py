@@ -57,13 +57,13 @@ def test_the_file_stays_small_and_keeps_what_waits_and_the_latest_keys(tmp_path,
     box.put(an_event(machine="waits"), START)
     for second in range(300):
         box.put(an_event(second), START)
-        box.done([key_of(an_event(second))], START, f"mark {second % 3}")
+        box.done([key_of(an_event(second))], START, f"pause {second % 3}")
     assert path.read_bytes().count(b"\n") < 60
     box.close()
     again = Outbox(path)
     assert [item.report.machine for item in again.waiting()] == ["waits"]
     assert not again.put(an_event(299), START)
-    assert again.last_told().keys() == {"mark 0", "mark 1", "mark 2"}
+    assert again.last_sent().keys() == {"pause 0", "pause 1", "pause 2"}
 
 
 def test_of_too_many_messages_the_oldest_are_given_up(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from tests.live.fakes import NotingOutput, SetClock, an_event, its_end
 from firstshot.errors import ParameterError
 from firstshot.live.clock import SystemClock
 from firstshot.live.outputs.delivery.outbox import Outbox
-from firstshot.live.outputs.delivery.thread import Delivery, Rules
+from firstshot.live.outputs.delivery.thread import Delivery, DeliveryRules
 from firstshot.live.outputs.protocol import DeliveryError, key_of
 from firstshot.live.outputs.publisher import Outputs
 
@@ -21,7 +21,9 @@ def deliver(tmp_path, clock):
     """Return a delivery whose steps a test takes itself, on the same outbox every time."""
 
     def make(**rules):
-        return Delivery(NotingOutput(), Outbox(tmp_path / "box.jsonl"), Rules(**rules), clock)
+        return Delivery(
+            NotingOutput(), Outbox(tmp_path / "box.jsonl"), DeliveryRules(**rules), clock
+        )
 
     return make
 
@@ -134,7 +136,7 @@ def test_at_most_so_many_messages_are_sent_in_a_minute(deliver, clock):
 
 def test_a_thread_sends_what_is_put_and_close_waits_for_it(tmp_path):
     output = NotingOutput()
-    outputs = Outputs([(output, Rules())], [], tmp_path, SystemClock())
+    outputs = Outputs([(output, DeliveryRules())], [], tmp_path, SystemClock())
     outputs.start()
     for number in range(20):
         outputs.publish(an_event(machine=f"fan {number}"))
@@ -153,7 +155,7 @@ def test_a_fault_of_an_output_ends_neither_its_thread_nor_the_listening(tmp_path
             raise KeyError("a fault")
 
     output = Broken()
-    outputs = Outputs([(output, Rules())], [output], tmp_path, clock)
+    outputs = Outputs([(output, DeliveryRules())], [output], tmp_path, clock)
     outputs.publish(an_event())
     outputs.publish(an_event(machine="pump"))
     work(outputs.deliveries[0], clock, 1)

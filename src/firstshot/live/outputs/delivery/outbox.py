@@ -53,7 +53,7 @@ class Outbox:
         self.path = path
         self._waiting: dict[str, Waiting] = {}
         self._done: dict[str, datetime] = {}
-        self._told: dict[str, datetime] = {}
+        self._last_sent: dict[str, datetime] = {}
         self._lines = 0
         self._file: int | None = None
         try:
@@ -78,7 +78,7 @@ class Outbox:
         self._append({"put": key, "time": utc_text(time), "report": report.as_json()})
         return True
 
-    def done(self, keys: Iterable[str], time: datetime, told: str | None = None) -> None:
+    def done(self, keys: Iterable[str], time: datetime, pause: str | None = None) -> None:
         """Forget messages that have arrived or are given up.
 
         Parameters
@@ -87,8 +87,8 @@ class Outbox:
             The keys of the messages.
         time : datetime
             UTC.
-        told : str, optional
-            What the receiver was told about; `last_told` returns the time of the latest such mark.
+        pause : str, optional
+            Which pause begins; `last_sent` returns the latest time of each.
 
         Raises
         ------
@@ -96,16 +96,16 @@ class Outbox:
             The disk does not take it; a restart would deliver the messages again.
         """
         keys = list(keys)
-        self._mark_done(keys, time, told)
-        self._append({"done": keys, "time": utc_text(time), "told": told})
+        self._mark_done(keys, time, pause)
+        self._append({"done": keys, "time": utc_text(time), "pause": pause})
 
     def waiting(self) -> list[Waiting]:
         """Return the waiting messages, oldest first."""
         return list(self._waiting.values())
 
-    def last_told(self) -> dict[str, datetime]:
-        """Return when the receiver was last told about each mark that `done` was given."""
-        return dict(self._told)
+    def last_sent(self) -> dict[str, datetime]:
+        """Return the latest time of each pause that `done` was given."""
+        return dict(self._last_sent)
 
     def close(self) -> None:
         """Close the file."""
@@ -136,12 +136,12 @@ class Outbox:
         """Write the file without what is done long ago."""
         self._done = dict(list(self._done.items())[-DONE_KEPT:])
         lines: list[dict[str, Any]] = [
-            {"done": [key], "time": utc_text(time), "told": None}
+            {"done": [key], "time": utc_text(time), "pause": None}
             for key, time in self._done.items()
         ]
         lines += [
-            {"done": [], "time": utc_text(time), "told": mark}
-            for mark, time in list(self._told.items())[-DONE_KEPT:]
+            {"done": [], "time": utc_text(time), "pause": pause}
+            for pause, time in list(self._last_sent.items())[-DONE_KEPT:]
         ]
         lines += [
             {"put": item.key, "time": utc_text(item.time), "report": item.report.as_json()}
@@ -175,15 +175,15 @@ class Outbox:
             self._waiting[key] = Waiting(key, time, read_event(line.table("report").values))
             return
         keys = [key for key in line.items("done") if isinstance(key, str)]
-        self._mark_done(keys, time, line.text("told") if "told" in line else None)
+        self._mark_done(keys, time, line.text("pause") if "pause" in line else None)
 
-    def _mark_done(self, keys: list[str], time: datetime, told: str | None) -> None:
+    def _mark_done(self, keys: list[str], time: datetime, pause: str | None) -> None:
         for key in keys:
             self._waiting.pop(key, None)
             self._done[key] = time
-        if told is not None:
-            self._told.pop(told, None)
-            self._told[told] = time
+        if pause is not None:
+            self._last_sent.pop(pause, None)
+            self._last_sent[pause] = time
 
 
 def _write_whole(handle: int, data: bytes) -> None:

@@ -21,22 +21,22 @@ QUIET_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Parcel:
+class OutgoingMessage:
     """What is sent as one message.
 
-    `keys` are the waiting messages that it stands for, `mark` is what pauses once it has arrived.
+    `keys` are the waiting messages that it stands for, `pause` is what pauses once it has arrived.
     """
 
     report: EventReport | StateReport
     key: str
     keys: tuple[str, ...]
-    mark: str | None = None
+    pause: str | None = None
 
 
-def next_parcel(waiting: Sequence[Waiting], pauses: Mapping[str, float]) -> Parcel | None:
+def next_message(waiting: Sequence[Waiting], pauses: Mapping[str, float]) -> OutgoingMessage | None:
     """Return what is sent next, None where nothing waits or all of it has to wait.
 
-    `pauses` has the seconds that the pause of a mark still lasts.
+    `pauses` has the seconds that each pause still lasts.
     """
     groups: dict[str, list[Waiting]] = {}
     begun: set[str] = set()
@@ -48,31 +48,31 @@ def next_parcel(waiting: Sequence[Waiting], pauses: Mapping[str, float]) -> Parc
             groups[item.key] = [item]
         else:
             begun.add(report.id)
-            groups.setdefault(mark_of(report), []).append(item)
-    for mark, items in groups.items():
-        if pauses.get(mark, 0.0) <= 0:
-            return _parcel(items)
+            groups.setdefault(pause_key(report), []).append(item)
+    for name, items in groups.items():
+        if pauses.get(name, 0.0) <= 0:
+            return _message_of(items)
     return None
 
 
-def mark_of(report: EventReport) -> str:
+def pause_key(report: EventReport) -> str:
     """Return what pauses after an event was told: one kind of event of one machine."""
     return f"{report.kind} of {report.machine}"
 
 
-def _parcel(items: Sequence[Waiting]) -> Parcel:
+def _message_of(items: Sequence[Waiting]) -> OutgoingMessage:
     """Return the one message of a group: a state, an event's beginning or end, or a digest."""
     keys = tuple(item.key for item in items)
     events = [item.report for item in items if isinstance(item.report, EventReport)]
     if not events:
-        return Parcel(items[-1].report, keys[-1], keys)
+        return OutgoingMessage(items[-1].report, keys[-1], keys)
     latest = {event.id: event for event in events}
     if len(latest) > 1:
         digest = digest_of(list(latest.values()))
-        return Parcel(digest, f"{digest.id}-{len(keys)}", keys, mark_of(events[0]))
+        return OutgoingMessage(digest, f"{digest.id}-{len(keys)}", keys, pause_key(events[0]))
     first = events[0]
     begins = first.kind != "digest" and first.ended is None
-    return Parcel(first, keys[0], keys[:1], mark_of(first) if begins else None)
+    return OutgoingMessage(first, keys[0], keys[:1], pause_key(first) if begins else None)
 
 
 def digest_of(events: Sequence[EventReport]) -> EventReport:

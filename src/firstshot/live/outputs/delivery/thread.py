@@ -18,7 +18,7 @@ from firstshot.live.clock import Clock
 from firstshot.live.messages import EventReport, StateReport
 from firstshot.live.outputs.delivery.limits import CircuitBreaker, RateLimit
 from firstshot.live.outputs.delivery.outbox import Outbox
-from firstshot.live.outputs.delivery.storms import QUIET_SECONDS, Parcel, next_parcel
+from firstshot.live.outputs.delivery.storms import QUIET_SECONDS, OutgoingMessage, next_message
 from firstshot.live.outputs.protocol import DeliveryError, Output
 from firstshot.log import logger
 from firstshot.messages import shown
@@ -27,7 +27,7 @@ _LONGEST_SLEEP = 60.0
 
 
 @dataclass(frozen=True)
-class Rules:
+class DeliveryRules:
     """What an output is told, and how often.
 
     Attributes
@@ -62,7 +62,7 @@ class Delivery:
 
     output: Output
     outbox: Outbox
-    rules: Rules
+    rules: DeliveryRules
     clock: Clock
     counts: Counter[str] = field(default_factory=Counter)
     """Messages "sent", "failed" (attempts), "refused" and "unkept" (not on disk)."""
@@ -71,10 +71,10 @@ class Delivery:
         now, today = self.clock.monotonic(), self.clock.now()
         # The clock may have been set back since: then the pause begins anew, and is no longer.
         ago = {
-            mark: max(0.0, (today - time).total_seconds())
-            for mark, time in self.outbox.last_told().items()
+            pause: max(0.0, (today - time).total_seconds())
+            for pause, time in self.outbox.last_sent().items()
         }
-        self._told = {mark: now - seconds for mark, seconds in ago.items()}
+        self._last_sent = {pause: now - seconds for pause, seconds in ago.items()}
         self._breaker = CircuitBreaker()
         self._limit = RateLimit(self.rules.per_minute)
         self._lock = threading.Lock()
@@ -123,38 +123,39 @@ class Delivery:
         if wait > 0:
             return wait
         pauses = {
-            mark: self.rules.quiet_seconds - (now - told) for mark, told in self._told.items()
+            pause: self.rules.quiet_seconds - (now - sent)
+            for pause, sent in self._last_sent.items()
         }
         with self._lock:
             waiting = self.outbox.waiting()
-        parcel = next_parcel(waiting, pauses)
-        if parcel is None:
+        message = next_message(waiting, pauses)
+        if message is None:
             return min((left for left in pauses.values() if left > 0), default=_LONGEST_SLEEP)
         self._limit.take(now)
-        return self._send(parcel)
+        return self._send(message)
 
-    def _send(self, parcel: Parcel) -> float:
+    def _send(self, message: OutgoingMessage) -> float:
         try:
-            self.output.send(parcel.report, parcel.key)
+            self.output.send(message.report, message.key)
         except DeliveryError as error:
-            return self._failed(parcel, error)
+            return self._failed(message, error)
         except Exception as error:  # a fault of the program's own must not end the thread
-            self._give_up(parcel, error)
+            self._give_up(message, error)
             return 0.0
         if self._breaker.is_open:
             logger.warning("%s: takes messages again", self.output.name)
         self._breaker.succeeded()
         self.counts["sent"] += 1
-        self._done(parcel)
+        self._done(message)
         return 0.0
 
-    def _failed(self, parcel: Parcel, error: DeliveryError) -> float:
+    def _failed(self, message: OutgoingMessage, error: DeliveryError) -> float:
         was_open = self._breaker.is_open
         wait = self._breaker.failed(self.clock.monotonic())
         self.counts["failed"] += 1
         if self.rules.most_tries is not None and self._breaker.failures >= self.rules.most_tries:
             self._breaker.succeeded()
-            self._give_up(parcel, error)
+            self._give_up(message, error)
             return 0.0
         if self._breaker.is_open and not was_open:
             logger.warning(
@@ -165,17 +166,17 @@ class Delivery:
             )
         return wait
 
-    def _give_up(self, parcel: Parcel, error: Exception) -> None:
-        logger.warning("%s: %s is not delivered: %s", self.output.name, parcel.key, shown(error))
+    def _give_up(self, message: OutgoingMessage, error: Exception) -> None:
+        logger.warning("%s: %s is not delivered: %s", self.output.name, message.key, shown(error))
         self.counts["refused"] += 1
-        self._done(parcel)
+        self._done(message)
 
-    def _done(self, parcel: Parcel) -> None:
+    def _done(self, message: OutgoingMessage) -> None:
         now = self.clock.now()
-        if parcel.mark is not None:
-            self._told[parcel.mark] = self.clock.monotonic()
+        if message.pause is not None:
+            self._last_sent[message.pause] = self.clock.monotonic()
         with self._lock:
-            self._on_disk(lambda: self.outbox.done(parcel.keys, now, parcel.mark))
+            self._on_disk(lambda: self.outbox.done(message.keys, now, message.pause))
 
     def _on_disk(self, write: Callable[[], object]) -> None:
         """Write to the outbox; where the disk does not take it, go on from memory."""
