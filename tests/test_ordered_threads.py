@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from firstshot.errors import ParameterError, keep_warnings, warn
 from firstshot.ordered_threads import (
@@ -160,3 +162,21 @@ def test_a_number_that_is_refused_is_advised_in_words_of_every_interface() -> No
         count_threads(0)
     with pytest.raises(ParameterError, match=r"workers 0: .* 4096; leave it out for one a core$"):
         count_workers(0)
+
+
+def product_threads() -> set[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_products_take_one_thread_each_until_the_last_of_several_callers_ends() -> None:
+    with threadpool_limits(3, user_api="blas"):
+        before = product_threads()
+        first = in_order(lambda item: product_threads(), range(8), workers=2)
+        second = in_order(abs, range(8), workers=2)
+        assert next(first).get() == {1}
+        next(second)
+        first.close()
+        assert product_threads() == {1}
+        second.close()
+        assert product_threads() == before

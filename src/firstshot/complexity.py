@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firstshot.encoders.specs import SPECS
+from firstshot.encoders.specs import SPECS, Spec
+from firstshot.encoders.specs.trained import RECIPES, trained_spec
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of
 from firstshot.numbers import check_whole
@@ -23,6 +24,12 @@ MOST_SAMPLES = 24 * 360 * TEN_SECONDS
 """Of a day: the counts are sums over the pieces of a clip."""
 AUTOENCODER = "autoencoder"
 FIVE_ENCODERS = ("beats_ft1", "m2d_clap", "sslam", "eat_large", "ced_tiny")
+
+ALL_SPECS: dict[str, Spec] = {
+    **SPECS,
+    **{f"trained_{recipe}": trained_spec(recipe) for recipe in RECIPES},
+}
+"""The encoders with weights: pre-trained, and `firstshot train`'s recipes at windows of 1 s."""
 
 SYSTEM_ENCODERS: dict[str, tuple[str, ...]] = {
     "system1": FIVE_ENCODERS,
@@ -134,9 +141,9 @@ def complexity(name: str, samples: int = TEN_SECONDS) -> Complexity:
         _check_length(name, samples, shortest)
         macs, parameters = baseline.macs(samples), baseline.parameters()
         return Complexity(name, samples, macs, macs, parameters, parameters)
-    spec = SPECS.get(name)
+    spec = ALL_SPECS.get(name)
     if spec is None:
-        known = (*SPECS, AUTOENCODER, *SYSTEM_ENCODERS)
+        known = (*ALL_SPECS, AUTOENCODER, *SYSTEM_ENCODERS)
         raise ParameterError(f"{name!r} has no counts; {choose_one_of(name, known)}")
     geometry, rate = spec.geometry, spec.sample_rate
     _check_length(name, samples, -(-geometry.minimum_samples * SAMPLE_RATE // rate))
@@ -169,12 +176,12 @@ def total(name: str, encoders: Sequence[str], samples: int = TEN_SECONDS) -> Com
 
 
 def complexity_table(samples: int = TEN_SECONDS) -> tuple[Complexity, ...]:
-    """Return the counts of every pre-trained encoder, the baseline, and the report's systems.
+    """Return the counts of every encoder with weights, the baseline, and the report's systems.
 
     >>> [row.name for row in complexity_table()][-3:]
     ['system2', 'system3', 'system4']
     """
-    return tuple(complexity(name, samples) for name in (*SPECS, AUTOENCODER, *SYSTEM_ENCODERS))
+    return tuple(complexity(name, samples) for name in (*ALL_SPECS, AUTOENCODER, *SYSTEM_ENCODERS))
 
 
 def _check_length(name: str, samples: int, shortest: int) -> None:

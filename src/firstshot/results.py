@@ -275,6 +275,7 @@ class SectionResult:
     over trials, `deviations` their standard deviations, and the rest is of the first trial.
     `details` are the results by attribute value, part and encoder; `clip_map` shows the clips as
     points. `fingerprints` tell the encoders' weights, constants and settings apart, by their names.
+    `normal_clips` says in sentences what is unusual among the normal clips, or that nothing is.
     """
 
     machine: str
@@ -295,6 +296,7 @@ class SectionResult:
     notes: tuple[str, ...] = ()
     details: Details = field(default_factory=Details)
     clip_map: ClipMap | None = None
+    normal_clips: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -24,13 +24,14 @@ from firstshot.autoencoder.training import (  # noqa: E402
     split_vectors,
     train,
 )
-from firstshot.autoencoder.trials import one_thread, train_trials  # noqa: E402
+from firstshot.autoencoder.trials import train_trials  # noqa: E402
 from firstshot.disk.caches import pack_arrays, unpack_arrays  # noqa: E402
 from firstshot.errors import (  # noqa: E402
     FirstshotWarning,
     OutputError,
     ParameterError,
 )
+from firstshot.torch_states import one_thread  # noqa: E402
 
 QUICK = TrainingSettings(epochs=4, batch=64)
 

@@ -85,8 +85,8 @@ def test_merge_joins_files_of_equal_settings_and_names_what_differs(
     other, odd = tmp_path / "other.firstshot", tmp_path / "odd.firstshot"
     words = ("fit", folder, "--false-alarm-rate", "0.2", "-o")
     assert firstshot(*words, other).returncode == 0
-    assert firstshot(*words, odd, "--metric", "cosine").returncode == 0
-    assert "metric differs: 'sqeuclidean' in the first" in error_of(
+    assert firstshot(*words, odd, "--preset", "recommended_small").returncode == 0
+    assert "layers differs: (1, 2, 3, 4) in the first detector and (1, 2) in the other" in error_of(
         firstshot("bank", "merge", fan, odd)
     )
     both = tmp_path / "both.firstshot"

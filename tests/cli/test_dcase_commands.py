@@ -15,7 +15,7 @@ from firstshot.dcase.data.layout import read_layout
 def test_run_prints_a_row_per_machine_and_where_the_results_are(firstshot, dataset, finished):
     done = firstshot("dcase", "run", dataset, "--out", finished)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr.startswith("system recommended: the weights of efficientat_mn04 are not")
     told = json.loads((finished / "results.json").read_text())
     for machine in ("SynthFan", "SynthValve"):
         (line,) = [line for line in done.stdout.splitlines() if machine in line]
@@ -50,7 +50,7 @@ def test_run_leaves_out_a_machine_with_a_broken_clip_and_says_so(firstshot, data
     data = Path(shutil.copytree(dataset, tmp_path / "data"))
     broken = min((data / "SynthFan" / "train").iterdir())
     broken.write_bytes(broken.read_bytes()[:5000])
-    done = firstshot("dcase", "run", data, "--out", tmp_path / "out")
+    done = firstshot("dcase", "run", data, "--system", "recommended", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "SynthValve" in done.stdout
     (line,) = done.stderr.splitlines()
@@ -62,12 +62,12 @@ def test_run_leaves_out_a_machine_with_a_broken_clip_and_says_so(firstshot, data
 def test_run_refuses_the_folder_of_another_run_until_told(firstshot, dataset, finished, tmp_path):
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     before = (out / "results.json").read_bytes()
-    words = ["dcase", "run", dataset, "--out", out, "--normalizer", "none"]
+    words = ["dcase", "run", dataset, "--out", out, "--held-out", "single"]
     refused = firstshot(*words)
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"error: {out}: holds the results of another run (system normalizer: "
-        "'domain_local_density', now 'none'); choose another folder, or add --overwrite\n"
+        f"error: {out}: holds the results of another run (system held_out: "
+        "None, now 'single'); choose another folder, or add --overwrite\n"
     )
     assert (out / "results.json").read_bytes() == before
     assert firstshot(*words, "--overwrite").returncode == 0

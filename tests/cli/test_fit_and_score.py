@@ -38,8 +38,11 @@ def test_fit_says_what_it_learned_and_how_to_go_on(firstshot, normal, tmp_path):
     out = tmp_path / "new folder" / "fan.firstshot"
     done = firstshot("fit", normal["source"], "--target", normal["target"], "-o", out)
     assert done.returncode == 0
-    assert done.stderr == ""
-    assert "learned 20 source and 10 target clips with logmel" in done.stdout
+    assert done.stderr == (
+        "preset recommended: the weights of efficientat_mn04 are not here; `firstshot encoders "
+        "fetch efficientat_mn04` gets them, and auto then means recommended_fusion\n"
+    )
+    assert "learned 20 source and 10 target clips with recommended" in done.stdout
     assert f"firstshot score {out} NEW_CLIPS" in done.stdout
     assert out.is_file()
 
@@ -65,7 +68,7 @@ def test_fit_never_overwrites_a_detector_unasked(firstshot, normal, detector):
         (["{source}", "--channel", "3"], "channel 3"),
         (["{source}", "--length", "windows"], "length policy windows"),
         (["{source}", "--normalizer", "zscore"], "normaliser 'zscore' is not known"),
-        (["{source}", "--weights", "x"], "encoder 'logmel' takes no weights; leave weights out"),
+        (["{source}", "--weights", "x"], "none of the encoders here (spectra) has such settings"),
         (["{source}", "--workers", "0"], "at most 4096; leave it out for one a core"),
         (["{source}", "--false-alarm-rate", "7"], "7.0: it must lie between 0 and 1"),
     ],
@@ -273,8 +276,7 @@ def test_explain_says_why_in_words_and_in_json(firstshot, detector, test_clips):
     assert len(record["regions"]) == text.stdout.count("relative to the clip's own level")
     assert f"score {record['result']['score']:.4f}" in text.stdout
     assert record["result"]["nearest"][0]["clip"] in text.stdout
-    shares = [share for _, _, share in record["rows"]]
-    assert math.isclose(sum(shares), 1.0, rel_tol=1e-6)
+    assert math.isclose(sum(one["share"] for one in record["bands"]), 1.0, rel_tol=1e-6)
     assert firstshot("explain", detector, clip, "--format", "csv").returncode == 2
 
 

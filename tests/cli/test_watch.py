@@ -23,7 +23,7 @@ PROGRAM = [sys.executable, "-m", "firstshot", "watch"]
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watch")
     clips = [synthesize("SynthFan", seconds=2.0, seed=seed) for seed in range(24)]
-    Detector().fit([(clip, RATE) for clip in clips]).save(folder / "hall fan.firstshot")
+    Detector("logmel").fit([(clip, RATE) for clip in clips]).save(folder / "hall fan.firstshot")
     normal = synthesize("SynthFan", seconds=30.0, seed=3)
     fault = synthesize("SynthFan", fault="rubbing", severity=1.0, seconds=30.0, seed=3)
     soundfile.write(folder / "normal.wav", normal, RATE)
@@ -74,12 +74,12 @@ def test_raw_samples_on_standard_input_give_the_scores_of_the_file(firstshot, fi
         (["DET", "--input", "file:FILE", "--window", "9"], "windows of 9 s were requested"),
         (["DET", "--input", "file:FILE", "--commission-hours", "1"], "expected a number from 24"),
         (["TOML", "--input", "stdin"], "--input: is in"),
-        (["TOML", "--check"], "machines[0].hopp is not known"),
+        (["TOML", "--check"], "machines[0].everry is not known"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_status_two(firstshot, files, tmp_path, words, said):
     toml = tmp_path / "watch.toml"
-    toml.write_text('state = "s"\n[[machines]]\nname = "a"\nhopp = 1\n')
+    toml.write_text('state = "s"\n[[machines]]\nname = "a"\neverry = 1\n')
     names = {"DET": files / "hall fan.firstshot", "TOML": toml}
     words = [names.get(word, word.replace("FILE", f"{files}/normal.wav")) for word in words]
     if words and words[0] != toml:

@@ -115,7 +115,7 @@ def test_banks_of_other_noise_are_not_merged(detector, saved):
 
 
 def test_embeddings_alone_use_the_noise_too(detector):
-    table = embed(GOOD, channel="near-far", far_noise=NOISE)
+    table = embed(GOOD, encoder="spectra", channel="near-far", far_noise=NOISE)
     assert np.array_equal(
         table.layers[1], np.concatenate([c.layers[0] for c in detector.embed(GOOD)])
     )

@@ -20,7 +20,7 @@ def test_machines_are_read_with_paths_beside_the_file(tmp_path):
     text = (
         WHOLE
         + """
-hop = 2.5
+every = 2.5
 false_alarms_days = 30
 commission_hours = 72
 blind_after = 60
@@ -59,7 +59,7 @@ input = "folder:recordings"
             r"machines\[0\]: input usb:1: expected mic, mic:NAME",
         ),
         (WHOLE + "commission_hours = 2\n", r"machines\[0\]\.commission_hours is 2, expected a num"),
-        (WHOLE + "hop = 'short'\n", r"machines\[0\]\.hop is 'short', expected a finite number"),
+        (WHOLE + "every = 'short'\n", r"machines\[0\]\.every is 'short', expected a finite number"),
         (WHOLE.replace("mic:UMM-6", "rtsp://${NO_SUCH}@cam"), "variable NO_SUCH is not set"),
         (WHOLE + '[[outputs]]\nkind = "pigeon"\n', r"outputs\[0\]\.kind is 'pigeon', expected one"),
         ("state = \n", "watch.toml: "),
@@ -88,8 +88,8 @@ def test_a_password_of_a_camera_comes_from_the_environment_and_is_not_shown(tmp_
 
 def test_options_of_the_command_line_are_checked_as_a_file_is():
     options = {"name": "fan", "detector": "fan.firstshot", "input": "stdin"}
-    assert single_machine({**options, "fast": True, "hop": None}).sound.fast
-    with pytest.raises(ParameterError, match=r"hop is -1, expected a number from 0\.01 to 3600"):
-        single_machine({**options, "hop": -1})
+    assert single_machine({**options, "fast": True, "every": None}).sound.fast
+    with pytest.raises(ParameterError, match=r"every is -1, expected a number from 0\.01 to 3600"):
+        single_machine({**options, "every": -1})
     with pytest.raises(ParameterError, match="sample_format is 's24', expected one of s16le"):
         single_machine({**options, "sample_format": "s24"})

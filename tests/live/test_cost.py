@@ -9,7 +9,7 @@ from firstshot.sound.synth import synthesize
 @pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
 def test_the_share_of_a_core_is_the_processor_time_of_judged_windows(tmp_path, monkeypatch):
     clips = [0.001 * synthesize("SynthFan", seconds=2.0, seed=seed) for seed in range(16)]
-    Detector().fit([(clip, 16000) for clip in clips]).save(tmp_path / "quiet.firstshot")
+    Detector("logmel").fit([(clip, 16000) for clip in clips]).save(tmp_path / "quiet.firstshot")
     told, publish = [], module.Machine
 
     def spy(name, scorer, take, **more):

@@ -111,6 +111,15 @@ def test_a_stopped_source_is_blind_and_comes_back(tmp_path):
     ]
 
 
+def test_digital_silence_is_blind_within_thirty_seconds_however_long_a_window_is():
+    fan = Listener(scorer=LoudScorer(window_seconds=300.0))
+    fan.play(sound(60))
+    fan.play(0 * sound(30))
+    assert [one.state for one in fan.states] == [State.blind]
+    assert fan.states[0].time - NOON == timedelta(seconds=80)
+    assert fan.states[0].reason.startswith("Digital silence")
+
+
 def test_a_rate_that_changes_is_blind_until_it_is_back():
     fan = Listener()
     fan.play(sound(60))

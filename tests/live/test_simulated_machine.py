@@ -61,7 +61,9 @@ class Place:
 def detector():
     sound, rng = minutes(12, seed=1), np.random.default_rng(2)
     starts = rng.integers(0, len(sound) - WINDOW * RATE, 90)
-    return Detector().fit([(sound[start : start + WINDOW * RATE], RATE) for start in starts])
+    return Detector("logmel").fit(
+        [(sound[start : start + WINDOW * RATE], RATE) for start in starts]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from firstshot import Detector, ParameterError, SoundError
 from firstshot.live import Stream
 from firstshot.live.ring import Ring
 from firstshot.live.stream import check_hop
+from firstshot.sound.audio import load_waveform
 from firstshot.sound.synth import synthesize
 
 RATE = 16000
@@ -14,7 +15,7 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def detector():
     clips = [synthesize("SynthFan", seconds=2.0, seed=i) for i in range(24)]
-    return Detector().fit([(clip, RATE) for clip in clips])
+    return Detector("logmel").fit([(clip, RATE) for clip in clips])
 
 
 def sound(seconds=12.0, rate=RATE, channels=1):
@@ -53,6 +54,18 @@ def test_window_scores_equal_those_of_a_file_cut_the_same_way(detector, tmp_path
         expected = detector.predict(tmp_path / "piece.wav")
         assert window.score == pytest.approx(expected.score, rel=1e-3)
         assert window.p_value == pytest.approx(expected.p_value, abs=0.05)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_window_scores_of_the_recommended_detector_are_those_of_the_file_read_whole(tmp_path, rate):
+    clips = [synthesize("SynthFan", seconds=2.0, seed=i) for i in range(24)]
+    detector = Detector(views="recommended").fit([(clip, RATE) for clip in clips])
+    soundfile.write(tmp_path / "long.wav", sound(rate=rate), rate, subtype="FLOAT")
+    whole = load_waveform(tmp_path / "long.wav", RATE)
+    for window in pushed(Stream(detector, rate), sound(rate=rate), chunk_sizes()):
+        end = round(window.end_seconds * RATE)
+        expected = detector.score((whole[end - 2 * RATE : end], RATE))[0]
+        assert window.score == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_size_of_chunks_changes_no_number(detector):
@@ -101,6 +114,11 @@ def test_digital_silence_and_samples_that_are_no_numbers_are_told(detector):
     broken[100] = np.nan
     (window,) = Stream(detector).push(broken)
     assert not window.heard.finite
+
+
+def test_samples_of_integers_are_refused_since_their_scale_is_not_known(detector):
+    with pytest.raises(SoundError, match="samples of type int16; expected floats"):
+        Stream(detector).push(np.zeros(100, np.int16))
 
 
 def test_a_window_with_a_fault_has_no_score_and_costs_no_scoring(detector, monkeypatch):

@@ -28,7 +28,9 @@ def sounds(seeds, **what):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
-    Detector().fit([(clip, RATE) for clip in sounds(range(24))]).save(folder / "fan.firstshot")
+    Detector("logmel").fit([(clip, RATE) for clip in sounds(range(24))]).save(
+        folder / "fan.firstshot"
+    )
     normal = synthesize("SynthFan", seconds=40.0, seed=3)
     fault = synthesize("SynthFan", fault="rubbing", severity=1.0, seconds=40.0, seed=3)
     soundfile.write(folder / "normal.wav", normal, RATE)
@@ -110,7 +112,7 @@ def test_a_shadow_is_told_beside_and_reloaded_with_its_machine(files, tmp_path):
 
 def test_hangup_reads_the_detectors_again_and_terminate_ends_with_status_zero(files, tmp_path):
     path = tmp_path / "fan.firstshot"
-    Detector().fit([(clip, RATE) for clip in sounds(range(24))]).save(path)
+    Detector("logmel").fit([(clip, RATE) for clip in sounds(range(24))]).save(path)
     folder = tmp_path / "recordings"
     folder.mkdir()
     given = MachineSettings("fan", path, f"folder:{folder}", rules=Rules())
@@ -124,7 +126,7 @@ def test_hangup_reads_the_detectors_again_and_terminate_ends_with_status_zero(fi
         digest = watch.listeners[0].machine.scorer.digest
         if tick.stage == "replace":
             tick.first = digest
-            Detector().fit([(clip, RATE) for clip in sounds(range(30, 54))]).save(path)
+            Detector("logmel").fit([(clip, RATE) for clip in sounds(range(30, 54))]).save(path)
             os.kill(os.getpid(), signal.SIGHUP)
             tick.stage = next(stages)
         elif digest != tick.first:

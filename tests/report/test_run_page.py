@@ -154,12 +154,21 @@ def test_hostile_names_are_shown_and_do_nothing(
         make_section(evil, examples=0),
         examples=(replace(make_example(1), clip=evil, nearest=evil, domain=evil, words=evil),),
         notes=(evil,),
+        normal_clips=(evil,),
     )
     outline = Outline(render_page([section], title=evil, settings={evil: evil}))
     assert len(outline.all("script")) == 1
     assert outline.all("img") == []
     assert not any(name.startswith("on") for _, held in outline.elements for name in held)
     assert outline.text.count(evil) >= 8
+
+
+def test_what_is_unusual_among_the_normal_clips_is_told(make_section: MakeSection) -> None:
+    section = make_section(examples=0)
+    assert "normal clips looked at" not in Outline(render_page([section])).text
+    told = replace(section, normal_clips=("12 normal clips looked at", "1 is odd: a.wav"))
+    text = Outline(render_page([told])).text
+    assert "Normal clips 12 normal clips looked at; 1 is odd: a.wav." in text
 
 
 def test_without_labels_the_page_counts_decisions(make_section: MakeSection) -> None:

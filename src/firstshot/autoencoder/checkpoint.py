@@ -1,9 +1,7 @@
-"""A training's state after an epoch becomes a file, from which the training can continue.
+"""What an autoencoder's checkpoint is called, and what must be in it.
 
-A checkpoint is one safetensors file of arrays. It is replaced as a whole after every epoch, so a
-training that was killed continues from the last complete epoch. Its name is the hash of everything
-that the training's numbers depend on: clips, domains, seed and settings. Its header holds that hash
-and the digest of the arrays. A file that does not agree with them is renamed, with a warning.
+Input: what a training's numbers depend on: clips, domains, seed and settings. Output: the name of
+its checkpoint, which `firstshot.disk.checkpoints` writes and reads after every epoch.
 """
 
 from __future__ import annotations
@@ -12,20 +10,16 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firstshot.autoencoder.features import MEL
 from firstshot.autoencoder.settings import TrainingSettings
-from firstshot.disk.caches import pack_arrays, unpack_arrays, warn_of_damage
-from firstshot.disk.files import write_result
+from firstshot.disk.checkpoints import Arrays
 from firstshot.domains import DOMAINS
-from firstshot.errors import warn
+from firstshot.torch_states import moment_shapes
 
-Arrays: TypeAlias = dict[str, NDArray[Any]]
 Shape: TypeAlias = tuple[int, ...]
 SCHEMA = 2
 """Files of schema 1 had no digest; their trainings start again."""
@@ -55,25 +49,6 @@ def checkpoint_name(
     return f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
 
 
-def write_checkpoint(path: Path, arrays: Arrays) -> None:
-    """Replace the checkpoint as a whole; raises `OutputError` where it cannot be written."""
-    write_result(path, pack_arrays(path.stem, arrays))
-
-
-def read_checkpoint(path: Path) -> Arrays | None:
-    """Return a checkpoint's arrays, or None where there is none; a damaged one is renamed."""
-    try:
-        return unpack_arrays(path.stem, path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        warn(f"{path}: not readable as a checkpoint ({reason}); training starts again")
-    except ValueError as error:
-        refuse_checkpoint(path, error)
-    return None
-
-
 def check_arrays(
     arrays: Arrays,
     network: Mapping[str, Shape],
@@ -96,9 +71,7 @@ def check_arrays(
     if finished:
         shapes |= {f"covariance.{domain}": (MEL.mels, MEL.mels) for domain in DOMAINS}
     else:
-        for index, shape in enumerate(parameters):
-            moments = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
-            shapes |= {f"adam.{index}.{name}": of for name, of in moments.items()}
+        shapes |= moment_shapes(list(parameters))
     others = arrays.keys() - shapes.keys()
     if others != {"losses", "batch_losses"} or shapes.keys() - arrays.keys():
         raise ValueError("it does not hold the arrays of one training")
@@ -109,9 +82,3 @@ def check_arrays(
             raise ValueError(f"{name} is not finite or not of shape {shape}")
     if not 1 <= epochs <= settings.epochs or (finished and epochs < settings.epochs):
         raise ValueError(f"it has the losses of {epochs} epochs of {settings.epochs}")
-
-
-def refuse_checkpoint(path: Path, reason: Exception) -> None:
-    """Rename a checkpoint from which training cannot continue, and warn."""
-    text = " ".join(str(reason).split())
-    warn_of_damage(path, f"not readable as a checkpoint ({text})", "training starts again")

@@ -24,19 +24,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from firstshot.autoencoder.checkpoint import (
-    Arrays,
-    check_arrays,
-    read_checkpoint,
-    refuse_checkpoint,
-    write_checkpoint,
-)
+from firstshot.autoencoder.checkpoint import check_arrays
 from firstshot.autoencoder.features import VECTOR, TrainingFrames, stack_frames
 from firstshot.autoencoder.network import Autoencoder
 from firstshot.autoencoder.scores import ScoreName, residual_covariances, score_residuals
 from firstshot.autoencoder.settings import TrainingSettings
+from firstshot.disk.checkpoints import (
+    Arrays,
+    read_checkpoint,
+    refuse_checkpoint,
+    write_checkpoint,
+)
 from firstshot.domains import DOMAINS
 from firstshot.errors import ParameterError
+from firstshot.torch_states import optimizer_arrays, restore_optimizer
 
 
 class TrainingStoppedError(Exception):
@@ -278,9 +279,7 @@ def _kept_arrays(
     arrays |= {"losses": np.array(state.losses), "batch_losses": state.batch_losses}
     if covariances is not None:
         return arrays | {f"covariance.{domain}": c for domain, c in covariances.items()}
-    for index, moments in state.optimizer.state_dict()["state"].items():
-        arrays |= {f"adam.{index}.{name}": value.numpy() for name, value in moments.items()}
-    return arrays
+    return arrays | optimizer_arrays(state.optimizer)
 
 
 def _restore(state: _Progress, arrays: Arrays) -> dict[str, NDArray[np.float64]] | None:
@@ -292,14 +291,7 @@ def _restore(state: _Progress, arrays: Arrays) -> dict[str, NDArray[np.float64]]
     )
     state.losses = [(float(a), float(b)) for a, b in arrays["losses"]]
     state.batch_losses = arrays["batch_losses"]
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in named.items():
-        if name.startswith("adam."):
-            _, index, moment = name.split(".")
-            moments.setdefault(int(index), {})[moment] = tensor
-    if moments:
-        groups = state.optimizer.state_dict()["param_groups"]
-        state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    restore_optimizer(state.optimizer, arrays)
     if f"covariance.{DOMAINS[0]}" not in arrays:
         return None
     return {domain: arrays[f"covariance.{domain}"] for domain in DOMAINS}

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -21,17 +20,7 @@ import torch
 from firstshot.autoencoder.features import TrainingFrames
 from firstshot.autoencoder.settings import TrainingSettings
 from firstshot.autoencoder.training import TrainedAutoencoder, TrainingStoppedError, train
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread in this block, so that the order of its sums is fixed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+from firstshot.torch_states import one_thread
 
 
 def train_trials(

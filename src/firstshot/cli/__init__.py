@@ -28,6 +28,7 @@ from firstshot.cli import (
     judge,
     learn,
     store,
+    train,
     watch,
     watch_report,
 )
@@ -100,6 +101,7 @@ app.command("watch report")(watch_report.report)
 app.command()(doctor.doctor)
 app.command()(learn.calibrate)
 app.command()(export.export)
+app.command()(train.train)
 app.command()(embed.embed)
 app.command()(bench.bench)
 app.add_typer(bank.app, name="bank")

@@ -45,7 +45,7 @@ def bench(
         typer.Option(
             "--live",
             help="Measure what `firstshot watch` takes of one core for a machine, with the encoder "
-            "(default: logmel), a detector file or a bundle that --encoder names.",
+            "(default: logmel), preset, detector file or bundle that --encoder names.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

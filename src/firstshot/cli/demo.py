@@ -28,6 +28,7 @@ def demo(
     from firstshot.cli.challenge.app import print_run
     from firstshot.dcase.running.run import run_system
     from firstshot.dcase.running.system import load_system
+    from firstshot.detector.views import AUTO
     from firstshot.sound.synth import MACHINES
     from firstshot.sound.synth.dataset import write_dataset
     from firstshot.store import EmbeddingStore
@@ -47,13 +48,13 @@ def demo(
     with progress_bars(quiet) as bars:
         run = run_system(
             data,
-            load_system("embedded"),
+            load_system(AUTO),
             results,
             store=EmbeddingStore(out / "embeddings"),
             overwrite=overwrite,
             progress=bars,
         )
-    print_run(run, results)
+    print_run(run, results, automatic=True)
     typer.echo("The same on your own machine: firstshot fit NORMAL_DIR -o mine.firstshot")
 
 

@@ -27,7 +27,8 @@ WIDTH_WITHOUT_TERMINAL = 170
 COMPLEXITY_NOTE = """\
 published: Table 4 of the report, G MACs and M parameters of a 10 s clip, counted as thop does:
 no attention products, no front-end. Its autoencoder counts two operations a MAC, and its system4
-is ced_tiny alone, 1.334 G, printed there as 1.33 and as 1.34."""
+is ced_tiny alone, 1.334 G, printed there as 1.33 and as 1.34. trained_*: the recipes of
+`firstshot train` with windows of 1 s, learned layers alone."""
 
 
 @app.callback()
@@ -192,7 +193,7 @@ def _complexity_table(rows: Sequence[dict[str, Any]], seconds: float) -> Table:
         table.add_row(
             row["name"],
             f"{row['macs']:,}",
-            f"{row['macs'] / 1e9:.2f}",
+            f"{row['macs'] / 1e9:.{2 if row['macs'] > 1e8 else 4}f}",
             _figure(row["published_gmacs"]),
             f"{row['macs_with_attention']:,}",
             f"{row['parameters']:,}",

@@ -53,13 +53,14 @@ def _load_encoder_of(detector_file: Path, weights: Path) -> Encoder:
     """Load a detector's only pre-trained encoder from a file, set as the detector says."""
     from firstshot.detector.loading import read_detector
     from firstshot.encoders import WITHOUT_WEIGHTS, load_encoder
+    from firstshot.encoders.trained_file import is_trained_name
     from firstshot.errors import ParameterError
 
     manifest, _, _ = read_detector(detector_file)
     settings = {manifest.encoder: manifest.encoder_settings}
     if manifest.views is not None:
         settings = {view["encoder"]: view["encoder_settings"] for view in manifest.views}
-    names = [name for name in settings if name not in WITHOUT_WEIGHTS]
+    names = [n for n in settings if n not in WITHOUT_WEIGHTS and not is_trained_name(n)]
     if len(names) != 1:
         raise ParameterError(
             f"--weights {weights}: {detector_file} has {len(names)} encoders with weights "

@@ -85,7 +85,7 @@ def fit(
         f"learned {domains.count('source')} source and {domains.count('target')} target clips "
         f"with {detector.preset or detector.embedding_settings().encoder.name}"
     )
-    if settings.get("views") == AUTO:
+    if detector.preset and settings.get("views", AUTO) == AUTO:
         typer.echo(f"preset {detector.preset}: {default_preset()[1]}", err=True)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
     for line in detector.false_alarms():

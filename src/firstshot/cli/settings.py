@@ -132,10 +132,24 @@ SETTINGS = (
         "What is compared, and how: recommended (four views of log spectra), recommended_small "
         "(two of them), recommended_fusion (with EfficientAT mn04, whose weights are needed) or "
         "embedded (log-mel statistics); auto is recommended_fusion where its weights are found, "
-        "else recommended. Without it, the options of Encoder and Scores say what is compared.",
+        "else recommended. Default: auto, unless an option of Encoder or Scores says what is "
+        "compared.",
         called="preset",
     ),
-    Setting("encoder", "Encoder", "See `firstshot encoders`. Default: logmel."),
+    Setting(
+        "views",
+        "Preset",
+        "trained:FILE: a file of `firstshot train` as one view more beside those of the preset (by "
+        "default auto); may be repeated.",
+        kind=list[str],
+        called="view",
+    ),
+    Setting(
+        "encoder",
+        "Encoder",
+        "An encoder in place of a preset, see `firstshot encoders`, or a file of `firstshot "
+        "train`. Default: logmel, where other options of Encoder or Scores are given.",
+    ),
     Setting("encoder_settings.weights", "Encoder", "The encoder's weights file.", kind=Path),
     Setting(
         "layers",
@@ -298,6 +312,8 @@ def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     >>> read_settings({"layers": "7,10", "k": 4, "weights": Path("w.pt"), "metric": None})
     {'encoder_settings': {'weights': 'w.pt'}, 'layers': (7, 10), 'normalizer_settings': {'k': 4}}
     """
+    from firstshot.detector.views import AUTO, JOINED
+
     found: dict[str, Any] = {}
     for setting in SETTINGS:
         value = given.get(setting.name)
@@ -305,7 +321,9 @@ def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = str(value) if isinstance(value, Path) else setting.read(value)
         outer, _, inner = setting.argument.partition(".")
-        if not inner:
+        if setting.called == "view":
+            found[outer] = JOINED.join([found.get(outer, AUTO), *value])
+        elif not inner:
             found[outer] = value
         else:
             found.setdefault(outer, {}).update(value if inner == "*" else {inner: value})

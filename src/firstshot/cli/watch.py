@@ -139,7 +139,7 @@ def watch(
         _list_devices()
         return
     options = {
-        "input": input, "name": name, "hop": every, "window": window,
+        "input": input, "name": name, "every": every, "window": window,
         "false_alarms_days": false_alarms_days, "commission_hours": commission_hours,
         "shadow": None if shadow is None else str(shadow), "rate": rate, "channels": channels,
         "sample_format": sample_format, "blind_after": blind_after,
@@ -171,7 +171,7 @@ def _settings(
         given = [name for name, value in (options | outputs).items() if value is not None]
         given += ["state"] * (state is not None) + ["speed"] * fast
         if given:
-            option = {"hop": "every"}.get(given[0], given[0]).replace("_", "-")
+            option = given[0].replace("_", "-")
             raise ParameterError(f"--{option}: is in {what} for each machine; leave it out here")
         return read_config(what)
     if options["input"] is None:

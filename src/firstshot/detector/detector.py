@@ -53,12 +53,14 @@ class Detector(EditableBank):
     Parameters
     ----------
     encoder : str or Encoder, optional
-        A name of `firstshot.list_encoders()`, or an encoder object; None means `logmel`.
+        A name of `firstshot.list_encoders()`, or an encoder object. It, `layers`, `pooling`,
+        `normalizer`, `normalizer_settings`, `metric` and `transform` describe one way to compare
+        clips; where none of them is given, `views` says what is compared. None means `logmel`.
     views : str or sequence of View, optional
         What is compared, and how: a preset (`recommended`, `recommended_small`,
         `recommended_fusion`, `embedded`), views, or `auto` for `recommended_fusion` where its
-        weights are on this machine, else `recommended`. It takes the place of `encoder`, `layers`,
-        `pooling`, `normalizer`, `normalizer_settings`, `metric` and `transform`.
+        weights are on this machine, else `recommended`. None means `auto`, or nothing beside an
+        argument that describes one way.
     layers : sequence of int, optional
         Layers counted from 1, negative ones from the end; None takes the encoder's own choice.
     pooling : str, optional

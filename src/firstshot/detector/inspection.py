@@ -4,9 +4,9 @@ Input: a fitted detector. Output: an `Inspection`. Nothing is changed; a person 
 
 Clips unlike the others: each clip's held-out score is set against those of its domain. The rank of
 a score among n gives no p-value below 1/n, which n clips reach by chance. So the upper tail is an
-exponential law through the median and the upper quartile, which up to a quarter of bad clips cannot
-move. A clip is listed where its p-value times the number of clips looked at is below `LEVEL`
-(Bonferroni's correction).
+exponential law beyond the upper quartile. It decays by the distance between quartiles, which up to
+a quarter of bad clips cannot move, raised by its standard error. A clip is listed where its p-value
+times the number of clips looked at is below `LEVEL` (Bonferroni's correction).
 """
 
 from __future__ import annotations
@@ -19,22 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector.fitted import FittedDetector
+from firstshot.detector.fitted.copies import clip_means, near_copies
 from firstshot.detector.fitted.held_out import held_out_groups
 from firstshot.detector.fitted.normal_clips import clip_of, clip_windows
 from firstshot.detector.fitted.parts import nearest_members
 from firstshot.domains import DOMAINS
 from firstshot.messages import show_text
 from firstshot.results import Neighbor
-from firstshot.scoring.search.exact import nearest
 
 LEVEL = 0.01
 """The chance that one or more of all clips are listed where none is unlike the others."""
 FEWEST = 10
 """Clips of a domain; from fewer no tail is known."""
-NEAR = 0.1
-"""Near-copies are nearer than this part of the median distance to the nearest other clip."""
-COMPARED = 10
-"""Nearest clips among which near-copies are looked for."""
 DEVIATIONS = 6.0
 """Robust standard deviations from the median, from which on a level or a length is odd."""
 LEAST_LEVEL = 6.0
@@ -84,6 +80,14 @@ class Inspection:
     near_copies: tuple[tuple[tuple[str, str], ...], ...]
     odd: tuple[OddClip, ...]
 
+    @property
+    def words(self) -> list[str]:
+        """How many clips were looked at, then what is unusual, in sentences."""
+        nothing = (
+            "nothing unusual: no clip unlike the others, no near-copies, no odd length or level"
+        )
+        return [f"{self.looked_at} normal clips looked at", *(self.notes or [nothing])]
+
     @cached_property
     def notes(self) -> list[str]:
         """One sentence per kind of finding; none where nothing is unusual."""
@@ -122,15 +126,19 @@ def inspect_bank(fitted: FittedDetector) -> Inspection:
 def tail_p_values(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the p-value of each score under the tail of all, (scores,).
 
-    With median m and upper quartile q the law is 0.25 * 2 ** -((score - q) / (q - m)) above q.
+    With quartiles q1, q2, q3 of n scores the law is 0.25 * 2 ** -((score - q3) / d) above q3, where
+    d is the larger of q2 - q1 and q3 - q2, times 1 + 2.5 / sqrt(n): the relative standard error of
+    q3 - q2 is sqrt(3) / ln(2) / sqrt(n) for an exponential law.
 
     Examples
     --------
-    >>> float(tail_p_values(np.array([0.0, 1.0, 2.0, 3.0, 13.0]))[-1])  # m = 2, q = 3
-    0.000244140625
+    >>> scores = np.array([0.0, 1.0, 2.0, 3.0, 3 + 10 * (1 + 2.5 / 5**0.5)])
+    >>> round(float(tail_p_values(scores)[-1]) * 2**12, 9)
+    1.0
     """
-    middle, quartile = np.quantile(scores, [0.5, 0.75])
-    scale = max(float(quartile - middle), np.finfo(np.float64).tiny)
+    lower, middle, quartile = np.quantile(scores, [0.25, 0.5, 0.75])
+    between = max(float(quartile - middle), float(middle - lower), np.finfo(np.float64).tiny)
+    scale = between * (1.0 + 2.5 / len(scores) ** 0.5)
     beyond = np.clip((scores - quartile) / scale, 0.0, 1000.0)
     return np.asarray(np.where(scores > quartile, 0.25 * 0.5**beyond, 1.0))
 
@@ -145,8 +153,7 @@ class _Bank:
         self.clips = [clip_of(normal.rows[start])[:2] for start in starts]
         self.domains = np.array([domain for domain, _ in self.clips])
         self.levels = np.add.reduceat(normal.levels.astype(np.float64), starts) / counts
-        sums = np.add.reduceat(normal.spectra.astype(np.float64), starts)
-        self.spectra = sums / counts[:, np.newaxis]
+        self.spectra = clip_means(normal, normal.spectra)
         self.seconds = _seconds(fitted, counts)
 
 
@@ -199,17 +206,7 @@ def _unlike(fitted: FittedDetector) -> tuple[UnlikeClip, ...]:
 
 def _near_copies(bank: _Bank) -> tuple[tuple[tuple[str, str], ...], ...]:
     """Return groups of clips whose spectra nearly agree."""
-    count = len(bank.clips)
-    if count < FEWEST:
-        return ()
-    kept = min(COMPARED, count - 1)
-    spectra = bank.spectra
-    distances, members = nearest(spectra, spectra, kept, "euclidean", exclude_self=True)
-    limit = NEAR * float(np.median(distances[:, 0]))
-    group = np.arange(count)
-    for row, place in np.argwhere(distances < limit):
-        one, other = group[row], group[members[row, place]]
-        group[group == max(one, other)] = min(one, other)
+    group = np.array(near_copies([bank.spectra]))
     numbers, sizes = np.unique(group, return_counts=True)
     return tuple(
         tuple(bank.clips[row] for row in np.flatnonzero(group == number))

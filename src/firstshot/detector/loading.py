@@ -9,7 +9,7 @@ differently than on the machine that made the file, every score would differ: th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,13 @@ from firstshot.detector.fitted import (
 )
 from firstshot.detector.fitted.parts import Recipe, SavedPart
 from firstshot.detector.fitted.settings import ONE_WAY
-from firstshot.detector.saving import MAP, self_check
+from firstshot.detector.saving import ENCODER_FILE, MAP, self_check
 from firstshot.detector.views import View
 from firstshot.encoders import list_encoders
 from firstshot.encoders.joint import members_of
+from firstshot.encoders.loading import load_trained
 from firstshot.encoders.protocol import Encoder
+from firstshot.encoders.trained_file import is_trained_name, unpack_trained
 from firstshot.errors import (
     DatasetError,
     DetectorFileError,
@@ -106,7 +108,7 @@ def _rebuild(
     encoder: Encoder | None,
 ) -> FittedDetector:
     """Build the record of checked values; what the normalisers measured is not measured again."""
-    settings, embedding_settings, recipe = _read_settings(path, manifest, encoder)
+    settings, embedding_settings, recipe = _read_settings(path, manifest, arrays, encoder)
     if TRANSFER in arrays:
         rate = embedding_settings.encoder.sample_rate
         settings["far_noise"] = Transfer.from_array(arrays[TRANSFER], rate)
@@ -155,19 +157,23 @@ def _not_a_detector(path: Path, error: Exception) -> DetectorFileError:
 
 
 def _read_settings(
-    path: Path, manifest: Manifest, encoder: Encoder | None
+    path: Path, manifest: Manifest, arrays: Mapping[str, NDArray[Any]], encoder: Encoder | None
 ) -> tuple[dict[str, Any], EmbeddingSettings, Recipe]:
     """Load the encoder of a manifest, check that it is the one it was, and return the settings.
 
-    Nothing is fetched for it: a detector file may come from anyone.
+    Nothing is fetched for it: a detector file may come from anyone. A trained encoder's file lies
+    in the detector file; one of this machine is never opened for it.
     """
-    objects = {one.name: one for one in (members_of(encoder) if encoder else ())}
+    given = {one.name: one for one in (members_of(encoder) if encoder else ())}
+    objects = {**_encoders_inside(manifest, arrays, given), **given}
     views = None
     if manifest.views is not None:
         views = tuple(_view(values, objects) for values in manifest.views)
     wanted = [manifest.encoder] if views is None else [view.encoder_name for view in views]
     for name in wanted:
-        if encoder is None and name not in list_encoders():
+        if name in objects or (encoder is not None and views is None):
+            continue
+        if is_trained_name(name) or name not in list_encoders():
             raise DetectorFileError(
                 f"{path}: made with the encoder {name!r}, which is not known here; install it, or "
                 "give the object: Detector.load(path, encoder=...)"
@@ -187,7 +193,7 @@ def _read_settings(
     }
     if views is None:
         settings |= {
-            "encoder": encoder or manifest.encoder,
+            "encoder": encoder or objects.get(manifest.encoder) or manifest.encoder,
             "layers": manifest.layers,
             "transform": manifest.transform,
             "encoder_settings": _of_this_machine(manifest.encoder_settings) or None,
@@ -202,6 +208,22 @@ def _read_settings(
             "Detector.load(path, encoder=...), or fit anew"
         )
     return settings, embedding_settings, recipe
+
+
+def _encoders_inside(
+    manifest: Manifest, arrays: Mapping[str, NDArray[Any]], given: Collection[str]
+) -> dict[str, Encoder]:
+    """Load the trained encoders whose files lie in the detector file, except those given."""
+    settings = {manifest.encoder: manifest.encoder_settings}
+    if manifest.views is not None:
+        settings = {view["encoder"]: view["encoder_settings"] for view in manifest.views}
+    return {
+        name: load_trained(
+            unpack_trained(name, array.tobytes()), **_of_this_machine(settings.get(name, {}))
+        )
+        for name, array in _named(dict(arrays), ENCODER_FILE).items()
+        if name in settings and name not in given
+    }
 
 
 def _view(values: Mapping[str, Any], encoders: Mapping[str, Encoder]) -> View:
@@ -245,7 +267,7 @@ def _check_arrays(manifest: Manifest, arrays: dict[str, NDArray[Any]], members: 
     kinds |= {LEVELS: 1} if LEVELS in arrays else {}  # older files lack them
     kinds |= {TRANSFER: 2} if TRANSFER in arrays else {}
     inner = tuple(f"part_{i}.{what}." for i in parts for what in ("transform", "normalizer"))
-    inner = (*inner, MAP)
+    inner = (*inner, MAP, ENCODER_FILE)
     for name, dimensions in kinds.items():
         if name not in arrays:
             raise ValueError(f"the array {name} is missing")

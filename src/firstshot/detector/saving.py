@@ -30,6 +30,8 @@ from firstshot.sound.near_far import Transfer
 
 MAP = "anomaly_map."
 """How the names of the anomaly map's arrays begin."""
+ENCODER_FILE = "encoder."
+"""How the name of an array begins that is the file of a trained encoder, byte for byte."""
 
 
 def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) -> None:
@@ -62,6 +64,10 @@ def save_detector(fitted: FittedDetector, path: Path, overwrite: bool = True) ->
     of_encoder: dict[str, Any] = {"encoder_settings": None}
     if views is None:
         of_encoder = {"encoder_settings": resolved_encoder_settings(encoder, given)}
+    for member in members_of(encoder):
+        content = getattr(member, "file_content", b"")
+        if content:  # small: the detector file is then whole on any machine
+            arrays[ENCODER_FILE + member.name] = np.frombuffer(content, dtype=np.uint8)
     manifest: dict[str, Any] = {
         "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
         "layers": list(settings.layers),

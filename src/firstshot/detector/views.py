@@ -11,12 +11,14 @@ docs/methods.md. `recommended` needs no weights.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
 from firstshot.encoders.protocol import Encoder
+from firstshot.encoders.trained_file import SUFFIX, file_name_of, is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of, shown_value
@@ -31,7 +33,8 @@ class View:
     Attributes
     ----------
     encoder : str or Encoder
-        A name of `firstshot.list_encoders()`, or an encoder object.
+        A name of `firstshot.list_encoders()`, the path of a file that `firstshot train` wrote, or
+        an encoder object.
     layer : int
         Its layer, counted from 1.
     pooling : str
@@ -74,8 +77,8 @@ class View:
 
     @property
     def encoder_name(self) -> str:
-        """The encoder's name."""
-        return self.encoder if isinstance(self.encoder, str) else self.encoder.name
+        """The encoder's name; of a trained encoder's file, the name without its folder."""
+        return file_name_of(self.encoder) if isinstance(self.encoder, str) else self.encoder.name
 
     @property
     def label(self) -> str:
@@ -116,6 +119,10 @@ PRESETS: dict[str, tuple[View, ...]] = {
 """Sets of views by name."""
 AUTO = "auto"
 """Takes the preset of `default_preset`."""
+JOINED = " + "
+"""Stands between a preset and what joins it: `recommended + trained:my_encoder.safetensors`."""
+TRAINED = "trained:"
+"""Begins the name of a view that compares a trained encoder's embeddings."""
 
 
 def default_preset() -> tuple[str, str]:
@@ -141,16 +148,15 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
 
     Raises ParameterError for a name that is not known, or an empty set.
 
-    >>> [view.name for view in read_views("recommended_small")]
-    ['bands', 'fine bands']
+    Examples
+    --------
+    >>> [view.name for view in read_views("recommended_small + trained:my.safetensors")]
+    ['bands', 'fine bands', 'trained my']
     """
     if isinstance(views, str):
-        name = default_preset()[0] if views == AUTO else views
-        if name not in PRESETS:
-            known = choose_one_of(name, (AUTO, *PRESETS))
-            raise ParameterError(f"preset {name!r} is not known; {known}")
-        return PRESETS[name]
-    found = tuple(view if isinstance(view, View) else _view_of(view) for view in views)
+        found = _of_preset(*views.split(JOINED))
+    else:
+        found = tuple(view if isinstance(view, View) else _view_of(view) for view in views)
     if not found:
         raise ParameterError("views is empty; give one view or more, or the name of a preset")
     labels = [view.label for view in found]
@@ -158,6 +164,48 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
         if labels.count(label) > 1:
             raise ParameterError(f"two views are called {label!r}; give each a name of its own")
     return found
+
+
+def with_default_preset(views: str) -> str:
+    """Return a preset's name, with what joins it, that of `default_preset` in place of `auto`.
+
+    >>> with_default_preset("recommended + trained:my.safetensors")
+    'recommended + trained:my.safetensors'
+    """
+    preset, *joined = views.split(JOINED)
+    return JOINED.join([default_preset()[0] if preset == AUTO else preset, *joined])
+
+
+def name_of_views(views: str) -> str:
+    """Return a name for the views of a preset's name, as a folder may have it.
+
+    >>> name_of_views("recommended + trained:models/my fan.safetensors")
+    'recommended+trained_my_fan'
+    """
+    preset, *joined = views.split(JOINED)
+    labels = [_trained_view(name).label for name in joined]
+    return "+".join([preset, *(re.sub(r"[^\w.-]", "_", label) for label in labels)])
+
+
+def _of_preset(preset: str, *joined: str) -> tuple[View, ...]:
+    """Return the views of a preset, and those that join it by their names."""
+    name = with_default_preset(preset)
+    if name not in PRESETS:
+        known = choose_one_of(name, (AUTO, *PRESETS))
+        raise ParameterError(f"preset {name!r} is not known; {known}")
+    return (*PRESETS[name], *map(_trained_view, joined))
+
+
+def _trained_view(name: str) -> View:
+    """Return the view of `trained:FILE`: cosine distances of the file's embeddings."""
+    path = name.removeprefix(TRAINED)
+    if path == name or not is_trained_name(path):
+        raise ParameterError(
+            f"view {name!r} is not known; name a file of `firstshot train`, as "
+            f"{TRAINED}my_encoder{SUFFIX}"
+        )
+    label = f"trained {file_name_of(path).removesuffix(SUFFIX)}"
+    return View(path, metric="cosine", name=label)
 
 
 def _view_of(values: Any) -> View:
@@ -181,7 +229,10 @@ def with_encoder_settings(
     """
     if not given:
         return tuple(views)
-    takers = {v.encoder_name for v in views if isinstance(v.encoder, str) and v.encoder in ENCODERS}
+    named = [view for view in views if isinstance(view.encoder, str)]
+    takers = {
+        v.encoder_name for v in named if v.encoder in ENCODERS or is_trained_name(str(v.encoder))
+    }
     if not takers:
         names = ", ".join(dict.fromkeys(view.encoder_name for view in views))
         raise ParameterError(

@@ -23,6 +23,8 @@ from firstshot.disk.documents import Table, parse_json
 from firstshot.errors import warn
 
 ASIDE = ".damaged"
+MOST_KEY = 1 << 22
+"""Characters: a key may hold what a file is, as JSON."""
 _KEY, _DIGEST = "key", "sha256"
 _SEAL = "firstshot"
 """One text, "DIGEST KEY": safetensors writes several in any order, and equal entries are equal."""
@@ -42,6 +44,21 @@ def pack_arrays(key: str, arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
     packed: bytes = save(dict(arrays), {_SEAL: f"{_digest_of_arrays(key, arrays)} {key}"})
     return packed
+
+
+def key_of_arrays(content: bytes) -> str:
+    """Return the key that a file of `pack_arrays` names, which `unpack_arrays` then checks.
+
+    Raises ValueError where the content is no such file.
+
+    >>> key_of_arrays(pack_arrays("a", {"x": np.arange(3)}))
+    'a'
+    """
+    length = int.from_bytes(content[:8], "little")
+    if not content[8:9] == b"{" or length > len(content) - 8:
+        raise ValueError("it is not whole")
+    header = Table.of(parse_json(content[8 : 8 + length]))
+    return header.table("__metadata__").text(_SEAL, MOST_KEY).partition(" ")[2]
 
 
 def unpack_arrays(key: str, content: bytes) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstshot import plugins
 from firstshot.encoders.protocol import Encoder
+from firstshot.encoders.trained_file import SUFFIX, is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError, WeightsError, warn
 from firstshot.messages import choose_one_of
@@ -51,7 +52,7 @@ def load_encoder(
     Parameters
     ----------
     name : str
-        One of `list_encoders()`.
+        One of `list_encoders()`, or the path of a file that `firstshot train` wrote.
     weights : str or Path, optional
         A weights file as published; None takes what the cache has, else what the hub has.
     device : str
@@ -82,11 +83,15 @@ def load_encoder(
     >>> load_encoder("logmel").depth
     2
     """
+    given = {"weights": (weights, None), "device": (device, "cpu"), "dtype": (dtype, "float32")}
+    # Others than the pre-trained need to know of these only where a user asks for them.
+    chosen = {key: value for key, (value, usual) in given.items() if value != usual}
+    if is_trained_name(name):
+        from firstshot.encoders.loading import load_trained
+
+        return load_trained(Path(name), **{**chosen, **settings})
     record = ENCODERS.get(name)
     if record is None:
-        given = {"weights": (weights, None), "device": (device, "cpu"), "dtype": (dtype, "float32")}
-        # A plug-in needs to know of these only where a user asks for them.
-        chosen = {key: value for key, (value, usual) in given.items() if value != usual}
         return _load_registered(name, {**chosen, **settings})
     if name in registered():
         warn(
@@ -105,7 +110,8 @@ def registered() -> dict[str, tuple[EntryPoint, ...]]:
 def _load_registered(name: str, settings: dict[str, Any]) -> Encoder:
     if name not in registered():
         raise ParameterError(
-            f"encoder {name!r} is not known; {choose_one_of(name, list_encoders())}"
+            f"encoder {name!r} is not known; {choose_one_of(name, list_encoders())}, or name a "
+            f"{SUFFIX} file of `firstshot train`"
         )
     points = registered()[name]
     factory, label = plugins.load_plugin(points, "encoder", name, WeightsError)

@@ -1,17 +1,19 @@
-"""A pre-trained encoder by its name: weights found, put into the network, run by a runtime.
+"""An encoder with weights: these found, put into the network, run by a runtime.
 
-Input: a name, perhaps a path, and settings. Output: an `Encoder`, run by torch unless a setting
-names another runtime.
+Input: a name, perhaps a path, or the file of a trained network; and settings. Output: an `Encoder`,
+run by torch unless a setting names another runtime.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.runtimes.with_runtime import check_names, with_runtime
+from firstshot.encoders.trained_file import TrainedFile, read_trained
 from firstshot.encoders.weights.catalog import (
     COMMON_SETTINGS,
     RUNTIME_SETTINGS,
@@ -37,19 +39,8 @@ def load_pretrained(
     **settings: Any,
 ) -> PretrainedEncoder:
     """Return a pre-trained encoder; see `firstshot.encoders.load_encoder`."""
-    unknown = [name for name in settings if name not in record.settings]
-    if unknown:
-        raise ParameterError(
-            f"encoder {record.name!r} has no setting {unknown[0]!r}; it has: "
-            f"{', '.join(record.settings)}"
-        )
-    run_by = {name: value for name, value in settings.items() if name in RUNTIME_SETTINGS}
-    if run_by.get("runtime", "torch") != "torch" and dtype == "float32":
-        # The same numbers unless others are asked for, `auto` included.
-        run_by.setdefault("precision", "fp32")
-    check_names(run_by.get("runtime", "auto"), run_by.get("precision", "auto"))
-    import_library("torch", record.name)
-    _check_device(device)
+    run_by = _check_settings(record.name, settings, record.settings, dtype)
+    check_device(device, record.name)
     variant = settings.pop("variant", None)
     record.file(variant)
     if weights is not None and variant is not None:
@@ -61,6 +52,54 @@ def load_pretrained(
     found = find_weights(record, path, variant, settings, fetch_missing)
     if record.terms:
         warn(f"{record.name}: {record.terms}")
+    return _run(found, run_by, settings, device, dtype)
+
+
+def load_trained(
+    file: Path | TrainedFile, device: str = "cpu", dtype: str = "float32", **settings: Any
+) -> PretrainedEncoder:
+    """Return the encoder of a file that `firstshot train` wrote; settings say what runs it.
+
+    Raises
+    ------
+    ParameterError
+        A setting is unknown or has a value that cannot be used.
+    MissingLibraryError
+        torch is not installed.
+    WeightsError
+        The file is missing, damaged or something else.
+    """
+    name = file.name if isinstance(file, Path) else file.spec.name
+    run_by = _check_settings(name, settings, ("micro_batch", *RUNTIME_SETTINGS), dtype)
+    check_device(device, name)
+    found = read_trained(file) if isinstance(file, Path) else file
+    weights = Weights(found.spec, found.tensors, found.digest)
+    encoder = _run(weights, run_by, settings, device, dtype)
+    encoder.file_content = found.content
+    return encoder
+
+
+def _check_settings(
+    name: str, settings: dict[str, Any], known: Sequence[str], dtype: str
+) -> dict[str, Any]:
+    """Refuse settings that an encoder does not have; return those that say what runs it."""
+    unknown = [setting for setting in settings if setting not in known]
+    if unknown:
+        raise ParameterError(
+            f"encoder {name!r} has no setting {unknown[0]!r}; it has: {', '.join(known)}"
+        )
+    run_by = {key: value for key, value in settings.items() if key in RUNTIME_SETTINGS}
+    if run_by.get("runtime", "torch") != "torch" and dtype == "float32":
+        # The same numbers unless others are asked for, `auto` included.
+        run_by.setdefault("precision", "fp32")
+    check_names(run_by.get("runtime", "auto"), run_by.get("precision", "auto"))
+    return run_by
+
+
+def _run(
+    found: Weights, run_by: dict[str, Any], settings: dict[str, Any], device: str, dtype: str
+) -> PretrainedEncoder:
+    """Return the encoder of weights, run by what the settings say."""
     common = {name: value for name, value in settings.items() if name in COMMON_SETTINGS}
     narrow = REDUCED.get(str(dtype).removeprefix("torch."))
     if narrow and not run_by:
@@ -103,9 +142,9 @@ def random_encoder(name: str) -> Encoder:
     return torch_encoder(spec, build(spec), weights_hash=f"random, seed {RANDOM_SEED}")
 
 
-def _check_device(device: str) -> None:
-    import torch
-
+def check_device(device: str, needed_by: str) -> None:
+    """Raise `ParameterError` for a device that torch cannot use here."""
+    torch = import_library("torch", needed_by)
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -79,6 +79,8 @@ def pool_layers(
 ) -> list[NDArray[np.float32]]:
     """Pool each layer (clips, time, freq, dim) by its own pooling, or all by one.
 
+    Examples
+    --------
     >>> tokens = np.arange(12, dtype=np.float32).reshape(1, 2, 3, 2)
     >>> [len(row) for rows in pool_layers([tokens, tokens], ["temporal", "all"]) for row in rows]
     [6, 2]

@@ -104,6 +104,8 @@ class PretrainedEncoder:
         self.micro_batch = check_at_once("micro_batch", micro_batch)
         self.workers = check_at_once("workers", workers)
         self.reason = reason
+        self.file_content = b""
+        """The file of a trained network, which travels in a detector file; empty for others."""
 
     def __repr__(self) -> str:
         return f"PretrainedEncoder({self.name!r}, {self.runtime!r}, {self.precision!r})"

@@ -32,12 +32,17 @@ from numpy.typing import NDArray
 from firstshot.encoders.clips import check_length, prepare_waveforms
 from firstshot.encoders.pooling import pool_layers, resolve_layer, resolve_layers
 from firstshot.encoders.protocol import Waveforms
-from firstshot.sound.mel import MelSpec, mel_edges, mel_energies
+from firstshot.encoders.specs.log_spectra import (
+    FINE,
+    LINES,
+    POWER_FLOOR,
+    SHAPE,
+    fine_of,
+    lines_of,
+    shape_of,
+)
+from firstshot.sound.mel import MelSpec, mel_edges
 
-POWER_FLOOR = np.float32(1e-10)
-SHAPE = MelSpec(512, 48, 50.0, 7800.0, scale="htk", area=False, hop=160, fill=True)
-FINE = MelSpec(1024, 128, 20.0, 7900.0, scale="htk", area=False, hop=256, fill=True)
-LINES = MelSpec(8192, 192, 20.0, 7900.0, scale="log", area=False, hop=2048, fill=True)
 BANKS = (SHAPE, FINE, SHAPE, LINES)
 NUMBERS = (3, 2, 1, 1)
 """The filter bank of each layer, and its numbers per band."""
@@ -136,38 +141,10 @@ def _encode(clip: NDArray[np.float32], layers: Sequence[int]) -> list[NDArray[np
     centred = clip - clip.mean(dtype=np.float64).astype(np.float32)
     found: dict[int, NDArray[np.float32]] = {}
     if {1, 3} & set(layers):
-        found[1] = _shape(centred)
+        found[1] = shape_of(centred)
         found[3] = found[1][:, 2:]
     if 2 in layers:
-        found[2] = _fine(centred)
+        found[2] = fine_of(centred)
     if 4 in layers:
-        found[4] = _lines(centred)
+        found[4] = lines_of(centred)
     return [found[layer] for layer in layers]
-
-
-def _energies(centred: NDArray[np.float32], bank: MelSpec) -> NDArray[np.float32]:
-    """Return the power (frames, bands), without the floor."""
-    padded = np.pad(centred, (0, max(0, bank.window - len(centred))))
-    return mel_energies(padded, bank, centred=False)
-
-
-def _shape(centred: NDArray[np.float32]) -> NDArray[np.float32]:
-    power = _energies(centred, SHAPE) + POWER_FLOOR
-    energies = np.log(power)
-    level = np.log(power.mean(dtype=np.float64)).astype(np.float32)
-    steps = np.abs(np.diff(energies, axis=0)).sum(axis=0) / max(1, len(energies) - 1)
-    return np.stack([energies.mean(axis=0) - level, energies.std(axis=0), steps], axis=1)
-
-
-def _fine(centred: NDArray[np.float32]) -> NDArray[np.float32]:
-    energies = np.log(_energies(centred, FINE) + POWER_FLOOR)
-    means = energies.mean(axis=0)
-    level = np.log(np.exp(means).mean(dtype=np.float64)).astype(np.float32)
-    return np.stack([means - level, energies.std(axis=0)], axis=1)
-
-
-def _lines(centred: NDArray[np.float32]) -> NDArray[np.float32]:
-    power = _energies(centred, LINES).mean(axis=0) + POWER_FLOOR
-    energies = np.log(power)
-    lines: NDArray[np.float32] = (energies - energies.mean())[:, np.newaxis]
-    return lines

@@ -29,7 +29,7 @@ NAME_EXPECTED = "1 to 40 letters, digits, - and _"
 MOST_DAYS, MOST_HOURS = 3650.0, 24.0 * 30
 _TOP = ("state", "machines", "outputs", "clips", "history_days")
 _MACHINE = (
-    "name", "detector", "input", "hop", "window", "false_alarms_days", "commission_hours",
+    "name", "detector", "input", "every", "window", "false_alarms_days", "commission_hours",
     "shadow", "rate", "channels", "sample_format", "blind_after",
 )  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -145,7 +145,7 @@ def _read_machine(table: Table, folder: Path) -> MachineSettings:
         sound=_read_sound(table),
         window_seconds=_number(table, "window", 0.1, 3600),
         rules=Rules(
-            _number(table, "hop", 0.01, 3600),
+            _number(table, "every", 0.01, 3600),
             _number(table, "false_alarms_days", 0.01, MOST_DAYS) or DEFAULT_DAYS,
             _number(table, "commission_hours", LEAST_HOURS, MOST_HOURS) or LEAST_HOURS,
         ),

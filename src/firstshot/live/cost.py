@@ -16,6 +16,7 @@ import numpy as np
 
 from firstshot.deploy.timing import peak_memory
 from firstshot.detector import Detector
+from firstshot.detector.views import PRESETS
 from firstshot.errors import keep_warnings
 from firstshot.live.machine import Machine, Rules
 from firstshot.live.messages import Report, WindowReport
@@ -36,7 +37,7 @@ class LiveCost:
     Attributes
     ----------
     detector : str
-        The file, or the encoder.
+        The file, the preset or the encoder.
     window_seconds, hop_seconds : float
         The length of a window, and the time from one to the next.
     windows : int
@@ -61,7 +62,7 @@ class LiveCost:
 def measure_live(
     name: str = "logmel", hop_seconds: float | None = None, windows: int = 60
 ) -> LiveCost:
-    """Measure a detector file, a bundle, or a detector of 10 s clips made with an encoder.
+    """Measure a detector file, a bundle, or one of 10 s clips made with a preset or an encoder.
 
     Raises
     ------
@@ -111,9 +112,10 @@ def _judged_level(scorer: Scorer) -> np.float32:
 
 
 def _fitted(encoder: str) -> Scorer:
-    """Return a detector of noise, made with an encoder."""
+    """Return a detector of noise, made with a preset or an encoder."""
     rng = np.random.default_rng(1)
     samples = round(NORMAL_SECONDS * 16000)
     clips = [(LEVEL * rng.standard_normal(samples), 16000) for _ in range(NORMAL_CLIPS)]
+    detector = Detector(views=encoder) if encoder in PRESETS else Detector(encoder)
     with keep_warnings():
-        return Scorer(Detector(encoder).fit(clips), encoder)
+        return Scorer(detector.fit(clips), encoder)

@@ -1,8 +1,7 @@
 """One machine, from its sound to what is told of it.
 
 Input: chunks of sound with the time they came at, and times without sound. Output: messages, each
-told once and in order, also over a restart. What is not told here is decided elsewhere: windows and
-scores by `stream`, states and events by `judging`, where messages go by whoever takes them.
+told once and in order, also over a restart. `stream` scores windows, `judging` has the states.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from firstshot.live.judging.commissioning import (
     BankLevels,
     Commissioning,
 )
-from firstshot.live.judging.faults import Heard, find_fault
+from firstshot.live.judging.faults import SILENCE, Heard, find_fault
 from firstshot.live.judging.rule import Alarm, WindowRule
-from firstshot.live.judging.states import Automaton, Judgement
+from firstshot.live.judging.states import BLIND_AFTER, Automaton, Judgement, Told
 from firstshot.live.kept import StateFolder
-from firstshot.live.messages import EventReport, Report, ShadowReport, WindowReport
+from firstshot.live.messages import EventReport, Report, WindowReport
 from firstshot.live.scorer import Scorer
 from firstshot.live.stream import Stream, Window, check_hop
 from firstshot.log import logger
@@ -60,8 +59,8 @@ class Beside(Protocol):
 
     machine: Machine
 
-    def of(self, end: datetime) -> ShadowReport | None:
-        """Return what it says of the window that ends at `end`, None where it has no such one."""
+    def join(self, report: WindowReport | None = None, last: bool = False) -> list[WindowReport]:
+        """Take a window; return those of which it has said its word, all of them at the `last`."""
 
     def sentence(self) -> str:
         """Say how often it would have raised an alarm."""
@@ -99,12 +98,8 @@ class Machine:
         Takes each message; it neither waits nor raises.
     folder : StateFolder
         Where its state is kept.
-    rules : Rules
-        How it is judged.
-    recorder : Recorder, optional
-        Keeps clips of its events.
-    shadow : Beside, optional
-        Judges the same sound by another detector; what that tells goes into this one's windows.
+    rules, recorder, shadow
+        How it is judged, what keeps clips of its events, what judges the same sound beside it.
     """
 
     def __init__(
@@ -121,6 +116,7 @@ class Machine:
         self.rules = rules
         self.shadow = shadow
         self.windows = 0
+        self._silent = 0.0
         self._publish = publish
         self._recorder = recorder
         self._folder = folder or StateFolder(None)
@@ -138,19 +134,23 @@ class Machine:
             self._recorder.push(samples, rate, time)
         if self.shadow is not None:
             self.shadow.machine.push(samples, rate, now)
+            self._show(self.shadow.join())
         expected = self.kept.sample_rate
         if expected is not None and rate != expected:
-            reason = (
-                f"The source's rate is {rate} Hz, and {expected} Hz was learned here; set it back, "
-                "or commission again."
+            why = (
+                f"The source's rate is {rate} Hz, and {expected} Hz was learned here; set it back."
             )
-            self._tell(self.automaton.unheard(time, reason))
+            self._tell(self.automaton.unheard(time, why))
             return
         self.kept.sample_rate = rate
         if self._stream is None:
             self._stream = Stream(self.scorer, rate, self.rules.hop_seconds, self._find_fault)
         for window in self._stream.push(samples):
             self._judge(window, time - timedelta(seconds=self._stream.seconds - window.end_seconds))
+        # A window of minutes would tell it too late.
+        self._silent = 0.0 if samples.any() else self._silent + len(samples) / rate
+        if self._silent >= BLIND_AFTER.total_seconds():
+            self._tell(self.automaton.unheard(time, SILENCE))
         self.kept.last = time
         if self._saved is None or time - self._saved >= SAVE_EVERY:
             self._save()
@@ -188,7 +188,7 @@ class Machine:
         self._save()
 
     def replace_scorer(self, scorer: Scorer) -> None:
-        """Judge by another detector from now on; the sound that is held stays where it fits."""
+        """Judge by another detector from now on; the sound that is held stays if it fits."""
         if scorer.digest == self.scorer.digest:
             return
         self._save()
@@ -203,6 +203,7 @@ class Machine:
         if self._recorder is not None:
             self._recorder.close()
         if self.shadow is not None:
+            self._show(self.shadow.join(last=True))
             logger.info("%s: %s", self.name, self.shadow.sentence())
             self.shadow.machine.close()
 
@@ -233,15 +234,14 @@ class Machine:
     def _judge(self, window: Window, end: datetime) -> None:
         """Judge one window, and tell what it changes and then the window itself."""
         self.windows += 1
-        commissioning, heard = self.automaton.commissioning, window.heard
-        learning, threshold = commissioning.place.status, self.automaton.threshold
+        commissioning, threshold = self.automaton.commissioning, self.automaton.threshold
+        learning, heard, score = commissioning.place.status, window.heard, window.score
         if window.score is None or window.p_value is None:
             start = end - timedelta(seconds=self.scorer.window_seconds)
             reports = self.automaton.unjudged(start, end, window.fault or "")
         else:
             judgement = Judgement(end, window.score, window.p_value, heard.level_db)
             reports = self.automaton.judged(judgement)
-        score = window.score
         if commissioning.place.status != learning:
             self._keep(self._folder.record, commissioning)
         self._tell(reports, window)
@@ -255,22 +255,25 @@ class Machine:
             level_dbfs=heard.level_dbfs,
             ranked=self.automaton.alarm.ranked,
             anomalous=score is not None and score > threshold,
-            shadow=self.shadow.of(end) if self.shadow is not None else None,
         )
-        self._publish(report)
+        self._show([report] if self.shadow is None else self.shadow.join(report))
 
-    def _tell(self, reports: list[Any], window: Window | None = None) -> None:
+    def _show(self, windows: list[WindowReport]) -> None:
+        for window in windows:
+            self._publish(window)
+
+    def _tell(self, reports: list[Told], window: Window | None = None) -> None:
         """Write down what is told, tell it, and write down that it was told."""
         if not reports:
             return
         self.kept.telling = [one.as_json() for one in reports]
         self._save()
-        for one in reports:
-            report = one
+        for report in reports:
             if self._recorder is not None and isinstance(report, EventReport):
                 clip = self._recorder.event(report, self._explain(report, window))
-                report = replace(report, clip=clip)
-            self._publish(report)
+                self._publish(replace(report, clip=clip))
+            else:
+                self._publish(report)
         self.kept.telling = []
         self._save()
 
@@ -285,7 +288,6 @@ class Machine:
             return None
 
     def _save(self) -> None:
-        """Write the state."""
         self.kept.place = self.automaton.commissioning.place
         self._saved = self.kept.last
         self._keep(self._folder.save)

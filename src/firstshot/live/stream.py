@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.detector import Detector
-from firstshot.errors import ParameterError
+from firstshot.errors import ParameterError, SoundError
 from firstshot.live.judging.faults import Heard
 from firstshot.live.ring import Ring
 from firstshot.live.scorer import Score, Scorer
@@ -129,8 +129,12 @@ class Stream:
         Raises
         ------
         SoundError
-            The detector needs more channels than there are.
+            The detector needs more channels than there are, or the samples are no floats.
         """
+        if chunk.dtype.kind != "f":
+            raise SoundError(
+                f"the stream: samples of type {chunk.dtype}; expected floats of about +-1"
+            )
         samples = chunk if chunk.ndim == 2 else chunk[:, np.newaxis]
         used = pick_channel(samples, self.scorer.settings.channel, "the stream")
         block = max(1, round(BLOCK_SECONDS * self.sample_rate))

@@ -267,6 +267,7 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
         "deviations": dict(section.deviations),
         "details": asdict(section.details),
         "notes": list(section.notes),
+        "normal_clips": list(section.normal_clips),
     }
 
 

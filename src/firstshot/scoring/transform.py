@@ -119,6 +119,8 @@ class HalfStandardize(Standardize):
     Half way, on a logarithmic scale, between leaving the deviations as they are and making them
     equal. Deviations are raised as those of `standardize`.
 
+    Examples
+    --------
     >>> mapped = HalfStandardize().fit([[0.0, 0.0], [2.0, 8.0]])([[3.0, 4.0]])
     >>> [round(value, 3) for value in mapped[0].tolist()]
     [1.265, 0.0]

@@ -43,6 +43,12 @@ def test_the_threshold_is_set_on_held_out_normal_scores_alone(section, heard):
     assert found.decisions.tolist() == (found.scores > expected.value).astype(int).tolist()
 
 
+def test_the_normal_clips_are_looked_at(section, heard):
+    found = join_section(section, SYSTEM, [heard])
+    assert found.normal_clips[0] == f"{len(section.train)} normal clips looked at"
+    assert len(found.normal_clips) > 1
+
+
 def test_labels_and_domains_are_those_of_the_names(section, heard):
     found = join_section(section, SYSTEM, [heard])
     assert found.labels.tolist() == [int("_anomaly_" in clip) for clip in found.clips]

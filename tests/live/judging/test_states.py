@@ -134,7 +134,7 @@ def test_an_alarm_stays_open_while_nothing_is_heard():
     fan = Machine()
     fan.hear(*[0.0] * 8, *[3.0] * 10)
     fan.fail(10)
-    fan.hear(*[0.0] * 7)
+    fan.hear(*[0.0] * 13)
     assert fan.automaton.state is State.recovering
     alarms = [one for one in fan.events if one.kind == "alarm"]
     assert len(alarms) == 1
@@ -250,3 +250,39 @@ def test_a_level_unlike_the_commissioned_ones_asks_once_to_commission_again():
         "The level is 12 dB below all that was heard while learning this place; if the gain or the "
         "microphone has changed, commission again."
     )
+
+
+def test_sound_that_comes_and_goes_in_an_alarm_is_one_blind_event():
+    fan = Machine()
+    fan.hear(*[0.0] * 8, *[3.0] * 10)
+    for _ in range(20):
+        fan.fail(6)
+        fan.hear(*[0.0] * 6)
+    assert [(one.kind, one.ended) for one in fan.events] == [("alarm", None), ("blind", None)]
+
+
+def test_a_fault_is_told_at_once_when_a_blind_machine_is_heard_again():
+    fan = Machine()
+    fan.hear(*[0.0] * 8)
+    fan.fail(10)
+    fan.hear(*[3.0] * 8)
+    assert fan.automaton.state is State.alarm
+
+
+def test_who_commissions_again_in_an_alarm_ends_it():
+    fan = Machine()
+    fan.hear(*[0.0] * 8, *[3.0] * 10)
+    fan.reports += fan.automaton.commission_again(fan.now)
+    assert fan.events[-1].reason == "This place is learned anew."
+    assert fan.automaton.state is State.learning
+    fan.fail(10)
+    fan.reports += fan.automaton.commission_again(fan.now)
+    assert fan.automaton.state is State.blind
+
+
+def test_the_promise_is_told_even_if_it_comes_in_an_alarm():
+    fan = Machine()
+    fan.hear(*[0.1] * 17200, *[3.0] * 200)
+    promises = [one.reason for one in fan.reports if one.reason.startswith("At most one false")]
+    assert len(promises) == 1
+    assert fan.automaton.state is State.alarm

@@ -50,8 +50,13 @@ def run(
     root: Root,
     settings: dict[str, Any],
     system: Annotated[
-        str, typer.Option(help="A packaged system, or a .toml file of your own.")
-    ] = "embedded",
+        str | None,
+        typer.Option(
+            help="A packaged system, a .toml file of your own, or auto. Default: auto, which is "
+            "recommended_fusion where its weights are found, else recommended; with options of "
+            "Encoder or Scores, embedded."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: runs/<data>-<system>.")
     ] = None,
@@ -79,9 +84,11 @@ def run(
     Example: firstshot dcase run data/dcase2025t2 --system recommended --out runs/first
     """
     from firstshot.dcase.running.run import run_system
-    from firstshot.dcase.running.system import load_system
+    from firstshot.dcase.running.system import load_system, usual_system
+    from firstshot.detector.views import AUTO
     from firstshot.disk.files import without_links
 
+    system = system or usual_system(settings)
     chosen = load_system(system).changed(settings)
     if {"runtime", "precision"} & settings.get("encoder_settings", {}).keys():
         chosen, picked = chosen.pick_runtimes()
@@ -105,7 +112,7 @@ def run(
         )
     if details:
         print_details(found.results)
-    print_run(found, out)
+    print_run(found, out, automatic=AUTO in (system, settings.get("views")))
     if found.failures:
         raise typer.Exit(2)
 
@@ -127,9 +134,16 @@ def _names_of(settings: Mapping[str, Any]) -> list[str]:
     return [re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("_") for name in names]
 
 
-def print_run(run: Run, out: Path) -> None:
-    """Print a run's table, what is odd, what stopped which machine, and where the page is."""
+def print_run(run: Run, out: Path, automatic: bool = False) -> None:
+    """Print a run's table, what is odd, what stopped which machine, and where the page is.
+
+    Of a system that was chosen automatically it is said why.
+    """
+    from firstshot.detector.views import default_preset
     from firstshot.report.terminal import terminal_table
+
+    if automatic:
+        typer.echo("system {}: {}".format(*default_preset()), err=True)
 
     print_table(terminal_table(run.results))
     warnings = list(run.warnings().items())

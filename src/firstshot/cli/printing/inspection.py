@@ -26,11 +26,9 @@ def print_inspection_json(inspection: Inspection) -> None:
 
 def print_inspection(inspection: Inspection, path: Path) -> None:
     """Print each finding with its clips, and the command that removes those unlike the others."""
-    say(f"{inspection.looked_at} normal clips looked at")
-    for note in inspection.notes:
-        say(note)
+    for sentence in inspection.words:
+        say(sentence)
     if not inspection.notes:
-        say("nothing unusual: no clip unlike the others, no near-copies, no odd length or level")
         return
     for one in inspection.unlike:
         _print_unlike(one)

@@ -108,15 +108,7 @@ def read_layout(
     firstshot.errors.DatasetError: no/such/folder: no such folder; give the root of a data set
     """
     layout = scan_layout(root, machines)
-    refused = [file for file in layout.unused if file.refused]
-    if refused:
-        message = _first_of(refused, "files")
-        if strict:
-            raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
-        warn(f"{message}; left out")
-    _warn_of_unused(root, [file for file in layout.unused if not file.refused])
-    if layout.empty:
-        raise DatasetError(f"{layout.empty[0]}: no clips in this machine's folders; {_EXPECTED}")
+    check_unused(root, layout, strict)
     for section in layout.sections:
         for split, clips in (("train", section.train), ("test", section.test)):
             if not clips:
@@ -126,6 +118,22 @@ def read_layout(
                     f"put them into {section.machine}/{split}"
                 )
     return layout.sections
+
+
+def check_unused(root: Path, layout: Layout, strict: bool) -> None:
+    """Refuse files outside the grammar, or warn of them; refuse a machine without clips.
+
+    Raises DatasetError as `read_layout` says.
+    """
+    refused = [file for file in layout.unused if file.refused]
+    if refused:
+        message = _first_of(refused, "files")
+        if strict:
+            raise DatasetError(f"{message}; correct or remove what `firstshot dcase check` lists")
+        warn(f"{message}; left out")
+    _warn_of_unused(root, [file for file in layout.unused if not file.refused])
+    if layout.empty:
+        raise DatasetError(f"{layout.empty[0]}: no clips in this machine's folders; {_EXPECTED}")
 
 
 def _first_of(unused: Sequence[UnusedFile], kind: str) -> str:

@@ -139,7 +139,8 @@ def score_section_with_autoencoder(
         There are too few vectors to train on, or for a covariance.
     """
     import_library("torch", "the autoencoder baseline")
-    from firstshot.autoencoder.trials import one_thread, train_trials
+    from firstshot.autoencoder.trials import train_trials
+    from firstshot.torch_states import one_thread
 
     with keep_warnings() as caught:
         clips = (*section.train, *section.test)

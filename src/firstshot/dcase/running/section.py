@@ -69,6 +69,7 @@ class SectionScores:
     products: NDArray[np.float64]
     anomaly_map: MapBank | None
     notes: tuple[str, ...]
+    normal_clips: tuple[str, ...]
     encoder: str
     fingerprint: str
     channel: Channel
@@ -111,6 +112,7 @@ def score_section(
         products=compare_clips(normal, test),
         anomaly_map=detector.fitted_.anomaly_map,
         notes=tuple(dict.fromkeys(caught)),
+        normal_clips=tuple(detector.inspect().words),
         encoder=detector.embedding_settings().encoder.name,
         fingerprint=detector.embedding_settings().encoder.fingerprint,
         channel=detector.embedding_settings().channel,
@@ -173,6 +175,7 @@ def join_section(
         details=add_parts(result, by_encoder),
         clip_map=map_section(section, [scores.products for scores in by_encoder], result),
         fingerprints={scores.encoder: scores.fingerprint for scores in by_encoder},
+        normal_clips=by_encoder[0].normal_clips,
         examples=show_examples(
             section,
             by_encoder[0],

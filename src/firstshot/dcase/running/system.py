@@ -29,8 +29,16 @@ from firstshot.autoencoder.scores import ScoreName
 from firstshot.autoencoder.settings import SEEDS, TrainingSettings
 from firstshot.detector import Detector
 from firstshot.detector.embedding.settings import resolved_encoder_settings
-from firstshot.detector.fitted.settings import check_view
-from firstshot.detector.views import View, read_views, with_encoder_settings
+from firstshot.detector.fitted.settings import ONE_WAY, check_view
+from firstshot.detector.views import (
+    AUTO,
+    View,
+    default_preset,
+    name_of_views,
+    read_views,
+    with_default_preset,
+    with_encoder_settings,
+)
 from firstshot.disk.documents import parse_toml, read_toml
 from firstshot.encoders.pooling import check_pooling
 from firstshot.errors import ParameterError
@@ -217,9 +225,10 @@ class System(_Strict):
             plain.pop("views", None)
         if "views" in changes:
             views = changes.pop("views")
+            views = with_default_preset(views) if isinstance(views, str) else views
             plain = {name: v for name, v in plain.items() if name not in ("encoders", *_ONE_WAY)}
             plain["views"] = [_plain(view) for view in read_views(views)]
-            plain["name"] = views if isinstance(views, str) else plain["name"]
+            plain["name"] = name_of_views(views) if isinstance(views, str) else plain["name"]
         of_encoders = changes.pop("encoder_settings", {})
         if "views" in plain:
             for name in ("layers", *_ONE_WAY):
@@ -284,7 +293,8 @@ class System(_Strict):
         found = {one.name: one for one in getattr(encoder, "members", [encoder])}
         views = []
         for view in self.views:
-            own = resolved_encoder_settings(found[view.encoder], view.encoder_settings) or {}
+            name = view.view.encoder_name
+            own = resolved_encoder_settings(found[name], view.encoder_settings) or {}
             settings_here = {**view.encoder_settings, **own}
             views.append(view.model_copy(update={"encoder_settings": settings_here}))
         reasons = {name: getattr(one, "reason", "") for name, one in found.items()}
@@ -365,8 +375,18 @@ def list_systems() -> tuple[str, ...]:
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
+def usual_system(settings: Mapping[str, Any]) -> str:
+    """Return the system to change by `settings` where none is named, as `Detector` chooses.
+
+    It is `auto`, and `embedded` for settings that describe one way to compare.
+    """
+    return "embedded" if settings.keys() & ONE_WAY.keys() else AUTO
+
+
 def load_system(name_or_path: str) -> AnySystem:
     """Read a packaged system by name, or a system file by path (anything that ends in .toml).
+
+    `auto` is `recommended_fusion` where its weights are on this machine, else `recommended`.
 
     Raises
     ------
@@ -412,6 +432,7 @@ def make_system(fields: dict[str, Any]) -> AnySystem:
 
 def _read_fields(name_or_path: str) -> dict[str, Any]:
     path = Path(name_or_path)
+    name_or_path = default_preset()[0] if name_or_path == AUTO else name_or_path
     if not name_or_path.endswith(".toml"):
         if name_or_path not in list_systems():
             known = choose_one_of(name_or_path, list_systems())

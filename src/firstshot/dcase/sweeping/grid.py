@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from firstshot.detector.views import PRESETS
+from firstshot.detector.views import JOINED, PRESETS
 from firstshot.encoders import list_encoders
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.pooling import resolve_layers
+from firstshot.encoders.trained_file import is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of
@@ -93,12 +94,13 @@ class Grid:
                 raise ParameterError(f"a sweep needs at least one {name}; name it")
         for preset in self.presets:
             name, _ = weights_of(preset)
-            if name not in PRESETS:
+            if name.partition(JOINED)[0] not in PRESETS:
                 raise ParameterError(
                     f"preset {name!r} is not known; {choose_one_of(name, PRESETS)}"
                 )
         for encoder in self.encoders:
-            if weights_of(encoder)[0] not in list_encoders():
+            name = weights_of(encoder)[0]
+            if name not in list_encoders() and not is_trained_name(name):
                 raise ParameterError(
                     f"encoder {encoder!r} is not known; choose out of {', '.join(list_encoders())}"
                 )

@@ -24,7 +24,6 @@ from firstshot.detector.file import MemberRow
 from firstshot.detector.fitted.parts import Recipe
 from firstshot.domains import DOMAINS
 from firstshot.errors import DatasetError, ParameterError, warn
-from firstshot.scoring.refits import natural_key
 from firstshot.sound.audio import LengthPolicy
 
 FEWEST_STANDARDIZED = 4
@@ -75,24 +74,6 @@ class NormalClips:
     def first_rows(self) -> list[MemberRow]:
         """The first row of each clip."""
         return [next(windows) for _, windows in groupby(self.rows, clip_of)]
-
-    def without_copies(self) -> NormalClips:
-        """Return the clips, those of identical samples once: the first by name is kept."""
-        kept: dict[str, tuple[str, str, str]] = {}
-        for clip in sorted(
-            map(clip_of, self.rows), key=lambda clip: (natural_key(clip[1]), clip[0])
-        ):
-            kept.setdefault(clip[2], clip)
-        rows = [i for i, row in enumerate(self.rows) if kept[row.digest] == clip_of(row)]
-        if len(rows) == len(self.rows):
-            return self
-        copies = [clip for clip in dict.fromkeys(map(clip_of, self.rows)) if clip != kept[clip[2]]]
-        more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
-        warn(
-            f"copies among the normal clips: {copies[0][1]} of {kept[copies[0][2]][1]}{more}; "
-            "clips of the same samples count once"
-        )
-        return self.keep(np.asarray(rows, dtype=np.intp))
 
     def keep(self, rows: NDArray[np.intp]) -> NormalClips:
         """Return the windows of the given rows, which ascend."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from firstshot.anomaly_map import MapBank
 from firstshot.detector.embedding import EmbeddingSettings
 from firstshot.detector.file import MappedFile
+from firstshot.detector.fitted.copies import without_copies
 from firstshot.detector.fitted.held_out import FEWEST_CLIPS, held_out_scores
 from firstshot.detector.fitted.normal_clips import (
     NormalClips,
@@ -100,7 +101,7 @@ def fit_detector(
 ) -> FittedDetector:
     """Fit the parts and compute the held-out scores; the threshold is not set yet.
 
-    Standardised views count clips of identical samples once, before anything is measured.
+    Standardised views count copies and near-copies of a clip once, before anything is measured.
     `progress` is called with (clips scored, clips in all) while clips are left out in turn.
 
     Raises
@@ -109,7 +110,7 @@ def fit_detector(
         There are too few clips, or too few different ones.
     """
     if recipe.standardized:
-        normal_clips = normal_clips.without_copies()
+        normal_clips = without_copies(normal_clips)
     check_rows(normal_clips.rows, copies_count=not recipe.standardized)
     if recipe.standardized:
         check_enough(normal_clips.rows)

@@ -2,7 +2,7 @@
 
 Input: the arguments of `Detector` by name. Output: checked `EmbeddingSettings`, and the `Recipe`.
 A detector is given by its views, or by an encoder, its layers and one way to compare them; then
-every layer is a view whose scores are not standardised.
+every layer is a view whose scores are not standardised. Where neither is given, a preset is taken.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from firstshot.detector.sources import list_far_noise
 from firstshot.detector.views import (
     AUTO,
     View,
-    default_preset,
     read_views,
+    with_default_preset,
     with_encoder_settings,
 )
 from firstshot.encoders import load_encoder
@@ -29,7 +29,6 @@ from firstshot.encoders.joint import join_encoders, one_if_same
 from firstshot.encoders.pooling import check_pooling, resolve_layer
 from firstshot.encoders.protocol import Encoder
 from firstshot.errors import ParameterError
-from firstshot.log import logger
 from firstshot.messages import choose_one_of, shown_value
 from firstshot.scoring.threshold import METHODS
 from firstshot.sound.audio import LengthPolicy
@@ -55,9 +54,10 @@ def resolve_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = dict(settings)
     given = [name for name in ONE_WAY if found[name] is not None]
-    if found["views"] == AUTO:
-        found["views"], why = default_preset()
-        logger.info("preset %s: %s", found["views"], why)
+    if found["views"] is None and not given:
+        found["views"] = AUTO
+    if isinstance(found["views"], str):
+        found["views"] = with_default_preset(found["views"])
     if found["views"] is not None and given:
         raise ParameterError(
             f"{given[0]} {shown_value(found[given[0]])} beside views: each view has its own; leave "

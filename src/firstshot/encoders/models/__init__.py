@@ -1,4 +1,4 @@
-"""The networks of the pre-trained encoders as torch modules, by their specs.
+"""The networks of the encoders with weights as torch modules, by their specs.
 
 Input: a spec, and a published checkpoint's tensors. Output: a module whose `tokens_by_layer` maps
 spectrograms (clips, frames, mels) to tokens (clips, time, freq, dim), and its tensors by name.
@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from firstshot.encoders.models import beats, ced, eat, efficientat, m2d
+from firstshot.encoders.models import beats, ced, eat, efficientat, m2d, trained
 from firstshot.encoders.models.checkpoint_names import check_tensors
 from firstshot.encoders.specs.base import Spec
+from firstshot.encoders.specs.trained import RECIPES
 
 _FAMILIES: dict[str, tuple[Any, Any]] = {
     "beats": (beats.Beats, beats.rename),
@@ -22,6 +23,7 @@ _FAMILIES: dict[str, tuple[Any, Any]] = {
     "eat": (eat.Eat, eat.rename),
     "efficientat": (efficientat.EfficientAt, efficientat.rename),
     "m2d": (m2d.M2d, m2d.rename),
+    **{f"trained_{recipe}": (trained.build_trained, trained.own_names) for recipe in RECIPES},
 }
 
 

@@ -1,4 +1,4 @@
-"""Every pre-trained encoder as an ONNX graph that stops at the deepest requested layer.
+"""Every encoder with weights as an ONNX graph that stops at the deepest requested layer.
 
 Input: an encoder's spec and its weights under the network's own names. Output: an ONNX model that
 maps a spectrogram (clips, frames, mels) to `layer_7` and so on, (clips, time, freq, dim) each, the
@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.runtimes.onnx_efficientat import write_stages
+from firstshot.encoders.runtimes.onnx_trained import write_trained
 from firstshot.encoders.runtimes.onnx_writer import INPUT, Graph, Weights, output_name
 from firstshot.encoders.specs.base import PATCH, Spec
 from firstshot.encoders.specs.beats import BeatsGeometry, BeatsSpec, distance_buckets
 from firstshot.encoders.specs.ced import CedGeometry, CedSpec
 from firstshot.encoders.specs.eat import EatSpec, position_table
 from firstshot.encoders.specs.m2d import M2dGeometry, M2dSpec
+from firstshot.encoders.specs.trained import RECIPES
 
 PRE_NORM_EPS = EAT_EPS = 1e-6
 BEATS_EPS = INPUT_NORM_EPS = 1e-5
@@ -49,6 +51,7 @@ def build_graph(spec: Spec, weights: Weights, layers: Layers, last_layer: str = 
         "eat": _eat,
         "efficientat": write_stages,
         "m2d": _m2d,
+        **{kind.family: write_trained for kind, _ in RECIPES.values()},
     }
     geometry = spec.geometry
     graph = Graph(geometry.mels)

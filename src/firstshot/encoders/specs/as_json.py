@@ -20,6 +20,7 @@ from firstshot.encoders.specs.ced import CedGeometry, CedSpec
 from firstshot.encoders.specs.eat import EatGeometry, EatSpec
 from firstshot.encoders.specs.efficientat import LEVELS, EfficientAtGeometry, EfficientAtSpec
 from firstshot.encoders.specs.m2d import M2dGeometry, M2dSpec
+from firstshot.encoders.specs.trained import RECIPES
 from firstshot.errors import ParameterError, WeightsError
 
 FAMILIES: dict[str, tuple[type[Spec], type[Geometry]]] = {
@@ -28,6 +29,7 @@ FAMILIES: dict[str, tuple[type[Spec], type[Geometry]]] = {
     "eat": (EatSpec, EatGeometry),
     "efficientat": (EfficientAtSpec, EfficientAtGeometry),
     "m2d": (M2dSpec, M2dGeometry),
+    **{kind.family: (kind, geometry) for kind, geometry in RECIPES.values()},
 }
 _CHOICES = {"pooled": POOLED, "level": LEVELS}
 """Settings that some specs have: their values, the default first."""

@@ -83,7 +83,8 @@ class Spec(ABC):
     Attributes
     ----------
     family : str
-        Which network it is: `beats`, `ced`, `eat`, `efficientat` or `m2d`.
+        Which network it is: `beats`, `ced`, `eat`, `efficientat`, `m2d`, or
+        `trained_` and a recipe.
     name : str
         The name that `firstshot.load_encoder` knows.
     geometry : Geometry

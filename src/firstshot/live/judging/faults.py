@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SILENCE = "Digital silence, every sample is 0; check the microphone, its cable and its switch."
 MOST_CLIPPED = 0.01
 LEVEL_MARGIN = 20.0
 """dB outside the range of the learned clips. Where a machine's sound ends and a broken microphone
@@ -47,7 +48,7 @@ def find_fault(heard: Heard, normal_levels: tuple[float, float] | None) -> str |
     if not heard.finite:
         return "There are samples that are no sound; check the source's sample format."
     if heard.level_dbfs == -float("inf"):
-        return "Digital silence, every sample is 0; check the microphone, its cable and its switch."
+        return SILENCE
     if heard.clipped > MOST_CLIPPED:
         return f"{100 * heard.clipped:.0f} % of the samples are clipped; lower the gain."
     if normal_levels is None or heard.level_db is None:

@@ -18,8 +18,9 @@ from firstshot.live.judging.commissioning import Commissioning
 from firstshot.live.judging.events import EventBook, Facts
 from firstshot.live.judging.faults import GAIN_MARGIN
 from firstshot.live.judging.rule import QUIET_WINDOWS, Alarm
-from firstshot.live.messages import EventReport, Report, State, StateReport
+from firstshot.live.messages import EventReport, State, StateReport
 
+Told = EventReport | StateReport
 BLIND_AFTER = timedelta(seconds=20)
 """Bad sound may last so long before the machine counts as blind; one knock that clips does not."""
 COOL_DOWN = timedelta(seconds=60)
@@ -127,13 +128,13 @@ class Automaton:
         frozen = self.known.alarm_threshold
         return self.commissioning.threshold if frozen is None else frozen
 
-    def judged(self, window: Judgement) -> list[Report]:
+    def judged(self, window: Judgement) -> list[Told]:
         """Take a judged window."""
         known, threshold = self.known, self.threshold
         known.bad = None
         kind, change = self.commissioning.kind, self.alarm.push(window.score, threshold)
         ranked = self.alarm.ranked
-        reports: list[Report] = []
+        reports: list[Told] = []
         words = self._alarm_words(window.end)
         facts = Facts(words, kind, self.detector, ranked, threshold, window.p_value)
         if change == "begins":
@@ -146,12 +147,13 @@ class Automaton:
         known.active = self.alarm.active
         known.alarm_threshold = threshold if known.active else None
         learned = self.commissioning.push(window.end, ranked, window.p_value, window.level_db)
-        moved = self._move(*self._heard(window.end), window.end)
-        if learned and self.state is not State.normal:
-            moved.append(self._note(window.end, self.commissioning.sentence()))
-        return [*reports, *moved, *self._note_gain(window)]
+        reports += self._move(*self._heard(window.end), window.end)
+        sentence = self.commissioning.sentence()
+        if learned and all(one.reason != sentence for one in reports):
+            reports.append(self._note(window.end, sentence))
+        return [*reports, *self._note_gain(window)]
 
-    def unjudged(self, start: datetime, end: datetime, fault: str) -> list[Report]:
+    def unjudged(self, start: datetime, end: datetime, fault: str) -> list[Told]:
         """Take a window that cannot be judged, with the reason."""
         self.known.good = None
         self.known.bad = self.known.bad or start
@@ -159,9 +161,9 @@ class Automaton:
             return []
         return self.unheard(end, fault, self.known.bad)
 
-    def unheard(self, time: datetime, reason: str, since: datetime | None = None) -> list[Report]:
+    def unheard(self, time: datetime, reason: str, since: datetime | None = None) -> list[Told]:
         """Say that the machine cannot be heard; repeated calls tell nothing new."""
-        known, reports = self.known, list[Report]()
+        known, reports = self.known, list[Told]()
         known.good, known.bad = None, known.bad or since or time
         self.gap()
         if self.state is not State.blind:
@@ -176,7 +178,7 @@ class Automaton:
         self.alarm.gap()
         self.known.suspicious = self.known.quiet = None
 
-    def pass_time(self, time: datetime) -> list[Report]:
+    def pass_time(self, time: datetime) -> list[Told]:
         """Tell again, now and then, of a machine that stays blind."""
         known = self.known
         if self.state is not State.blind or known.good is not None or known.bad is None:
@@ -188,13 +190,16 @@ class Automaton:
         minutes = (time - known.bad).total_seconds() / 60
         return [self._note(time, f"Nothing can be judged for {minutes:.0f} min.")]
 
-    def commission_again(self, time: datetime) -> list[Report]:
-        """Learn this place anew."""
+    def commission_again(self, time: datetime) -> list[Told]:
+        """Learn this place anew; whoever asks for it says that the machine is in order."""
         self.commissioning.again()
         self.known.alarms = self.known.alarm_threshold = None
-        return [*self._move(*self._usual(), time)]
+        self.alarm.active = self.known.active = False
+        self.gap()
+        reports: list[Told] = [*self.alarms.end(time, "This place is learned anew.")]
+        return reports if self.state is State.blind else reports + self._move(*self._usual(), time)
 
-    def _note_gain(self, window: Judgement) -> list[Report]:
+    def _note_gain(self, window: Judgement) -> list[Told]:
         """Say once that the level is unlike all that the threshold was learned from."""
         place = self.commissioning.place
         if place.lowest_db is None or place.highest_db is None or window.level_db is None:
@@ -233,25 +238,24 @@ class Automaton:
 
     def _heard(self, time: datetime) -> tuple[State, str]:
         """Return the state after a judged window, with the reason."""
-        known, alarm = self.known, self.alarm
-        threshold = self.threshold
+        known, alarm, threshold = self.known, self.alarm, self.threshold
         above, ranked = alarm.above(threshold), alarm.ranked
-        if alarm.active:
-            known.good = None
-            known.suspicious = None
-            if ranked is not None and ranked > threshold:
-                known.quiet = None
-                return State.alarm, self._alarm_words(time)
-            known.quiet = known.quiet or time
-            words = f"Quieter since {time_text(known.quiet)}; {QUIET_WINDOWS} such windows end it."
-            return State.recovering, words
-        known.quiet = None
-        if self.state is State.blind:
+        loud = alarm.active and ranked is not None and ranked > threshold
+        back = ""
+        if self.state is State.blind and not loud:
             known.good = known.good or time
             if time - known.good < COOL_DOWN:
                 return State.blind, ""
-            known.good = None
-            return self._back(time)
+            back = "Sound is judged again. "
+        known.good = None
+        if alarm.active:
+            known.suspicious = None
+            known.quiet = None if loud else known.quiet or time
+            if known.quiet is None:
+                return State.alarm, self._alarm_words(time)
+            words = f"Quieter since {time_text(known.quiet)}; {QUIET_WINDOWS} such windows end it."
+            return State.recovering, back + words
+        known.quiet = None
         if above >= alarm.rule.needed - 1:
             known.suspicious = known.suspicious or self._first_above(time)
             return State.suspicious, f"{above} of {len(alarm.scores)} windows sound unlike normal."
@@ -260,11 +264,8 @@ class Automaton:
             return self._usual()[0], f"One unusual moment at {time_text(first)} (no alarm)."
         if known.suspicious is not None:
             return State.suspicious, ""
-        return self._usual()
-
-    def _back(self, time: datetime) -> tuple[State, str]:
         state, words = self._usual()
-        return state, f"Sound is judged again. {words}"
+        return state, back + words
 
     def _usual(self) -> tuple[State, str]:
         """Return the state of a machine with nothing unusual."""
@@ -283,12 +284,12 @@ class Automaton:
         windows = len(scores) - 1 - above[0] if above else 0
         return time - timedelta(seconds=windows * self.commissioning.hop_seconds)
 
-    def _move(self, state: State, reason: str, time: datetime) -> list[Report]:
+    def _move(self, state: State, reason: str, time: datetime) -> list[Told]:
         """Change the state; nothing is told where it stays."""
         before, self.known.state = self.state, state
         if state is before:
             return []
-        reports: list[Report] = []
+        reports: list[Told] = []
         if before is State.blind:
             reports += self.blinds.end(time, "Sound is judged again.")
         return [*reports, StateReport(self.machine, time, state, before, reason)]
