@@ -220,13 +220,20 @@ def test_a_flipped_bit_is_found(tmp_path):
         load_encoder(str(path))
 
 
-def test_a_value_that_is_not_finite_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"steps.2.weight": lambda x: x * float("nan")}, "weight has values that are not finite"),
+        ({"steps.3.running_var": lambda x: x - 9}, "running_var has a variance below 0"),
+        ({"steps.2.weight": lambda x: x.double()}, "weight holds float64, expected float32"),
+    ],
+)
+def test_values_that_no_training_gives_are_refused(change, reason, tmp_path):
     spec, network = network_of("fmlp")
-    with torch.no_grad():
-        network.steps[2].weight[0, 0] = float("nan")
-    path = tmp_path / "nan.safetensors"
-    path.write_bytes(pack_trained(spec, network.state_dict(), {}))
-    with pytest.raises(WeightsError, match="values that are not finite"):
+    state = {n: change.get(n, lambda x: x)(x) for n, x in network.state_dict().items()}
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(pack_trained(spec, state, {}))
+    with pytest.raises(WeightsError, match=reason):
         load_encoder(str(path))
 
 

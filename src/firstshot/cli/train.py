@@ -12,6 +12,7 @@ import typer
 from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, Workers, open_store
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.printing.tables import say
+from firstshot.cli.settings import help_of, read_channel
 
 if TYPE_CHECKING:
     from firstshot.training.classes import Classes
@@ -67,6 +68,7 @@ def train(
             "Default: the recipe's."
         ),
     ] = None,
+    channel: Annotated[str, typer.Option(help=help_of("channel"))] = "mean",
     device: Annotated[str, typer.Option(help="cpu, or cuda for a graphics card.")] = "cpu",
     store: Store = None,
     no_store: NoStore = False,
@@ -100,8 +102,9 @@ def train(
 
     kept = open_store(store, no_store)
     with progress_bars(quiet) as bars:
+        clips = list_training_clips(roots)
         loaded = load_clips(
-            list_training_clips(roots), progress=bars("clips read"), workers=workers
+            clips, read_channel(channel), progress=bars("clips read"), workers=workers
         )
         plan = make_plan(loaded, settings)
     _describe(plan.classes, settings)

@@ -113,7 +113,7 @@ def train_seeds(
         batches = Batches(
             plan.loaded.waveforms, plan.classes, spec, plan.settings, seed, count_workers(workers)
         )
-        name = checkpoint_name(batches, plan.loaded.digests)
+        name = checkpoint_name(batches, plan.loaded.digests, device)
         checkpoint = None if checkpoints is None else checkpoints / name
 
         def report(epoch: Epoch, seed: int = seed) -> None:
