@@ -20,5 +20,9 @@ def test_an_alarm_and_a_score_are_unavailable_while_the_machine_is_blind():
         settings = found[f"homeassistant/{entity}/config"]
         assert settings["availability_mode"] == "all"
         assert "'blind'" in settings["availability"][1]["value_template"]
+    alarm = found["homeassistant/binary_sensor/firstshot_box_fan_alarm/config"]
+    assert alarm["value_template"] == (
+        "{{ 'ON' if value_json.state in ['alarm', 'recovering'] else 'OFF' }}"
+    )
     state = found["homeassistant/sensor/firstshot_box_fan_state/config"]
     assert state["availability"] == [{"topic": "firstshot/box/availability"}]

@@ -8,6 +8,7 @@ its alarm and its scores are unavailable then.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,74 +67,71 @@ def slug_of(name: str) -> str:
 
 def discovery(topics: Topics, prefix: str = "homeassistant") -> dict[str, dict[str, Any]]:
     """Return the settings of each entity of a machine, by the topic that they are published to."""
-    is_alarm = f"value_json.state in {list(ALARM_STATES)}"
-    process = {"topic": topics.availability}
-    sees = {
-        "topic": topics.state,
-        "value_template": "{{ 'offline' if value_json.state == 'blind' else 'online' }}",
+    device = f"{topics.base.replace('/', '_')}_{topics.slug}"
+    common = {
+        "device": {
+            "identifiers": [device],
+            "name": topics.machine,
+            "manufacturer": "firstshot",
+            "sw_version": __version__,
+        },
+        "origin": {"name": "firstshot", "sw_version": __version__},
     }
-    judged = {"availability": [process, sees], "availability_mode": "all"}
-    listening = {"availability": [process]}
-    number = {"state_topic": topics.window, "state_class": "measurement"}
-    entities: dict[tuple[str, str], dict[str, Any]] = {
-        ("binary_sensor", "alarm"): {
-            "name": "Alarm",
-            "device_class": "problem",
-            "state_topic": topics.state,
-            "value_template": "{{ 'ON' if " + is_alarm + " else 'OFF' }}",
-            **judged,
-        },
-        ("binary_sensor", "blind"): {
-            "name": "No usable sound",
-            "device_class": "problem",
-            "entity_category": "diagnostic",
-            "state_topic": topics.state,
-            "value_template": "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}",
-            **listening,
-        },
-        ("sensor", "state"): {
-            "name": "State",
-            "state_topic": topics.state,
-            "value_template": "{{ value_json.state }}",
-            "json_attributes_topic": topics.state,
-            **listening,
-        },
-        ("sensor", "score"): {
-            "name": "Score",
-            "value_template": "{{ value_json.score }}",
-            **number,
-            **judged,
-        },
-        ("sensor", "threshold"): {
-            "name": "Threshold",
-            "entity_category": "diagnostic",
-            "value_template": "{{ value_json.threshold }}",
-            **number,
-            **judged,
-        },
-        ("sensor", "level"): {
-            "name": "Level",
-            "unit_of_measurement": "dB",
-            "entity_category": "diagnostic",
-            "value_template": "{{ value_json.level_dbfs }}",
-            **number,
-            **listening,
-        },
-    }
-    device = {
-        "identifiers": [topics.base.replace("/", "_") + "_" + topics.slug],
-        "name": topics.machine,
-        "manufacturer": "firstshot",
-        "sw_version": __version__,
-    }
-    origin = {"name": "firstshot", "sw_version": __version__}
-    found = {}
-    for (component, entity), settings in entities.items():
-        unique = f"{device['identifiers'][0]}_{entity}"
-        found[f"{prefix}/{component}/{unique}/config"] = {
-            "unique_id": unique,
-            "device": device,
-            "origin": origin,
+    return {
+        f"{prefix}/{component}/{device}_{entity}/config": {
+            "unique_id": f"{device}_{entity}",
+            **common,
             **settings,
         }
-    return found
+        for (component, entity), settings in _entities(topics).items()
+    }
+
+
+def _entities(topics: Topics) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what differs between the entities, by component and name."""
+    process = {"topic": topics.availability}
+    sees = {"topic": topics.state, "value_template": _chosen("offline", "online", ["blind"])}
+    listening = {"availability": [process]}
+    judged = {"availability": [process, sees], "availability_mode": "all"}
+    of_state = {"state_topic": topics.state}
+    number = {"state_topic": topics.window, "state_class": "measurement"}
+    problem = {"device_class": "problem", **of_state}
+    diagnostic = {"entity_category": "diagnostic"}
+    alarm, blind = _chosen("ON", "OFF", ALARM_STATES), _chosen("ON", "OFF", ["blind"])
+    return {
+        ("binary_sensor", "alarm"): {
+            "name": "Alarm", "value_template": alarm, **problem, **judged,
+        },
+        ("binary_sensor", "blind"): {
+            "name": "No usable sound", "value_template": blind,
+            **problem, **diagnostic, **listening,
+        },
+        ("sensor", "state"): {
+            "name": "State", "value_template": _field("state"),
+            "json_attributes_topic": topics.state, **of_state, **listening,
+        },
+        ("sensor", "score"): {
+            "name": "Score", "value_template": _field("score"), **number, **judged,
+        },
+        ("sensor", "threshold"): {
+            "name": "Threshold", "value_template": _field("threshold"),
+            **number, **diagnostic, **judged,
+        },
+        ("sensor", "level"): {
+            "name": "Level", "value_template": _field("level_dbfs"),
+            "unit_of_measurement": "dB", **number, **diagnostic, **listening,
+        },
+    }  # fmt: skip
+
+
+def _field(name: str) -> str:
+    return f"{{{{ value_json.{name} }}}}"
+
+
+def _chosen(chosen: str, other: str, states: Sequence[str]) -> str:
+    """Return a template that gives one word in some states and another in all others.
+
+    >>> _chosen("ON", "OFF", ["blind"])
+    "{{ 'ON' if value_json.state in ['blind'] else 'OFF' }}"
+    """
+    return f"{{{{ '{chosen}' if value_json.state in {list(states)} else '{other}' }}}}"
