@@ -12,12 +12,9 @@ from firstshot.disk.caches import pack_arrays  # noqa: E402
 from firstshot.encoders.loading import load_trained  # noqa: E402
 from firstshot.encoders.models import build  # noqa: E402
 from firstshot.encoders.specs.as_json import read_spec, write_spec  # noqa: E402
-from firstshot.encoders.specs.trained import (  # noqa: E402
-    RECIPES,
-    trained_spec,
-    window_starts,
-)
-from firstshot.encoders.trained_file import pack_trained, read_trained  # noqa: E402
+from firstshot.encoders.specs.trained import RECIPES, trained_spec  # noqa: E402
+from firstshot.encoders.specs.trained_sizes import window_starts  # noqa: E402
+from firstshot.encoders.weights.trained_file import pack_trained, read_trained  # noqa: E402
 from firstshot.errors import ParameterError, WeightsError  # noqa: E402
 
 PUBLISHED = {"spec": 177_280, "fmlp": 184_320, "cnn": 417_320, "tiny": 141_048}

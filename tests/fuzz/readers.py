@@ -405,7 +405,7 @@ if has("torch"):
 
     @target("trained encoder", 6)
     def read_trained(case: Case) -> None:
-        from firstshot.encoders.trained_file import read_trained
+        from firstshot.encoders.weights.trained_file import read_trained
 
         path = case.folder / "my.safetensors"
         sample = case.samples / "trained.safetensors"

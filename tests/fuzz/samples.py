@@ -157,7 +157,7 @@ def _write_checkpoint(folder: Path) -> None:
 def _write_trained(path: Path) -> None:
     from firstshot.encoders.models import build
     from firstshot.encoders.specs.trained import trained_spec
-    from firstshot.encoders.trained_file import pack_trained
+    from firstshot.encoders.weights.trained_file import pack_trained
 
     spec = trained_spec("tiny", 8000)
     path.write_bytes(pack_trained(spec, build(spec).state_dict(), {"seed": 0}))

@@ -193,6 +193,26 @@ def test_a_finished_training_leaves_its_file_and_no_checkpoint(loaded, tmp_path)
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+def test_a_kill_in_the_second_of_two_trainings_loses_nothing_of_the_first(loaded, tmp_path):
+    plan = make_plan(loaded, make_settings("tiny", epochs=2, window_seconds=0.5))
+    kept, seen = tmp_path / "kept", []
+
+    def kill(seed, epoch):
+        if seed == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(plan, [0, 1], tmp_path / "a.safetensors", checkpoints=kept, on_epoch=kill)
+    assert not list(tmp_path.glob("a*"))
+
+    def tell(seed, epoch):
+        seen.append((seed, epoch.number))
+
+    train_seeds(plan, [0, 1], tmp_path / "a.safetensors", checkpoints=kept, on_epoch=tell)
+    assert seen == [(1, 2)]
+    assert len(list(tmp_path.glob("a*"))) == 2
+
+
 def test_a_training_that_is_killed_goes_on_to_the_same_bytes(data_root, tmp_path):
     settings = make_settings("tiny", epochs=200, window_seconds=0.5)
     plan = make_plan(load_clips(list_training_clips([data_root])), settings)

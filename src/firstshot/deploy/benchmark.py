@@ -36,8 +36,8 @@ from firstshot.encoders.runtimes.processor import (
     installed_versions,
 )
 from firstshot.encoders.specs.base import Geometry
-from firstshot.encoders.trained_file import is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.trained_file import is_trained_name
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole

@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from firstshot.encoders.protocol import Encoder
-from firstshot.encoders.trained_file import SUFFIX, file_name_of, is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.trained_file import SUFFIX, file_name_of, is_trained_name
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of, shown_value
 
