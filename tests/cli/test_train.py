@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ pytest.importorskip("torch")
 
 from firstshot.cli import app
 from firstshot.detector import Detector
-from firstshot.encoders.trained_file import read_trained
+from firstshot.encoders.weights.trained_file import read_trained
 
 QUICK = ("--recipe", "tiny", "--window", "0.5", "--epochs", "1", "--no-store")
 pytestmark = pytest.mark.filterwarnings("ignore::firstshot.errors.FirstshotWarning")
@@ -37,6 +38,19 @@ def test_the_file_tells_its_classes_its_seed_and_its_losses(trained: Path) -> No
     assert facts["settings"]["recipe"] == "tiny"
     assert sum(facts["classes"].values()) == 60
     assert len(facts["epochs"]) == 1
+
+
+def test_every_epoch_is_told_with_loss_rate_and_time_left(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="firstshot"):
+        run("train", dataset, "-o", tmp_path / "a.safetensors", *QUICK, "--epochs", 2)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0].startswith("60 clips of ")
+    epochs = [line for line in told if line.startswith("seed 0, epoch ")]
+    assert len(epochs) == 2
+    line = r"seed 0, epoch 2 of 2: loss [\d.]+, class found in \d+ %, learning rate 0.001, "
+    assert re.fullmatch(line + "about 0 s left", epochs[1])
 
 
 def test_several_seeds_are_as_many_files_and_a_mean_with_its_deviation(

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from tests.encoders.test_trained import write
 
-from firstshot import Detector, load_encoder
+from firstshot import Detector, View, load_encoder
 from firstshot.detector.views import name_of_views, read_views
 from firstshot.errors import DetectorFileError, ParameterError
 from firstshot.store import EmbeddingStore
@@ -105,6 +105,14 @@ def test_a_view_that_is_no_trained_file_is_refused() -> None:
 def test_two_views_of_one_file_are_refused(trained: Path) -> None:
     with pytest.raises(ParameterError, match="two views are called 'trained my'"):
         read_views(f"{joined(trained)} + trained:{trained}")
+
+
+def test_two_files_of_one_name_are_refused(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = write("tiny", tmp_path / "other", seed=1)
+    views = [View(str(trained), name="one"), View(str(other), name="two")]
+    with pytest.raises(ParameterError, match="two trained encoders are called my"):
+        Detector(views=views).fit(sounds(9))
 
 
 def test_a_set_of_views_has_a_name_without_folders_and_spaces() -> None:

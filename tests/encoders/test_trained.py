@@ -12,12 +12,9 @@ from firstshot.disk.caches import pack_arrays  # noqa: E402
 from firstshot.encoders.loading import load_trained  # noqa: E402
 from firstshot.encoders.models import build  # noqa: E402
 from firstshot.encoders.specs.as_json import read_spec, write_spec  # noqa: E402
-from firstshot.encoders.specs.trained import (  # noqa: E402
-    RECIPES,
-    trained_spec,
-    window_starts,
-)
-from firstshot.encoders.trained_file import pack_trained, read_trained  # noqa: E402
+from firstshot.encoders.specs.trained import RECIPES, trained_spec  # noqa: E402
+from firstshot.encoders.specs.trained_sizes import window_starts  # noqa: E402
+from firstshot.encoders.weights.trained_file import pack_trained, read_trained  # noqa: E402
 from firstshot.errors import ParameterError, WeightsError  # noqa: E402
 
 PUBLISHED = {"spec": 177_280, "fmlp": 184_320, "cnn": 417_320, "tiny": 141_048}
@@ -220,13 +217,20 @@ def test_a_flipped_bit_is_found(tmp_path):
         load_encoder(str(path))
 
 
-def test_a_value_that_is_not_finite_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"steps.2.weight": lambda x: x * float("nan")}, "weight has values that are not finite"),
+        ({"steps.3.running_var": lambda x: x - 9}, "running_var has a variance below 0"),
+        ({"steps.2.weight": lambda x: x.double()}, "weight holds float64, expected float32"),
+    ],
+)
+def test_values_that_no_training_gives_are_refused(change, reason, tmp_path):
     spec, network = network_of("fmlp")
-    with torch.no_grad():
-        network.steps[2].weight[0, 0] = float("nan")
-    path = tmp_path / "nan.safetensors"
-    path.write_bytes(pack_trained(spec, network.state_dict(), {}))
-    with pytest.raises(WeightsError, match="values that are not finite"):
+    state = {n: change.get(n, lambda x: x)(x) for n, x in network.state_dict().items()}
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(pack_trained(spec, state, {}))
+    with pytest.raises(WeightsError, match=reason):
         load_encoder(str(path))
 
 

@@ -403,6 +403,15 @@ if has("torch"):
         settings: Any = training_settings(epochs)
         train(frames, 1, settings, checkpoint=path)
 
+    @target("trained encoder", 6)
+    def read_trained(case: Case) -> None:
+        from firstshot.encoders.weights.trained_file import read_trained
+
+        path = case.folder / "my.safetensors"
+        sample = case.samples / "trained.safetensors"
+        path.write_bytes(change.mutate_safetensors(case.dice, sample.read_bytes()))
+        read_trained(path)
+
     @target("remembered runtimes", 3)
     def read_choices(case: Case) -> None:
         from firstshot.encoders import load_encoder

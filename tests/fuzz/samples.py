@@ -38,6 +38,7 @@ def make_samples(folder: Path) -> None:
     if has("torch"):
         _write_weights(folder)
         _write_checkpoint(folder)
+        _write_trained(folder / "trained.safetensors")
         if has("onnx") and has("onnxruntime"):
             _write_bundle(folder)
 
@@ -151,6 +152,15 @@ def _write_checkpoint(folder: Path) -> None:
     for name, epochs in (("finished", 1), ("begun", 1)):
         path = folder / f"{name}.safetensors"
         train(training_frames(), 1, training_settings(epochs), checkpoint=path)
+
+
+def _write_trained(path: Path) -> None:
+    from firstshot.encoders.models import build
+    from firstshot.encoders.specs.trained import trained_spec
+    from firstshot.encoders.weights.trained_file import pack_trained
+
+    spec = trained_spec("tiny", 8000)
+    path.write_bytes(pack_trained(spec, build(spec).state_dict(), {"seed": 0}))
 
 
 def training_frames() -> object:

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from firstshot.dcase.data.training_clips import list_training_clips  # noqa: E402
 from firstshot.disk.caches import pack_arrays, unpack_arrays  # noqa: E402
 from firstshot.encoders.specs.trained import trained_spec  # noqa: E402
-from firstshot.errors import FirstshotWarning, ParameterError  # noqa: E402
+from firstshot.errors import FirstshotWarning, OutputError, ParameterError  # noqa: E402
 from firstshot.training.batches import Batches  # noqa: E402
 from firstshot.training.classes import classify_clips  # noqa: E402
 from firstshot.training.clips import load_clips, window_samples  # noqa: E402
@@ -106,7 +106,8 @@ def test_what_decides_the_numbers_decides_the_name_of_the_checkpoint(loaded):
         )
     }
     names.add(checkpoint_name(batches_of(loaded), ["other", *loaded.digests[1:]]))
-    assert len(names) == 6
+    names.add(checkpoint_name(batches_of(loaded), loaded.digests, "cuda:0"))
+    assert len(names) == 7
 
 
 def without(arrays, name):
@@ -132,6 +133,12 @@ def test_a_checkpoint_of_something_else_is_set_aside_and_training_starts_again(
     with pytest.warns(FirstshotWarning, match=reason):
         again = train(batches_of(loaded), checkpoint=path)
     assert_same(again, whole)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named(loaded, tmp_path):
+    (tmp_path / "full").write_text("")
+    with pytest.raises(OutputError, match=r"full/x.safetensors: cannot be written"):
+        train(batches_of(loaded), checkpoint=tmp_path / "full" / "x.safetensors")
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step(loaded):
@@ -184,6 +191,26 @@ def test_a_finished_training_leaves_its_file_and_no_checkpoint(loaded, tmp_path)
     assert [run.path.name for run in runs] == ["a_seed3.safetensors", "a_seed4.safetensors"]
     assert all(run.path.is_file() for run in runs)
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_a_kill_in_the_second_of_two_trainings_loses_nothing_of_the_first(loaded, tmp_path):
+    plan = make_plan(loaded, make_settings("tiny", epochs=2, window_seconds=0.5))
+    kept, seen = tmp_path / "kept", []
+
+    def kill(seed, epoch):
+        if seed == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(plan, [0, 1], tmp_path / "a.safetensors", checkpoints=kept, on_epoch=kill)
+    assert not list(tmp_path.glob("a*"))
+
+    def tell(seed, epoch):
+        seen.append((seed, epoch.number))
+
+    train_seeds(plan, [0, 1], tmp_path / "a.safetensors", checkpoints=kept, on_epoch=tell)
+    assert seen == [(1, 2)]
+    assert len(list(tmp_path.glob("a*"))) == 2
 
 
 def test_a_training_that_is_killed_goes_on_to_the_same_bytes(data_root, tmp_path):

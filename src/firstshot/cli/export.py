@@ -53,7 +53,7 @@ def _load_encoder_of(detector_file: Path, weights: Path) -> Encoder:
     """Load a detector's only pre-trained encoder from a file, set as the detector says."""
     from firstshot.detector.loading import read_detector
     from firstshot.encoders import WITHOUT_WEIGHTS, load_encoder
-    from firstshot.encoders.trained_file import is_trained_name
+    from firstshot.encoders.weights.trained_file import is_trained_name
     from firstshot.errors import ParameterError
 
     manifest, _, _ = read_detector(detector_file)

@@ -12,6 +12,7 @@ import typer
 from firstshot.cli.options import NoStore, Overwrite, Quiet, Store, Workers, open_store
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.printing.tables import say
+from firstshot.cli.settings import help_of, read_channel
 
 if TYPE_CHECKING:
     from firstshot.training.classes import Classes
@@ -67,6 +68,7 @@ def train(
             "Default: the recipe's."
         ),
     ] = None,
+    channel: Annotated[str, typer.Option(help=help_of("channel"))] = "mean",
     device: Annotated[str, typer.Option(help="cpu, or cuda for a graphics card.")] = "cpu",
     store: Store = None,
     no_store: NoStore = False,
@@ -100,8 +102,9 @@ def train(
 
     kept = open_store(store, no_store)
     with progress_bars(quiet) as bars:
+        clips = list_training_clips(roots)
         loaded = load_clips(
-            list_training_clips(roots), progress=bars("clips read"), workers=workers
+            clips, read_channel(channel), progress=bars("clips read"), workers=workers
         )
         plan = make_plan(loaded, settings)
     _describe(plan.classes, settings)
@@ -127,7 +130,7 @@ def _check_seeds(seed: int, seeds: int) -> range:
 def _check_output(out: Path, seeds: range, overwrite: bool) -> None:
     """Refuse files that cannot be written, before any work."""
     from firstshot.disk.files import check_replaceable
-    from firstshot.encoders.trained_file import SUFFIX, is_trained_file, is_trained_name
+    from firstshot.encoders.weights.trained_file import SUFFIX, is_trained_file, is_trained_name
     from firstshot.errors import ParameterError
     from firstshot.training.seeds import seed_paths
 
@@ -143,14 +146,15 @@ class _Epochs:
     """Tells of every epoch: loss, share of clips whose class was found, rate, time left."""
 
     def __init__(self, settings: TrainingSettings, seeds: int) -> None:
-        self.settings, self.left = settings, settings.epochs * seeds
+        self.settings, self.all = settings, settings.epochs * seeds
         self.seconds: list[float] = []
+        self.done: dict[int, int] = {}
 
     def tell(self, seed: int, epoch: Epoch) -> None:
         from firstshot.log import logger
 
         self.seconds.append(epoch.seconds)
-        self.left = self.left - 1 if len(self.seconds) > 1 else self.left - epoch.number
+        self.done[seed] = epoch.number
         logger.info(
             "seed %d, epoch %d of %d: loss %.3f, class found in %.0f %%, learning rate %g, "
             "about %.0f s left",
@@ -160,7 +164,7 @@ class _Epochs:
             epoch.loss,
             100 * epoch.found,
             self.settings.learning_rate,
-            self.left * mean(self.seconds),
+            (self.all - sum(self.done.values())) * mean(self.seconds),
         )
 
 

@@ -37,6 +37,7 @@ from firstshot.encoders.runtimes.processor import (
 )
 from firstshot.encoders.specs.base import Geometry
 from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.trained_file import is_trained_name
 from firstshot.errors import ParameterError
 from firstshot.messages import shown_value
 from firstshot.numbers import MOST_AT_ONCE, is_whole
@@ -170,7 +171,7 @@ def measure(
     rest(1, 3)
     chosen_runtime = {"runtime": _runtime(encoder), "precision": _precision(encoder)}
     started, memory = start_up(
-        options | (chosen_runtime if options["name"] in ENCODERS else {}), samples
+        options | (chosen_runtime if _has_runtimes(options["name"]) else {}), samples
     )
     rest(2, 3)
     threads = count_threads(options["threads"])
@@ -212,7 +213,7 @@ def open_encoder(
     workers: int = 1,
 ) -> tuple[Encoder, bool]:
     """Return the encoder on a runtime, and whether its weights are random."""
-    if name not in ENCODERS:
+    if not _has_runtimes(name):
         if (runtime, precision, weights) != ("auto", "auto", None):
             raise ParameterError(
                 f"encoder {name!r} has a runtime and weights of its own; leave these options out"
@@ -223,7 +224,7 @@ def open_encoder(
     from firstshot.encoders.runtimes.with_runtime import with_runtime
     from firstshot.encoders.weights.cache import read_pointer
 
-    if weights is None and read_pointer(ENCODERS[name]) is None:
+    if name in ENCODERS and weights is None and read_pointer(ENCODERS[name]) is None:
         encoder, is_random = random_encoder(name), True
     else:
         encoder, is_random = load_encoder(name, weights), False
@@ -232,6 +233,11 @@ def open_encoder(
     return with_runtime(
         opened, runtime, precision, wanted, threads=threads, workers=workers
     ), is_random
+
+
+def _has_runtimes(name: str) -> bool:
+    """Tell whether several runtimes can run an encoder: a pre-trained or a trained one."""
+    return name in ENCODERS or is_trained_name(name)
 
 
 def is_bundle(name: str) -> bool:

@@ -38,7 +38,7 @@ from firstshot.encoders import list_encoders
 from firstshot.encoders.joint import members_of
 from firstshot.encoders.loading import load_trained
 from firstshot.encoders.protocol import Encoder
-from firstshot.encoders.trained_file import is_trained_name, unpack_trained
+from firstshot.encoders.weights.trained_file import is_trained_name, unpack_trained
 from firstshot.errors import (
     DatasetError,
     DetectorFileError,

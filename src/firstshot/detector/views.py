@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from firstshot.encoders.protocol import Encoder
-from firstshot.encoders.trained_file import SUFFIX, file_name_of, is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.trained_file import SUFFIX, file_name_of, is_trained_name
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of, shown_value
 
@@ -121,6 +121,8 @@ AUTO = "auto"
 """Takes the preset of `default_preset`."""
 JOINED = " + "
 """Stands between a preset and what joins it: `recommended + trained:my_encoder.safetensors`."""
+LONGEST_NAME = 80
+"""Characters of a name that stands for views."""
 TRAINED = "trained:"
 """Begins the name of a view that compares a trained encoder's embeddings."""
 
@@ -184,7 +186,8 @@ def name_of_views(views: str) -> str:
     """
     preset, *joined = views.split(JOINED)
     labels = [_trained_view(name).label for name in joined]
-    return "+".join([preset, *(re.sub(r"[^\w.-]", "_", label) for label in labels)])
+    name = "+".join([preset, *(re.sub(r"[^\w.-]", "_", label) for label in labels)])
+    return name[:LONGEST_NAME]
 
 
 def _of_preset(preset: str, *joined: str) -> tuple[View, ...]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from firstshot import plugins
 from firstshot.encoders.protocol import Encoder
-from firstshot.encoders.trained_file import SUFFIX, is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.trained_file import SUFFIX, is_trained_name
 from firstshot.errors import ParameterError, WeightsError, warn
 from firstshot.messages import choose_one_of
 

@@ -13,7 +13,6 @@ from typing import Any
 from firstshot.encoders.pretrained_encoder import PretrainedEncoder
 from firstshot.encoders.protocol import Encoder
 from firstshot.encoders.runtimes.with_runtime import check_names, with_runtime
-from firstshot.encoders.trained_file import TrainedFile, read_trained
 from firstshot.encoders.weights.catalog import (
     COMMON_SETTINGS,
     RUNTIME_SETTINGS,
@@ -22,6 +21,7 @@ from firstshot.encoders.weights.catalog import (
 )
 from firstshot.encoders.weights.find import find_weights
 from firstshot.encoders.weights.read import Weights, build_spec
+from firstshot.encoders.weights.trained_file import TrainedFile, read_trained
 from firstshot.errors import ParameterError, warn
 from firstshot.libraries import import_library
 

@@ -17,7 +17,7 @@ from firstshot.disk.files import write_result
 from firstshot.encoders.specs.base import SAMPLE_RATE
 from firstshot.encoders.specs.trained import trained_spec
 from firstshot.encoders.spectra import Spectra
-from firstshot.encoders.trained_file import pack_trained
+from firstshot.encoders.weights.trained_file import pack_trained
 from firstshot.ordered_threads import count_workers
 from firstshot.training.batches import Batches
 from firstshot.training.classes import Classes, classify_clips
@@ -88,7 +88,9 @@ def train_seeds(
     on_epoch: Callable[[int, Epoch], None] | None = None,
     workers: int | None = None,
 ) -> tuple[Run, ...]:
-    """Train one encoder per seed, one after the other, and write each as soon as it is done.
+    """Train one encoder per seed, one after the other, and write all files at the end.
+
+    A kill before the end leaves the checkpoint of every finished training, and no file.
 
     Parameters
     ----------
@@ -101,19 +103,20 @@ def train_seeds(
     device : str
         Where torch computes.
     checkpoints : Path, optional
-        The folder of checkpoints; a training's own is removed once its file is written.
+        The folder of checkpoints; they are removed once all files are written.
     on_epoch : callable, optional
         Called with a seed and its epoch.
     workers : int, optional
         Threads that make batches ahead; no number depends on it.
     """
-    runs = []
+    runs, kept = [], []
+    contents: dict[Path, bytes] = {}
     spec = trained_spec(plan.settings.recipe, plan.window)
     for seed, path in zip(seeds, seed_paths(out, seeds), strict=True):
         batches = Batches(
             plan.loaded.waveforms, plan.classes, spec, plan.settings, seed, count_workers(workers)
         )
-        name = checkpoint_name(batches, plan.loaded.digests)
+        name = checkpoint_name(batches, plan.loaded.digests, device)
         checkpoint = None if checkpoints is None else checkpoints / name
 
         def report(epoch: Epoch, seed: int = seed) -> None:
@@ -127,8 +130,11 @@ def train_seeds(
             "classes": plan.classes.sizes,
             "epochs": [[epoch.loss, epoch.found] for epoch in trained.epochs],
         }
-        write_result(path, pack_trained(spec, trained.network.state_dict(), facts))
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
+        contents[path] = pack_trained(spec, trained.network.state_dict(), facts)
         runs.append(Run(seed, path, trained.epochs))
+        kept += [] if checkpoint is None else [checkpoint]
+    for path, content in contents.items():
+        write_result(path, content)
+    for checkpoint in kept:
+        checkpoint.unlink(missing_ok=True)
     return tuple(runs)

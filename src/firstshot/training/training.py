@@ -81,7 +81,7 @@ class _State:
         return {f"{p}.{k}": v for p, part in parts.items() for k, v in part.state_dict().items()}
 
 
-def checkpoint_name(batches: Batches, digests: Sequence[str]) -> str:
+def checkpoint_name(batches: Batches, digests: Sequence[str], device: str = "cpu") -> str:
     """Return the file name of a training: a hash of all that decides its numbers."""
     decides = [
         SCHEMA,
@@ -90,6 +90,7 @@ def checkpoint_name(batches: Batches, digests: Sequence[str]) -> str:
         batches.spec.window,
         batches.seed,
         asdict(batches.settings),
+        torch.device(device).type,
     ]
     return f"{hashlib.sha256(json.dumps(decides).encode()).hexdigest()}.safetensors"
 

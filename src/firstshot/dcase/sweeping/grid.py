@@ -16,8 +16,8 @@ from firstshot.detector.views import JOINED, PRESETS
 from firstshot.encoders import list_encoders
 from firstshot.encoders.logmel import LogMel
 from firstshot.encoders.pooling import resolve_layers
-from firstshot.encoders.trained_file import is_trained_name
 from firstshot.encoders.weights.catalog import ENCODERS
+from firstshot.encoders.weights.trained_file import is_trained_name
 from firstshot.errors import ParameterError
 from firstshot.messages import choose_one_of
 from firstshot.scoring.normalizers import make_normalizer

@@ -7,7 +7,7 @@ every layer is a view whose scores are not standardised. Where neither is given,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from firstshot.detector.embedding import (
@@ -142,6 +142,7 @@ def _of_views(settings: Mapping[str, Any], fetch_missing: bool) -> tuple[Embeddi
         if key not in encoders:
             encoders[key] = _load(view, fetch_missing)
     members = list(encoders.values())
+    _check_files(members)
     offsets = {key: sum(m.depth for m in members[:i]) for i, key in enumerate(encoders)}
     taps: dict[int, str] = {}
     columns = []
@@ -164,6 +165,14 @@ def _of_views(settings: Mapping[str, Any], fetch_missing: bool) -> tuple[Embeddi
         settings["channel"],
     )
     return embedding_settings, _recipe(settings, tuple(map(_part_of, views)), tuple(columns))
+
+
+def _check_files(encoders: Sequence[Encoder]) -> None:
+    """Refuse trained encoders of one file name: a detector file knows them by it."""
+    names = [one.name for one in encoders if getattr(one, "file_content", b"")]
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(f"two trained encoders are called {name}; rename one of the files")
 
 
 def check_view(view: View) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, normalize, relu
 
 from firstshot.encoders.specs.base import Spec
-from firstshot.encoders.specs.trained import (
+from firstshot.encoders.specs.trained_sizes import (
     BANDS,
     EMBEDDING,
     FMLP_HIDDEN,

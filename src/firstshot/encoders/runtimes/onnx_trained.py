@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstshot.encoders.runtimes.onnx_writer import INPUT, Graph, Weights
-from firstshot.encoders.specs.trained import (
+from firstshot.encoders.specs.trained import TrainedSpec
+from firstshot.encoders.specs.trained_sizes import (
     BANDS,
     RESIDUAL_BLOCKS,
     SPECTRUM_KERNELS,
     TINY_BLOCKS,
     CnnGeometry,
     TrainedGeometry,
-    TrainedSpec,
 )
 
 NORM_EPS, VARIANCE_FLOOR, LEAST_NORM = 1e-5, 1e-6, 1e-12

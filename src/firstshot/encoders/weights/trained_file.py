@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firstshot.disk.caches import key_of_arrays, pack_arrays, unpack_arrays
 from firstshot.disk.documents import Table, parse_json
 from firstshot.disk.listing import check_file
@@ -141,7 +144,17 @@ def unpack_trained(name: str, content: bytes) -> TrainedFile:
     shapes = expected_shapes(spec)
     if {name: array.shape for name, array in arrays.items()} != shapes:
         raise ValueError("its arrays are not those of its recipe")
+    for array_name, array in arrays.items():
+        _check_array(array_name, array)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise ValueError("it has values that are not finite")
     return TrainedFile(spec, tensors, dict(table.table("training").values), content)
+
+
+def _check_array(name: str, array: NDArray[Any]) -> None:
+    wanted = np.dtype(np.int64 if name.endswith("num_batches_tracked") else np.float32)
+    if array.dtype != wanted:
+        raise ValueError(f"{name} holds {array.dtype}, expected {wanted}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has values that are not finite")
+    if name.endswith("running_var") and not (array >= 0).all():
+        raise ValueError(f"{name} has a variance below 0")
