@@ -150,7 +150,7 @@ def test_layers_channel_and_windows_are_heard(firstshot, tmp_path):
     for channel in ("0", "1"):
         out = tmp_path / f"{channel}.firstshot"
         done = firstshot(*fit, "--channel", channel, "-o", out)
-        assert "learned 24 source" in done.stdout, done.stderr
+        assert "learned 12 source" in done.stdout, done.stderr
         scored = firstshot("score", out, tmp_path / "new.wav", "--format", "json")
         (found[channel],) = json.loads(scored.stdout)["results"]
     assert set(found["0"]["parts"]) == {"layer 1", "layer 2"}

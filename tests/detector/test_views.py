@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from firstshot import Detector, View, load_encoder
+from firstshot.detector.embedding import Clip
 from firstshot.detector.loading import self_checks_agree
 from firstshot.detector.views import PRESETS, read_views
 from firstshot.encoders.joint import JointEncoder
@@ -131,6 +133,9 @@ def test_one_clip_of_a_silent_room_does_not_hide_that_the_fan_stopped():
     [
         ({"views": "recomended"}, "did you mean 'recommended'"),
         ({"views": []}, "views is empty"),
+        ({"views": 3}, "views 3: give a preset's name"),
+        ({"views": "recommended", "encoder_settings": 3}, "encoder_settings 3: give a dict"),
+        ({"false_alarm_rate": "x"}, "false_alarm_rate 'x': it must lie between"),
         ({"views": "recommended", "metric": "cosine"}, "metric 'cosine' beside views"),
         ({"views": [{"layer": 1}]}, "a view has no encoder"),
         ({"views": [{"encoder": "spectra", "metrik": "cosine"}]}, "a view has no 'metrik'"),
@@ -175,3 +180,23 @@ def test_joined_encoders_number_their_layers_on():
 
 def test_presets_are_found_by_name():
     assert read_views("recommended_small") == PRESETS["recommended_small"]
+
+
+def test_a_copy_that_is_added_never_takes_the_place_of_a_clip_in_the_bank():
+    clips = sounds(12)
+    detector = Detector(views="recommended_small").fit(clips)
+    before = [member.clip for member in detector.members()]
+    with pytest.warns(FirstshotWarning, match="count once"):
+        detector.add([Clip("a copy", clips[3][0].astype(np.float32), RATE)], domain="target")
+    assert [member.clip for member in detector.members()] == before
+
+
+def test_a_fitted_detector_can_be_pickled():
+    detector = Detector(views="recommended_small").fit(sounds(12))
+    again = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(again.score(sounds(2, 5)), detector.score(sounds(2, 5)))
+
+
+def test_a_pattern_that_makes_one_recording_of_all_clips_is_refused():
+    with pytest.raises(ParameterError, match="all 8 clips are one recording by it"):
+        Detector(views="recommended").fit(sounds(8), groups="array")

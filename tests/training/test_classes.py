@@ -56,6 +56,11 @@ def test_clusters_of_source_clips_stand_for_hidden_attributes_and_target_stays_o
     assert found.numbers.tolist() == [0] * 8 + [1] * 8 + [2] * 10
 
 
+def test_a_section_of_target_clips_alone_gets_no_clusters():
+    clips = [clip(domain="target") for _ in range(16)] + [clip("pump")]
+    assert classify_clips(loaded(*clips), two_sounds).names == ("fan/00/target", "pump/00/source")
+
+
 def test_a_section_that_gives_attributes_gets_no_clusters():
     clips = [clip(attributes="speed_1") for _ in range(16)] + [clip("pump")]
     found = classify_clips(loaded(*clips), two_sounds)

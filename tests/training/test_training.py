@@ -150,6 +150,21 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(loaded):
         train(silent)
 
 
+def test_weights_that_are_not_finite_after_the_last_step_are_not_kept(
+    loaded, tmp_path, monkeypatch
+):
+    path = tmp_path / "x.safetensors"
+
+    def spoil(self, *args, **kwargs):
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(float("inf"))
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spoil)
+    with pytest.raises(ParameterError, match=r"step 1, the end of epoch 1: network.* no longer"):
+        train(batches_of(loaded, batch=16, epochs=1), checkpoint=path)
+    assert not path.exists()
+
+
 def test_a_scale_that_leaves_all_bounds_stops_with_the_step(loaded, monkeypatch):
     monkeypatch.setattr("firstshot.training.training.MOST_SCALE", 3.0)
     settings = LossSettings(dynamic=True)

@@ -131,7 +131,7 @@ def _judge(
         say(f"error: {error}", err=True)
 
     clips = _find(paths, report)
-    with progress_bars(quiet) as bars:
+    with keep_warnings() as notes, progress_bars(quiet) as bars:
         embedded = list(
             embed_clips(
                 clips,
@@ -143,8 +143,9 @@ def _judge(
             )
         )
     files = {clip.name: clip.source for clip in clips if isinstance(clip.source, Path)}
-    with keep_warnings() as notes:
+    with keep_warnings() as more:
         results = detector.predict_embedded(embedded)
+    notes += more
     levels = measure_levels(detector.embedding_settings(), clips)
     notes += filter(None, [note_levels(detector.fitted_, levels)])
     for note in notes:

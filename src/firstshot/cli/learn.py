@@ -18,6 +18,8 @@ from firstshot.cli.options import (
 )
 from firstshot.cli.printing.progress import progress_bars
 from firstshot.cli.settings import METHODS, RATE, with_settings
+from firstshot.domains import DOMAINS
+from firstshot.log import logger
 
 if TYPE_CHECKING:
     from firstshot.detector import Detector
@@ -80,11 +82,12 @@ def fit(
     reason = getattr(detector.embedding_settings().encoder, "reason", "")
     if reason:
         typer.echo(f"picked {reason}", err=True)
-    domains = [row.domain for row in detector.fitted_.normal_clips.rows]
     typer.echo(
-        f"learned {domains.count('source')} source and {domains.count('target')} target clips "
-        f"with {detector.preset or detector.embedding_settings().encoder.name}"
+        f"learned {_count(detector)} with "
+        f"{detector.preset or detector.embedding_settings().encoder.name}"
     )
+    if target is not None and len(target) == 1 and target[0].is_file():
+        logger.info("note: one target clip: files after the first one of --target count as source")
     if detector.preset and settings.get("views", AUTO) == AUTO:
         typer.echo(f"preset {detector.preset}: {default_preset()[1]}", err=True)
     typer.echo(f"threshold {detector.threshold_.value:.4g}: {detector.threshold_.promise}")
@@ -94,10 +97,17 @@ def fit(
     typer.echo(f"wrote {out}; next: firstshot score {out} NEW_CLIPS")
 
 
+def _count(detector: Detector) -> str:
+    """Say how many clips were learned, and of how many windows, where these are more."""
+    normal = detector.fitted_.normal_clips
+    domains = [row.domain for row in normal.first_rows]
+    windows = f" ({len(normal.rows)} windows)" if len(normal.rows) > len(domains) else ""
+    sources, targets = (domains.count(domain) for domain in DOMAINS)
+    return f"{sources} source and {targets} target clips{windows}"
+
+
 def _note_unusual(detector: Detector, path: Path) -> None:
     """Say what is unusual among the normal clips; nothing where nothing is."""
-    from firstshot.log import logger
-
     notes = detector.inspect().notes
     for note in notes:
         logger.info("note: %s", note)

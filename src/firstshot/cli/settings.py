@@ -148,7 +148,8 @@ SETTINGS = (
         "encoder",
         "Encoder",
         "An encoder in place of a preset, see `firstshot encoders`, or a file of `firstshot "
-        "train`. Default: logmel, where other options of Encoder or Scores are given.",
+        "train`. Default: logmel, where --layers, --pooling, --transform, --metric or an option "
+        "of the normaliser is given.",
     ),
     Setting("encoder_settings.weights", "Encoder", "The encoder's weights file.", kind=Path),
     Setting(
@@ -181,7 +182,7 @@ SETTINGS = (
     Setting(
         "encoder_settings.keep_level",
         "Encoder",
-        "Let logmel keep how loud a clip is. Default: it is taken out.",
+        "With --encoder logmel: keep how loud a clip is. Default: it is taken out.",
         kind=bool,
     ),
     Setting(

@@ -157,8 +157,10 @@ def read_views(views: str | Sequence[View | Mapping[str, Any]]) -> tuple[View, .
     """
     if isinstance(views, str):
         found = _of_preset(*views.split(JOINED))
-    else:
+    elif isinstance(views, Sequence):
         found = tuple(view if isinstance(view, View) else _view_of(view) for view in views)
+    else:
+        raise ParameterError(f"views {shown_value(views)}: give a preset's name, or some views")
     if not found:
         raise ParameterError("views is empty; give one view or more, or the name of a preset")
     labels = [view.label for view in found]

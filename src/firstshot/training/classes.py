@@ -92,11 +92,12 @@ def _hidden_sources(clips: Sequence[TrainingClip]) -> list[list[int]]:
     sections: dict[tuple[str, str], list[int]] = {}
     for row, clip in enumerate(clips):
         sections.setdefault((clip.machine, clip.section), []).append(row)
-    return [
+    hidden = [
         [row for row in rows if clips[row].domain != "target"]
         for rows in sections.values()
         if not any(_attributes(clips[row]) for row in rows)
     ]
+    return [rows for rows in hidden if rows]
 
 
 def cluster_clips(features: Features) -> NDArray[np.int64]:

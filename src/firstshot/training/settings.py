@@ -131,7 +131,9 @@ class TrainingSettings:
         check_number("weight_decay", self.weight_decay, 0.0, 1e6)
         check_number("mixup", self.mixup, 0.0, 1.0)
         if self.window_seconds:
-            check_number("window_seconds", self.window_seconds, *WINDOW_SECONDS, "or 0")
+            check_number(
+                "window_seconds", self.window_seconds, *WINDOW_SECONDS, "0 takes the shortest clip"
+            )
 
 
 def make_settings(recipe: str, **changes: Any) -> TrainingSettings:

@@ -199,6 +199,7 @@ def _train_epoch(state: _State, batches: Batches) -> tuple[float, float]:
         with torch.no_grad():
             right = state.loss.classify(embeddings) == labels.argmax(dim=1)
         found.append(right.double().mean().item())
+    _check_values(state, epoch, batches)
     return float(np.mean(losses)), float(np.mean(found))
 
 
@@ -215,6 +216,17 @@ def _check_step(state: _State, loss: float, step: int, batches: Batches) -> None
             f"training stopped at step {step}: the loss is {loss:g}; choose a learning rate below "
             f"{rate:g}"
         )
+
+
+def _check_values(state: _State, epoch: int, batches: Batches) -> None:
+    """Stop a training whose last step has left all bounds, before its state is kept."""
+    for name, tensor in state.named.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ParameterError(
+                f"training stopped at step {epoch * batches.steps}, the end of epoch {epoch}: "
+                f"{name} is no longer finite; choose a learning rate below "
+                f"{batches.settings.learning_rate:g}"
+            )
 
 
 def _seed(batches: Batches, epoch: int) -> None:

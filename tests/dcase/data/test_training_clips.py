@@ -53,6 +53,12 @@ def test_two_machines_of_one_name_are_refused(tmp_path):
         list_training_clips([tmp_path / "one", tmp_path / "two"])
 
 
+def test_a_root_that_is_named_twice_is_refused(tmp_path):
+    put(tmp_path / "one/fan/a.wav")
+    with pytest.raises(DatasetError, match=r"one: machine fan section 00 is in .*one as well"):
+        list_training_clips([tmp_path / "one", tmp_path / "one"])
+
+
 def test_a_machine_without_training_clips_is_refused(tmp_path):
     put(tmp_path / "fan/test/section_00_source_test_normal_0000.wav")
     with pytest.raises(DatasetError, match=r"fan section 00 has no training clips; put them into"):

@@ -112,7 +112,7 @@ def run(
         )
     if details:
         print_details(found.results)
-    print_run(found, out, automatic=AUTO in (system, settings.get("views")))
+    print_run(found, out, automatic=settings.get("views", system) == AUTO)
     if found.failures:
         raise typer.Exit(2)
 

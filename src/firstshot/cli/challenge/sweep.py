@@ -45,7 +45,10 @@ def sweep(
     ] = "all",
     normalizer: Annotated[
         list[str] | None,
-        typer.Option(help="May be repeated. Default: all but test_zscore, which is transductive."),
+        typer.Option(
+            help="May be repeated. Default: none, domain_zscore, local_density and "
+            "domain_local_density."
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="May be repeated. Default: all three.")

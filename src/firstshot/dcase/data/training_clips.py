@@ -32,12 +32,12 @@ def list_training_clips(roots: Sequence[Path]) -> list[TrainingClip]:
     for root in roots:
         clips = _of_machines(root) if _has_plain_machines(root) else _of_layout(root)
         for machine, section in sorted({(clip.machine, clip.section) for clip in clips}):
-            other = root_of.setdefault((machine, section), root)
-            if other != root:
+            if (machine, section) in root_of:
                 raise DatasetError(
-                    f"{root}: machine {machine} section {section} is in {other} as well; "
-                    "rename one of the two, or leave it out"
+                    f"{root}: machine {machine} section {section} is in "
+                    f"{root_of[machine, section]} as well; rename one of the two, or leave it out"
                 )
+            root_of[machine, section] = root
         found += clips
     return found
 

@@ -426,7 +426,8 @@ def make_system(fields: dict[str, Any]) -> AnySystem:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ParameterError(
-            f"field {field!r}: {first['msg'].lower()}; see the packaged systems"
+            f"field {field!r}: {first['msg'][:1].lower()}{first['msg'][1:]}; see the packaged "
+            "systems"
         ) from error
 
 

@@ -27,7 +27,7 @@ from firstshot.sound.audio import Channel
 
 ALL_LAYERS = "all"
 NORMALIZERS = ("none", "domain_zscore", "local_density", "domain_local_density")
-"""The default: every normaliser that uses normal clips only."""
+"""The default: those of the report that use normal clips only."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,10 @@ FEWEST = 10
 
 
 def without_copies(normal: NormalClips) -> NormalClips:
-    """Return the clips, identical and near-copies once: the first by name is kept."""
+    """Return the clips, identical and near-copies once: the first by name is kept.
+
+    A clip that was in the bank before stays, whatever the name of a copy that is added later.
+    """
     digests = [row.digest for row in normal.first_rows]
     numbers = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
     different = _keep_first(
@@ -98,8 +101,12 @@ def _connected(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
 
 def _keep_first(normal: NormalClips, groups: Sequence[int], what: str, why: str) -> NormalClips:
     """Keep one clip of each group, and say which others do not count."""
-    clips = [clip_of(row) for row in normal.first_rows]
-    order = sorted(range(len(clips)), key=lambda i: (natural_key(clips[i][1]), clips[i][0]))
+    firsts = normal.first_rows
+    clips = [clip_of(row) for row in firsts]
+    added = [row.origin.added if row.origin else "" for row in firsts]
+    order = sorted(
+        range(len(clips)), key=lambda i: (added[i], natural_key(clips[i][1]), clips[i][0])
+    )
     kept: dict[int, int] = {}
     for i in order:
         kept.setdefault(groups[i], i)

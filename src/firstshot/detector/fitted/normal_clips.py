@@ -191,6 +191,11 @@ def recordings_of(groups: str | Sequence[Any] | None, names: Sequence[str]) -> l
         if match is None:
             raise ParameterError(f"groups {groups!r}: not found in the clip's name {name!r}")
         found.append(match.group(1 if pattern.groups else 0) or "")
+    if len(set(found)) == 1 < len(found):
+        raise ParameterError(
+            f"groups {groups!r}: all {len(found)} clips are one recording by it ({found[0]!r}); "
+            "give a pattern that tells recordings apart"
+        )
     return found
 
 

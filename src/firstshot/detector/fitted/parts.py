@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,8 @@ class PartRecipe:
 
     def unfitted_normalizer(self) -> Normalizer:
         """Return the normaliser; raises ParameterError for names and values it cannot have."""
-
-        def make() -> Normalizer:
-            return make_normalizer(self.normalizer, metric=self.metric, **self.settings)
-
+        # No function of its own, so that a fitted detector can be pickled.
+        make = partial(make_normalizer, self.normalizer, metric=self.metric, **self.settings)
         plain = make()
         if self.groups == 1 and not self.standardize:
             return plain

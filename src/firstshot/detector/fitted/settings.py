@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from firstshot.detector.embedding import (
     EmbeddingSettings,
     make_embedding_settings,
@@ -95,8 +97,13 @@ def read_settings(
                 f"{name} {settings[name]!r}: {choose_one_of(settings[name], known)}"
             )
     rate = settings["false_alarm_rate"]
-    if not 0 < rate < 1:
-        raise ParameterError(f"false_alarm_rate {rate}: it must lie between 0 and 1, as 0.05")
+    if not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
+        raise ParameterError(
+            f"false_alarm_rate {shown_value(rate)}: it must lie between 0 and 1, as 0.05"
+        )
+    for name in ("encoder_settings", "normalizer_settings"):
+        if not isinstance(settings[name] or {}, Mapping):
+            raise ParameterError(f"{name} {shown_value(settings[name])}: give a dict")
     found = _of_views if settings["views"] is not None else _of_layers
     embedding_settings, recipe = found(settings, fetch_missing)
     recipe.check()
