@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -212,3 +213,28 @@ def test_the_page_of_a_bank_plays_its_clips_and_replaces_only_its_like(
     assert "is no page of a bank" in error_of(firstshot(*words, other, "--overwrite"))
     assert other.read_text() == "mine"
     assert "add --page FILE" in error_of(firstshot(*words[:-1]))
+
+
+def test_a_preview_shows_what_adding_does_and_writes_nothing(firstshot, fan, test_clips, tmp_path):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for clip in sorted(test_clips.glob("*_anomaly_*"))[:2]:
+        shutil.copy(clip, folder)
+    before = fan.read_bytes()
+    seen = firstshot("bank", "add", fan, folder, "--preview")
+    assert seen.returncode == 0, seen.stderr
+    assert fan.read_bytes() == before
+    lines = seen.stdout.splitlines()
+    words = r"(threshold \S+ before, \S+ after|(source|target|added): above it \d+ of \d+ clips .*)"
+    assert [line for line in lines[:4] if not re.fullmatch(words, line)] == []
+    assert "added: above it 2 of 2 clips (100%) before" in lines[3]
+    assert lines[4].startswith("above it before; listen to them")
+    assert [line.split()[0] for line in lines[5:7]] == [
+        f"{p.name}:" for p in sorted(folder.iterdir())
+    ]
+    assert lines[-1].startswith("nothing is written")
+    done = firstshot("bank", "add", fan, folder)
+    assert done.stdout.splitlines()[2:] == lines[:-1]
+    assert fan.read_bytes() != before
+    out = ("-o", tmp_path / "other.firstshot")
+    assert "leave out --out" in error_of(firstshot("bank", "add", fan, folder, "--preview", *out))

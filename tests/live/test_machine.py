@@ -61,6 +61,35 @@ def test_a_restart_in_an_event_goes_on_with_it(tmp_path):
     assert len({one.id for one in fan.events}) == 1
 
 
+class NotingRecorder:
+    """Notes the events that clips are kept of."""
+
+    def __init__(self):
+        self.ids = []
+
+    def push(self, samples, rate, time): ...
+
+    def event(self, report, explanation):
+        self.ids.append((report.id, report.ended is None))
+
+    def close(self): ...
+
+
+def test_an_open_alarm_is_told_to_the_recorder_after_a_restart_and_a_closed_one_is_not(tmp_path):
+    fan = Listener(StateFolder(tmp_path / "fan"))
+    fan.play(sound(60))
+    fan.play(sound(60, loud=0.3))
+    fan.machine.close()
+    fan.settings["recorder"] = recorder = NotingRecorder()
+    fan.start()
+    assert recorder.ids == [(fan.events[0].id, True)]
+    fan.play(sound(200))
+    fan.machine.close()
+    fan.start()
+    assert recorder.ids == [(fan.events[0].id, True), (fan.events[0].id, False)]
+    assert len(fan.events) == 2
+
+
 def test_commissioning_goes_on_over_a_restart_and_ends_in_a_record(tmp_path):
     fan = Listener(StateFolder(tmp_path / "fan"), rules=Rules(hours=2.0, days=7.0))
     for part in range(10):

@@ -21,6 +21,7 @@ from firstshot.cli.options import (
     open_store,
     refuse_existing_detector,
 )
+from firstshot.cli.printing.addition import print_addition
 from firstshot.cli.printing.inspection import (
     print_inspection,
     print_inspection_json,
@@ -140,21 +141,36 @@ def add(
     store: Store = None,
     no_store: NoStore = False,
     workers: Workers = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what the clips would do, and write nothing.")
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Add normal clips, such as those that a person found to be false alarms.
 
-    Example: firstshot bank add fan.firstshot recordings/monday --domain target
+    It shows the threshold before and after, how many normal clips score above it, and which of the
+    added clips were called anomalous: a fault among them would be normal from then on.
+
+    Example: firstshot bank add fan.firstshot recordings/monday --domain target --preview
     """
-    with _edited(detector_file, out, overwrite, quiet) as (detector, bars):
-        detector.add(
+    from firstshot.errors import ParameterError
+
+    if preview and out is not None:
+        raise ParameterError("--preview writes nothing; leave out --out")
+    open_file = _opened(detector_file, quiet) if preview else None
+    with open_file or _edited(detector_file, out, overwrite, quiet) as (detector, bars):
+        addition = detector.preview_add(
             clips,
             domain=domain,
             store=open_store(store, no_store),
             progress=bars("embedding clips"),
             workers=workers,
         )
+        detector.fitted_ = addition.fitted
+    print_addition(addition)
+    if preview:
+        say("nothing is written; without --preview the clips are added")
 
 
 @app.command()
@@ -226,21 +242,29 @@ def reduce(
 
 
 @contextmanager
+def _opened(path: Path, quiet: bool) -> Iterator[tuple[Detector, Bars]]:
+    """Give the detector of a file, and bars of progress."""
+    from firstshot.detector import Detector
+    from firstshot.progress import report_progress
+
+    detector = Detector.load(path)
+    with progress_bars(quiet) as bars, report_progress(bars("comparing normal clips")):
+        yield detector, bars
+
+
+@contextmanager
 def _edited(
     path: Path, out: Path | None, overwrite: bool, quiet: bool
 ) -> Iterator[tuple[Detector, Bars]]:
     """Give the detector of a file, and write it once it is edited; a fault changes no file."""
-    from firstshot.detector import Detector
     from firstshot.disk.files import check_not_read_only
-    from firstshot.progress import report_progress
 
     if out is not None:
         refuse_existing_detector(out, overwrite)
     else:
         check_not_read_only(path)
     unchanged = _watch(path)
-    detector = Detector.load(path)
-    with progress_bars(quiet) as bars, report_progress(bars("comparing normal clips")):
+    with _opened(path, quiet) as (detector, bars):
         yield detector, bars
     unchanged()
     detector.save(out or path, overwrite=overwrite or out is None)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Self
 
-from firstshot.detector.embedding import embed_all
+from firstshot.detector.addition import Addition, compare_addition, embed_additions
+from firstshot.detector.embedding import Clip, EmbeddedClip
 from firstshot.detector.estimator import Estimator
 from firstshot.detector.fitted import FittedDetector, edits
 from firstshot.detector.inspection import Inspection, inspect_bank
@@ -37,22 +38,48 @@ class EditableBank(Estimator):
         """Add normal clips to the bank of a domain; the other arguments are those of `fit`.
 
         The result equals a fit on all the clips, and the threshold is set anew by the method and
-        rate that it had. Each clip's origin is kept, see `members`.
+        rate that it had. Each clip's origin is kept, see `members`. Where the learned clips have
+        one length, a clip more than 1.5 times as long is added as windows of that length.
 
         Raises
         ------
         ParameterError
             A clip of that name is in the domain's bank already.
         """
+        clips, embedded = self._embed(clips, domain, sample_rate, store, progress, workers)
+        self.fitted_ = edits.add_clips(self.fitted_, embedded, domain, edits.origin_of(clips))
+        return self
+
+    def preview_add(
+        self,
+        clips: Sources,
+        *,
+        domain: str = "source",
+        sample_rate: int | None = None,
+        store: EmbeddingStore | None = None,
+        progress: Progress | None = None,
+        workers: int | None = None,
+    ) -> Addition:
+        """Return what `add` would do to the threshold and to false alarms; nothing changes."""
+        clips, embedded = self._embed(clips, domain, sample_rate, store, progress, workers)
+        after = edits.add_clips(self.fitted_, embedded, domain, edits.origin_of(clips))
+        return compare_addition(self.fitted_, after, embedded, domain)
+
+    def _embed(
+        self,
+        clips: Sources,
+        domain: str,
+        sample_rate: int | None,
+        store: EmbeddingStore | None,
+        progress: Progress | None,
+        workers: int | None,
+    ) -> tuple[list[Clip], list[EmbeddedClip]]:
+        """Return clips that are not in the bank yet, and their embeddings."""
         fitted = self._fitted()
         edits.check_domain(domain)
         found = edits.number_on(fitted, list_clips(clips, self._rate(sample_rate)), domain)
         edits.check_new(fitted, (clip.name for clip in found), domain)
-        embedded = embed_all(
-            found, fitted.embedding_settings, store=store, progress=progress, workers=workers
-        )
-        self.fitted_ = edits.add_clips(fitted, embedded, domain, edits.origin_of(found))
-        return self
+        return found, embed_additions(fitted, found, store, progress, workers)
 
     def remove(self, names: str | Iterable[str], *, domain: str | None = None) -> Self:
         """Remove clips by name, from one domain or (None) from both; see `add`."""

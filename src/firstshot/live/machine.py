@@ -126,6 +126,9 @@ class Machine:
         self._timeline = Timeline(self.kept.last)
         self._saved = self.kept.last
         self._tell(self.kept.reports())
+        alarm = self.kept.alarms.open_event()
+        if recorder is not None and alarm is not None:
+            recorder.event(alarm, None)  # a kill may have come before its clip began
 
     def push(self, samples: NDArray[np.float32], rate: int, now: datetime) -> None:
         """Take sound, (samples, channels) at `rate` Hz, that came at `now`, UTC."""

@@ -53,6 +53,8 @@ class ClipRecorder:
         self._gap = False
         self._recording: Recording | None = None
         self._left: float | None = None
+        self._due: EventReport | None = None
+        """An open alarm without a clip, before any sound has come after a restart."""
         self._warned = False
         self._to_finish: queue.Queue[Recording | None] = queue.Queue()
         self._finisher = threading.Thread(target=self._finish, name="clips", daemon=True)
@@ -70,6 +72,9 @@ class ClipRecorder:
         self._hold(chunk, rate)
         if self._recording is not None:
             self._append(chunk)
+        elif self._due is not None:
+            due, self._due = self._due, None
+            self._begin(base_of(self._folder.folder, due.machine, due.id), due, None)
 
     def gap(self, time: datetime) -> None:
         """Take note that sound is missing before what follows."""
@@ -79,6 +84,7 @@ class ClipRecorder:
         """Take note that an event begins or ends; return the file of its clip, if it has one."""
         if report.kind != "alarm":
             return None
+        self._due = None
         base = base_of(self._folder.folder, report.machine, report.id)
         report = replace(report, clip=str(with_end(base, SOUND)))
         if report.ended is None and with_end(base, SOUND).exists():
@@ -90,7 +96,8 @@ class ClipRecorder:
             self._left = self._lengths.after
         else:
             return self._update(base, report)
-        return str(with_end(base, SOUND)) if self._recording is not None else None
+        is_recorded = self._recording is not None or self._due is not None
+        return str(with_end(base, SOUND)) if is_recorded else None
 
     def close(self) -> None:
         """Finish what is recorded."""
@@ -107,6 +114,7 @@ class ClipRecorder:
     def _begin(self, base: Path, report: EventReport, explanation: dict[str, Any] | None) -> None:
         self._end("The next event began.")
         if self._format is None or not self._held:
+            self._due = report
             return
         rate, channels = self._format
         if channels > MOST_CHANNELS:

@@ -1,7 +1,7 @@
 """Events of one kind of one machine, at most one open at a time.
 
 Input: beginnings and ends. Output: the message of each. How often a person is told is decided
-where messages are delivered; see `firstshot.live.outputs.storms`.
+where messages are delivered; see `firstshot.live.outputs.delivery.storms`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ class EventBook:
     kind: EventKind
     started: datetime | None = None
     facts: Facts | None = None
+
+    def open_event(self) -> EventReport | None:
+        """Return the message of the open event, None where none is open."""
+        if self.started is None or self.facts is None:
+            return None
+        return self._report(self.started, None, self.facts)
 
     def begin(self, time: datetime, facts: Facts) -> list[EventReport]:
         """Begin an event, or update the one that is open."""
