@@ -122,5 +122,6 @@ def test_an_event_is_told_once_with_one_clip_though_the_program_is_killed_ten_ti
     assert timedelta(seconds=FAULT[0]) < started < timedelta(seconds=FAULT[1])
     files = sorted(path for path in (state / "clips").rglob("*") if path.is_file())
     assert [path.name for path in files] == [f"{event}.flac", f"{event}.json"]
-    assert soundfile.info(files[0]).duration > 1
+    # At least the window with which the alarm began; what a kill cuts off is not heard again.
+    assert soundfile.info(files[0]).duration >= 1
     assert json.loads(files[1].read_text())["event"] == events[1]
